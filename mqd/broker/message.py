@@ -1,0 +1,88 @@
+"""A message as the broker keeps it: the bytes it came in, cut at the fewest places.
+
+Decides how the routing names, the content header and the body are found in those bytes. Never
+changes a published byte: properties are decoded where somebody asks, the rest travels as it came.
+
+`names` is exchange and routing key as two short strings, as they stand in basic.publish and
+again in basic.deliver. `content` is the content-header frame and the body frames, envelopes
+included, as the publisher's connection sent them: a consumer on a channel of the same number gets
+them in one piece. Kept this way a delivery copies once and a backlog holds two objects a message.
+"""
+
+from __future__ import annotations
+
+import struct
+
+_BODY_SIZE = struct.Struct(">Q")
+_ENVELOPE = struct.Struct(">BHI")
+
+
+class Message:
+    """One published message, in one durable queue or in any number of transient ones.
+
+    The last three fields belong to the message store and to nobody else: `segment` is the commit
+    that holds it (0: none yet), `index` its place there, `settled` says that it needs none.
+    `persistent` is delivery-mode 2; whether the store keeps the message depends on its queue too.
+    """
+
+    __slots__ = ("content", "index", "names", "persistent", "segment", "settled")
+
+    def __init__(self, names: bytes, content: bytes, persistent: bool = False) -> None:
+        self.names = names
+        self.content = content
+        self.persistent = persistent
+        self.segment = 0
+        self.index = 0
+        self.settled = False
+
+    def copy(self) -> Message:
+        """Another message of the same bytes, to be stored for another queue."""
+        return Message(self.names, self.content, self.persistent)
+
+    @property
+    def exchange(self) -> str:
+        return self.names[1 : 1 + self.names[0]].decode("utf-8", "surrogateescape")
+
+    @property
+    def routing_key(self) -> str:
+        return self.names[2 + self.names[0] :].decode("utf-8", "surrogateescape")
+
+    @property
+    def header(self) -> bytes:
+        """The content-header payload: class 60, weight, body size, flags, property list."""
+        return self.content[7 : 7 + int.from_bytes(self.content[3:7], "big")]
+
+    @property
+    def body_bytes(self) -> int:
+        """Size of the body, without its envelopes."""
+        size: int = _BODY_SIZE.unpack_from(self.content, 11)[0]
+        return size
+
+    @property
+    def body(self) -> bytes:
+        """The body in one piece, whatever number of frames it came in."""
+        content = self.content
+        pos = 8 + int.from_bytes(content[3:7], "big")
+        parts = []
+        while pos < len(content):
+            size = _ENVELOPE.unpack_from(content, pos)[2]
+            parts.append(content[pos + 7 : pos + 7 + size])
+            pos += 8 + size
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def names_of(exchange: str, routing_key: str) -> bytes:
+    """`Message.names` for the two."""
+    first = exchange.encode("utf-8", "surrogateescape")
+    second = routing_key.encode("utf-8", "surrogateescape")
+    return bytes((len(first),)) + first + bytes((len(second),)) + second
+
+
+def content_of(header: bytes, body: bytes, channel_id: int, frame_bytes_max: int) -> bytes:
+    """`Message.content` from a content-header payload and a body (inverse of header and body)."""
+    parts = [_ENVELOPE.pack(2, channel_id, len(header)), header, b"\xce"]
+    step = (frame_bytes_max or len(body) + 8) - 8
+    for start in range(0, len(body), step):
+        piece = body[start : start + step]
+        parts += (_ENVELOPE.pack(3, channel_id, len(piece)), piece, b"\xce")
+    return b"".join(parts)
