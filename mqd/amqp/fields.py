@@ -129,10 +129,10 @@ def _encode(field: Field) -> bytes:
     kind, value = field
     fixed = _TAG.get(kind)
     if fixed is not None:
-        return bytes((fixed[0],)) + fixed[1].pack(value)
-    if kind == "longstr" or kind == "binary":
         tag, packer = fixed
         return bytes((tag,)) + packer.pack(value)
+    if kind == "longstr" or kind == "binary":
+        return (b"S" if kind == "longstr" else b"x") + _LENGTH.pack(len(value)) + bytes(value)
     if kind == "table":
         return b"F" + encode_table(value)
     if kind == "array":
