@@ -1,0 +1,541 @@
+"""One AMQP 0-9-1 connection as the server sees it, without a socket.
+
+Decides framing, the handshake, which frame is legal when, how a message is put together from its
+frames, and how a fault is answered. Never decides what a method means: that is the handler's, as
+is every broker rule. Bytes come in by `receive_data`; what leaves goes to the outlet; faults of
+the peer become close methods here and never reach the caller (AMQP 0-9-1 §2.2.4, §2.3, §4.2).
+
+Calls to the handler and to channel ports happen inside `receive_data`, in the order of the frames.
+A handler that must wait (for a commit) calls `pause`; frames after it stay unread until `resume`.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from pamqp import commands
+
+from mqd.amqp import fastpath
+from mqd.amqp.codec import Method, decode_method, encode_method, erlang_binary
+from mqd.amqp.fields import Table
+from mqd.amqp.outlet import Outlet
+from mqd.amqp.replies import AmqpError, ChannelError, ConnectionError_, ReplyCode
+from mqd.amqp.states import ANSWERS_TO_CLIENT, HANDSHAKE, Phase
+from mqd.limits import FRAME_BYTES_MIN, MESSAGE_BYTES_HARD_MAX
+
+_ENVELOPE = struct.Struct(">BHI")
+_HEADER = struct.Struct(">HHQH")
+_PUBLISH = (60, 40)
+_HEADERS_ACCEPTED = frozenset(
+    {
+        b"AMQP\x00\x00\x09\x01",
+        b"AMQP\x01\x01\x00\x09",
+        b"AMQP\x01\x01\x09\x01",
+        b"AMQP\x01\x01\x08\x00",
+    }
+)
+OUR_HEADER = b"AMQP\x00\x00\x09\x01"
+HEARTBEAT_FRAME = b"\x08\x00\x00\x00\x00\x00\x00\xce"
+
+
+class PublishTarget(Protocol):
+    """Where one basic.publish frame leads: exchange, routing key and flags, resolved."""
+
+    channel_id: int
+
+    def publish(self, content: bytes, flags: int) -> None:
+        """content: header frame and body frames; flags: the first property flag word."""
+
+
+class ChannelPort(Protocol):
+    """What the hot path calls of a channel."""
+
+    def target(self, method: commands.Basic.Publish) -> PublishTarget: ...
+
+    def ack(self, delivery_tag: int, multiple: int) -> None: ...
+
+
+class Handler(Protocol):
+    """Who gives methods a meaning. Any of these may raise AmqpError."""
+
+    def start_ok(self, mechanism: str, response: bytes, properties: Table) -> None:
+        """Log in, or raise: ConnectionError_ is sent, LoginRefused is not."""
+
+    def open(self, vhost: str) -> None: ...
+
+    def open_channel(self, channel_id: int) -> ChannelPort: ...
+
+    def method(self, channel: ChannelPort, method: Method) -> None:
+        """Any method on an open channel but close, and but publish's content."""
+
+    def update_secret(self, secret: bytes) -> None: ...
+
+    def close_channel(self, channel: ChannelPort) -> None:
+        """The channel is gone, whoever closed it. Never raises."""
+
+    def failed(self, error: AmqpError, channel_id: int) -> None:
+        """For the log: a fault was answered with a close."""
+
+    def closed(self) -> None:
+        """The connection is done: the socket can go. Never raises."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What the server offers in start and tune. 0 means unlimited."""
+
+    server_properties: Table
+    mechanisms: str
+    channel_max: int
+    frame_bytes_max: int
+    heartbeat_s: int
+    message_bytes_max: int
+
+
+class _Content:
+    """A message that is being put together."""
+
+    __slots__ = ("flags", "parts", "remaining", "target")
+
+    def __init__(self, target: PublishTarget) -> None:
+        self.target = target
+        self.parts: list[bytes] = []
+        self.remaining = 0
+        self.flags = 0
+
+
+class Connection:
+    """The protocol machine. Attributes not starting with an underscore are read by fastpath."""
+
+    __slots__ = (
+        "_handler",
+        "_offer",
+        "_rest",
+        "assembling",
+        "channel_max",
+        "closing_channels",
+        "frame_bytes_max",
+        "heartbeat_s",
+        "outlet",
+        "payload_bytes_max",
+        "paused",
+        "phase",
+        "plain_bytes_max",
+        "publishes",
+        "running",
+        "stopped",
+    )
+
+    def __init__(self, offer: Offer, outlet: Outlet, handler: Handler) -> None:
+        self._offer = offer
+        self._handler = handler
+        self._rest = b""
+        self.outlet = outlet
+        self.phase = Phase.HEADER
+        self.paused = False
+        self.stopped = False  # paused, or nothing more will be read
+        self.publishes: dict[bytes, PublishTarget] = {}
+        self.running: dict[int, ChannelPort] = {}
+        self.closing_channels: set[int] = set()
+        self.assembling: dict[int, _Content] = {}
+        self.channel_max = 0
+        self.heartbeat_s = 0
+        self.frame_bytes_max = FRAME_BYTES_MIN
+        self._limit_payload(FRAME_BYTES_MIN)
+
+    def _limit_payload(self, frame_bytes_max: int) -> None:
+        self.frame_bytes_max = frame_bytes_max
+        self.outlet.frame_bytes_max = frame_bytes_max
+        self.payload_bytes_max = (frame_bytes_max or 1 << 31) - 8
+        self.plain_bytes_max = min(self.payload_bytes_max, self._offer.message_bytes_max)
+
+    # -- bytes in -----------------------------------------------------------------------------
+
+    def receive_data(self, data: bytes) -> None:
+        """Take what was read. Never raises for anything the peer did."""
+        if self._rest:
+            data = self._rest + data
+            self._rest = b""
+        if self.paused:
+            self._rest = data
+            return
+        if self.phase is Phase.HEADER:
+            if len(data) < 8 and OUR_HEADER.startswith(data[:4]):
+                self._rest = data
+                return
+            data = self._protocol_header(data)
+        if self.stopped:
+            return
+        taken = fastpath.receive(self, data)
+        if taken < len(data) and (self.paused or not self.stopped):
+            self._rest = data[taken:]
+
+    def pause(self) -> None:
+        """Read no further frame until `resume`: an answer is waiting for the disc."""
+        self.paused = True
+        self.stopped = True
+
+    def resume(self) -> None:
+        """Go on with what was read meanwhile."""
+        self.paused = False
+        self.stopped = self.phase in (Phase.CLOSED, Phase.REFUSED)
+        if not self.stopped:
+            self.receive_data(b"")
+
+    def check_size(self, data: bytes, pos: int) -> None:
+        """Refuse a frame that is announced too large, before its bytes gather."""
+        kind, channel_id, size = _ENVELOPE.unpack_from(data, pos)
+        if size > self.payload_bytes_max:
+            self.fail(channel_id, self._too_large(kind, size), (0, 0))
+
+    def _too_large(self, kind: int, size: int) -> AmqpError:
+        return ConnectionError_(
+            ReplyCode.FRAME_ERROR,
+            f"type {kind}, all octets = <<>>: {{frame_too_large,{size},{self.payload_bytes_max}}}",
+            (0, 0),
+        )
+
+    def _protocol_header(self, data: bytes) -> bytes:
+        if data[:8] not in _HEADERS_ACCEPTED:
+            self.outlet.write(OUR_HEADER)
+            self._end()
+            return b""
+        self.phase = Phase.START
+        offer = self._offer
+        start = commands.Connection.Start(0, 9, None, offer.mechanisms, "en_US")
+        start.server_properties = offer.server_properties  # type: ignore[assignment]
+        self.outlet.write(encode_method(0, start))
+        return data[8:]
+
+    # -- frames -------------------------------------------------------------------------------
+
+    def frame(self, frame: bytes) -> None:
+        """The general path: any complete frame, envelope included."""
+        kind, channel_id, size = _ENVELOPE.unpack_from(frame)
+        try:
+            if size > self.payload_bytes_max:
+                raise self._too_large(kind, size)
+            if frame[-1] != 0xCE:
+                # The octet that stood in its place is shown as RabbitMQ shows it.
+                raise self._bad_frame(
+                    kind, frame[7:-1], f"{{invalid_frame_end_marker,{frame[-1]}}}"
+                )
+            payload = frame[7:-1]
+            if self.phase is Phase.CLOSING:
+                self._frame_while_closing(kind, channel_id, payload)
+            elif kind == 1:
+                self._method_frame(channel_id, frame, payload)
+            elif kind == 8:
+                if channel_id != 0:
+                    raise self._unexpected(kind, payload)
+            elif kind in (2, 3):
+                self._content_frame(kind, channel_id, frame, payload)
+            else:
+                raise self._bad_frame(kind, payload, "unknown_frame")
+        except AmqpError as error:
+            self.fail(channel_id, error, (0, 0))
+
+    @staticmethod
+    def _bad_frame(kind: int, payload: bytes, what: str) -> AmqpError:
+        shown = erlang_binary(payload)
+        return ConnectionError_(
+            ReplyCode.FRAME_ERROR, f"type {kind}, all octets = {shown}: {what}", (0, 0)
+        )
+
+    @staticmethod
+    def _unexpected(kind: int, payload: bytes) -> AmqpError:
+        shown = erlang_binary(payload)
+        return ConnectionError_(
+            ReplyCode.UNEXPECTED_FRAME, f"type {kind}, all octets = {shown}", (0, 0)
+        )
+
+    def _frame_while_closing(self, kind: int, channel_id: int, payload: bytes) -> None:
+        if kind != 1 or channel_id != 0:
+            return
+        index = payload[:4]
+        if index == b"\x00\x0a\x00\x33":
+            self._end()
+        elif index == b"\x00\x0a\x00\x32":  # both closed at once
+            self.send(0, commands.Connection.CloseOk())
+            self._end()
+
+    def _method_frame(self, channel_id: int, frame: bytes, payload: bytes) -> None:
+        content = self.assembling.get(channel_id)
+        if content is not None:
+            wanted = "content body" if content.parts else "content header for class 60"
+            instead = "content body" if content.parts else "content header"
+            raise ConnectionError_(
+                ReplyCode.UNEXPECTED_FRAME,
+                f"expected {wanted}, got non {instead} frame instead",
+                _PUBLISH,
+            )
+        method = decode_method(payload)
+        try:
+            if channel_id == 0:
+                self._connection_method(method)
+            else:
+                self._channel_method(channel_id, method, frame)
+        except AmqpError as error:
+            if error.method is None:
+                error.method = (method.index >> 16, method.index & 0xFFFF)
+            raise
+
+    # -- channel 0 ----------------------------------------------------------------------------
+
+    def _connection_method(self, method: Method) -> None:
+        if isinstance(method, commands.Connection.Close):
+            if self.phase in (Phase.RUNNING, Phase.OPEN):
+                self._close_channels()
+                self.send(0, commands.Connection.CloseOk())
+            self._end()
+            return
+        wanted = HANDSHAKE.get(self.phase)
+        if wanted is not None:
+            if not isinstance(method, wanted):
+                raise ConnectionError_(ReplyCode.COMMAND_INVALID, "unimplemented method")
+            self._handshake(method)
+        elif isinstance(method, commands.Connection.UpdateSecret):
+            secret: Any = method.new_secret  # a longstr: bytes from our codec
+            self._handler.update_secret(secret)
+            self.send(0, commands.Connection.UpdateSecretOk())
+        elif method.index >> 16 == 10:
+            raise ConnectionError_(ReplyCode.COMMAND_INVALID, "unimplemented method")
+        else:
+            raise ConnectionError_(ReplyCode.COMMAND_INVALID, "unimplemented method on channel 0")
+
+    def _handshake(self, method: Method) -> None:
+        offer = self._offer
+        if isinstance(method, commands.Connection.StartOk):
+            login: Any = method  # our codec reads longstr as bytes and tables with their types
+            self._handler.start_ok(login.mechanism, login.response, login.client_properties)
+            self.phase = Phase.TUNE
+            self.send(
+                0,
+                commands.Connection.Tune(
+                    offer.channel_max, offer.frame_bytes_max, offer.heartbeat_s
+                ),
+            )
+        elif isinstance(method, commands.Connection.TuneOk):
+            self._tune_ok(method.channel_max, method.frame_max, method.heartbeat)
+            self.phase = Phase.OPEN
+        elif isinstance(method, commands.Connection.Open):
+            self._handler.open(method.virtual_host)
+            self.phase = Phase.RUNNING
+            self.send(0, commands.Connection.OpenOk())
+
+    def _tune_ok(self, channel_max: int, frame_max: int, heartbeat_s: int) -> None:
+        # observed: 3.10.8 — 0 means unlimited, and is more than any limit of ours.
+        offer = self._offer
+        for name, value, ours, least in (
+            ("frame_max", frame_max, offer.frame_bytes_max, FRAME_BYTES_MIN),
+            ("channel_max", channel_max, offer.channel_max, 1),
+        ):
+            if value and value < least:
+                raise ConnectionError_(
+                    ReplyCode.NOT_ALLOWED,
+                    f"negotiated {name} = {value} is lower than the "
+                    f"minimum allowed value ({least})",
+                )
+            if ours and (value == 0 or value > ours):
+                raise ConnectionError_(
+                    ReplyCode.NOT_ALLOWED,
+                    f"negotiated {name} = {value} is higher than the "
+                    f"maximum allowed value ({ours})",
+                )
+        self.channel_max = channel_max
+        self.heartbeat_s = heartbeat_s
+        self._limit_payload(frame_max)
+
+    # -- channels -----------------------------------------------------------------------------
+
+    def _channel_method(self, channel_id: int, method: Method, frame: bytes) -> None:
+        if self.phase is not Phase.RUNNING:
+            raise self._unexpected(1, frame[7:-1])
+        channel = self.running.get(channel_id)
+        if channel is None:
+            if channel_id in self.closing_channels:
+                self._method_on_closing(channel_id, method)
+            elif isinstance(method, commands.Channel.Open):
+                self._open_channel(channel_id)
+            else:
+                raise ConnectionError_(ReplyCode.CHANNEL_ERROR, "expected 'channel.open'")
+        elif isinstance(method, commands.Basic.Publish):
+            target = channel.target(method)
+            self.publishes[frame] = target
+            self.assembling[channel_id] = _Content(target)
+        elif isinstance(method, commands.Channel.Close):
+            self._drop_channel(channel_id)
+            self.send(channel_id, commands.Channel.CloseOk())
+        elif isinstance(method, commands.Channel.Open):
+            raise ConnectionError_(ReplyCode.CHANNEL_ERROR, "second 'channel.open' seen")
+        elif method.index in ANSWERS_TO_CLIENT or method.index >> 16 == 10:
+            raise ConnectionError_(ReplyCode.COMMAND_INVALID, "unimplemented method")
+        elif not isinstance(method, commands.Channel.CloseOk):
+            self._handler.method(channel, method)
+
+    def _method_on_closing(self, channel_id: int, method: Method) -> None:
+        if isinstance(method, commands.Channel.CloseOk):
+            self.closing_channels.discard(channel_id)
+        elif isinstance(method, commands.Channel.Close):
+            self.send(channel_id, commands.Channel.CloseOk())
+
+    def _open_channel(self, channel_id: int) -> None:
+        if self.channel_max and len(self.running) >= self.channel_max:
+            raise ConnectionError_(
+                ReplyCode.NOT_ALLOWED,
+                f"number of channels opened ({len(self.running)}) has reached the "
+                f"negotiated channel_max ({self.channel_max})",
+            )
+        self.running[channel_id] = self._handler.open_channel(channel_id)
+        self.send(channel_id, commands.Channel.OpenOk())
+
+    def _drop_channel(self, channel_id: int) -> None:
+        channel = self.running.pop(channel_id)
+        self.assembling.pop(channel_id, None)
+        self.publishes.clear()
+        self._handler.close_channel(channel)
+
+    # -- content ------------------------------------------------------------------------------
+
+    def _content_frame(self, kind: int, channel_id: int, frame: bytes, payload: bytes) -> None:
+        content = self.assembling.get(channel_id)
+        if content is None:
+            if channel_id in self.closing_channels:
+                return
+            if channel_id == 0 or self.phase is not Phase.RUNNING:
+                raise self._unexpected(kind, payload)
+            if channel_id not in self.running:
+                raise ConnectionError_(ReplyCode.CHANNEL_ERROR, "expected 'channel.open'", (0, 0))
+            raise ConnectionError_(
+                ReplyCode.UNEXPECTED_FRAME,
+                "expected method frame, got non method frame instead",
+                (0, 0),
+            )
+        if not content.parts:
+            self._content_header(kind, channel_id, content, frame, payload)
+        elif kind != 3:
+            raise ConnectionError_(
+                ReplyCode.UNEXPECTED_FRAME,
+                "expected content body, got non content body frame instead",
+                _PUBLISH,
+            )
+        else:
+            content.remaining -= len(payload)
+            if content.remaining < 0:
+                # 3.10.8 waits for ever here; a close that says why is kinder.
+                raise ConnectionError_(
+                    ReplyCode.FRAME_ERROR,
+                    "content body is longer than its header announced",
+                    _PUBLISH,
+                )
+            if payload:
+                content.parts.append(frame)
+            self._finish(channel_id, content)
+
+    def _content_header(
+        self, kind: int, channel_id: int, content: _Content, frame: bytes, payload: bytes
+    ) -> None:
+        expected = "expected content header for class 60, got "
+        if kind != 2:
+            raise ConnectionError_(
+                ReplyCode.UNEXPECTED_FRAME, expected + "non content header frame instead", _PUBLISH
+            )
+        if len(payload) < 14:
+            raise ConnectionError_(
+                ReplyCode.FRAME_ERROR, f"cannot decode {erlang_binary(payload)}", _PUBLISH
+            )
+        class_id, _, body_size, flags = _HEADER.unpack_from(payload)
+        if class_id != 60:
+            raise ConnectionError_(
+                ReplyCode.UNEXPECTED_FRAME,
+                expected + f"one for class {class_id} instead",
+                _PUBLISH,
+            )
+        largest = min(
+            self._offer.message_bytes_max or MESSAGE_BYTES_HARD_MAX, MESSAGE_BYTES_HARD_MAX
+        )
+        if body_size > largest:
+            configured = "configured " if largest < MESSAGE_BYTES_HARD_MAX else ""
+            raise ChannelError(
+                ReplyCode.PRECONDITION_FAILED,
+                f"message size {body_size} is larger than {configured}max size {largest}",
+                _PUBLISH,
+            )
+        content.parts.append(frame)
+        content.remaining = body_size
+        content.flags = flags
+        self._finish(channel_id, content)
+
+    def _finish(self, channel_id: int, content: _Content) -> None:
+        if content.remaining:
+            return
+        del self.assembling[channel_id]
+        try:
+            content.target.publish(b"".join(content.parts), content.flags)
+        except AmqpError as error:
+            if error.method is None:
+                error.method = _PUBLISH
+            raise
+
+    # -- faults and the end -------------------------------------------------------------------
+
+    def fail(self, channel_id: int, error: AmqpError, method: tuple[int, int]) -> None:
+        """Answer a fault by closing the channel or the connection; in the handshake, refuse."""
+        class_id, method_id = error.method or method
+        if isinstance(error, ChannelError) and channel_id in self.running:
+            self._drop_channel(channel_id)
+            self.closing_channels.add(channel_id)
+            self.send(
+                channel_id,
+                commands.Channel.Close(error.code, error.reply_text, class_id, method_id),
+            )
+            self._handler.failed(error, channel_id)
+        elif self.phase in (Phase.RUNNING, Phase.OPEN):
+            self._handler.failed(error, channel_id)
+            self.close(error, class_id, method_id)
+        elif self.phase is Phase.CLOSING:
+            self._end()
+        elif self.phase is not Phase.CLOSED:
+            self._refuse(error)
+
+    def _refuse(self, error: AmqpError) -> None:
+        """A fault in the handshake: no close method (observed: 3.10.8), unless at login."""
+        self.phase = Phase.REFUSED
+        self.stopped = True
+        if error.code is ReplyCode.ACCESS_REFUSED:
+            self.send(0, commands.Connection.Close(error.code, error.reply_text, 0, 0))
+        self._handler.failed(error, 0)
+
+    def close(self, error: AmqpError, class_id: int = 0, method_id: int = 0) -> None:
+        """Close from our side: send close and wait for close-ok."""
+        self._close_channels()
+        self.phase = Phase.CLOSING
+        self.paused = self.stopped = False
+        self.send(0, commands.Connection.Close(error.code, error.reply_text, class_id, method_id))
+
+    def lost(self) -> None:
+        """The socket is gone."""
+        self._close_channels()
+        self.phase = Phase.CLOSED
+        self.stopped = True
+
+    def _close_channels(self) -> None:
+        self.publishes.clear()
+        self.assembling.clear()
+        running, self.running = self.running, {}
+        for channel in running.values():
+            self._handler.close_channel(channel)
+
+    def _end(self) -> None:
+        self._close_channels()
+        self.phase = Phase.CLOSED
+        self.stopped = True
+        self._handler.closed()
+
+    # -- bytes out ----------------------------------------------------------------------------
+
+    def send(self, channel_id: int, method: Method) -> None:
+        """Queue a method for the end of the turn."""
+        self.outlet.write(encode_method(channel_id, method))
