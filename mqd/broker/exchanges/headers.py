@@ -1,0 +1,114 @@
+"""The headers exchange: a message goes where its headers fit the binding's arguments.
+
+Decides by `x-match`: all (default) or any of the arguments must be there with an equal value;
+arguments whose name begins with `x-` do not count, unless it says all-with-x or any-with-x
+(`x-match` itself never counts). A void argument asks for the header's presence alone. Never looks
+at the routing key. Source: AMQP 0-9-1 §3.1.3.4; RabbitMQ 3.10: rabbit_exchange_type_headers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from mqd.amqp.fields import Field, Table
+from mqd.amqp.replies import ChannelError, ReplyCode
+from mqd.amqp.terms import format_binary, format_field
+from mqd.broker.bindings import BindingKey, key_of
+from mqd.broker.definitions import BindingDefinition, ExchangeDefinition
+from mqd.broker.exchanges.base import Destination, Exchange, Headers
+
+X_MATCH = "x-match"
+_KINDS = {b"all": (True, False), b"any": (False, False)}
+_KINDS |= {b"all-with-x": (True, True), b"any-with-x": (False, True)}
+
+
+class _Pattern:
+    """A binding's arguments, ready to be compared."""
+
+    __slots__ = ("all_of", "destination", "wanted")
+
+    def __init__(self, binding: BindingDefinition) -> None:
+        kind = binding.arguments.get(X_MATCH, ("longstr", b"all"))
+        # another value cannot come in by `validate_binding`; definitions of old may hold one
+        self.all_of, with_x = _KINDS.get(kind[1], (True, False))
+        self.destination: Destination = (binding.destination_kind, binding.destination)
+        self.wanted = {
+            name: None if field[0] == "void" else comparable(field)
+            for name, field in binding.arguments.items()
+            if name != X_MATCH and (with_x or not name.startswith("x-"))
+        }
+
+    def fits(self, offered: dict[str, Any]) -> bool:
+        """offered: header name → comparable value."""
+        if self.all_of:
+            for name, value in self.wanted.items():
+                if name not in offered or (value is not None and offered[name] != value):
+                    return False
+            return True
+        for name, value in self.wanted.items():
+            if name in offered and (value is None or offered[name] == value):
+                return True
+        return False
+
+
+class HeadersExchange(Exchange):
+    """Bindings as patterns over the headers table."""
+
+    type_name = "headers"
+    needs_headers = True
+
+    __slots__ = ("_patterns",)
+
+    def __init__(self, definition: ExchangeDefinition) -> None:
+        super().__init__(definition)
+        self._patterns: dict[BindingKey, _Pattern] = {}
+
+    def validate_binding(self, binding: BindingDefinition) -> None:
+        field = binding.arguments.get(X_MATCH)
+        if field is None or (field[0] == "longstr" and field[1] in _KINDS):
+            return
+        if field[0] == "longstr":
+            text = (
+                f"Invalid x-match field value {format_binary(field[1])}; "
+                "expected all, any, all-with-x, or any-with-x"
+            )
+        else:
+            text = (
+                f"Invalid x-match field type {field[0]} (value {format_field(field)}); "
+                "expected longstr"
+            )
+        raise ChannelError(ReplyCode.PRECONDITION_FAILED, text)
+
+    def bind(self, binding: BindingDefinition) -> None:
+        self._patterns[key_of(binding)] = _Pattern(binding)
+
+    def unbind(self, binding: BindingDefinition) -> None:
+        del self._patterns[key_of(binding)]
+
+    def route(self, routing_key: str, headers: Headers) -> Collection[Destination]:
+        offered = comparable_table(headers())
+        return {pattern.destination for pattern in self._patterns.values() if pattern.fits(offered)}
+
+
+def comparable_table(table: Table) -> dict[str, Any]:
+    """The table with values that compare as the exchange compares them."""
+    return {name: comparable(field) for name, field in table.items()}
+
+
+def comparable(field: Field) -> Any:
+    """A value of which `==` is the exchange's idea of equal; never None.
+
+    Widths do not count: a long 5 equals a signedint 5, and a double 5.0, as Erlang compares
+    them; true is not 1, and a string is no number.
+    """
+    kind, value = field
+    if kind == "bool":
+        return ("bool", value)
+    if kind == "void":
+        return ("void",)
+    if kind == "table":
+        return ("table", tuple((name, item[0], comparable(item)) for name, item in value.items()))
+    if kind == "array":
+        return ("array", tuple((item[0], comparable(item)) for item in value))
+    return value

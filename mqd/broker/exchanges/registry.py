@@ -1,0 +1,74 @@
+"""Which exchange types there are, and which exchanges every vhost is born with.
+
+Decides what a type name means and what arguments every type refuses. Never decides how a type
+routes. Plugins add their types to a registry of their own, made from this one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from mqd.amqp.fields import Table
+from mqd.amqp.replies import ChannelError, ConnectionError_, ReplyCode
+from mqd.broker.definitions import ExchangeDefinition
+from mqd.broker.exchanges.base import ALTERNATE_EXCHANGE, Exchange
+from mqd.broker.exchanges.direct import DirectExchange
+from mqd.broker.exchanges.fanout import FanoutExchange
+from mqd.broker.exchanges.headers import HeadersExchange
+from mqd.broker.exchanges.topic import TopicExchange
+from mqd.names import Resource
+
+Registry = Mapping[str, type[Exchange]]
+
+BUILT_IN: Registry = MappingProxyType(
+    {
+        kind.type_name: kind
+        for kind in (DirectExchange, FanoutExchange, HeadersExchange, TopicExchange)
+    }
+)
+
+# observed: 3.10.8, `rabbitmqctl list_exchanges` on a new vhost
+_PREDECLARED = (
+    ("", "direct", False),
+    ("amq.direct", "direct", False),
+    ("amq.fanout", "fanout", False),
+    ("amq.headers", "headers", False),
+    ("amq.match", "headers", False),
+    ("amq.rabbitmq.trace", "topic", True),
+    ("amq.topic", "topic", False),
+)
+
+
+def predeclared(vhost: str) -> list[ExchangeDefinition]:
+    """The exchanges of a new vhost; the one of the empty name is the default exchange."""
+    return [
+        ExchangeDefinition(vhost, name, kind, durable=True, internal=internal)
+        for name, kind, internal in _PREDECLARED
+    ]
+
+
+def check_type(type_name: str, types: Registry = BUILT_IN) -> type[Exchange]:
+    """The class of that type.
+
+    Raises ConnectionError_ when there is none; observed: 3.10.8, the whole connection goes.
+    """
+    found = types.get(type_name)
+    if found is None:
+        raise ConnectionError_(ReplyCode.COMMAND_INVALID, f"unknown exchange type '{type_name}'")
+    return found
+
+
+def check_arguments(resource: Resource, arguments: Table) -> None:
+    """Refuse an alternate exchange that is no name. Raises ChannelError."""
+    field = arguments.get(ALTERNATE_EXCHANGE)
+    if field is not None and field[0] != "longstr":
+        raise ChannelError(
+            ReplyCode.PRECONDITION_FAILED,
+            f"invalid type '{field[0]}' for arg '{ALTERNATE_EXCHANGE}' in {resource}",
+        )
+
+
+def make_exchange(definition: ExchangeDefinition, types: Registry = BUILT_IN) -> Exchange:
+    """A live exchange without bindings. Raises ConnectionError_ on an unknown type."""
+    return check_type(definition.type, types)(definition)
