@@ -26,7 +26,7 @@ from mqd.rpc.v1 import values_pb2 as mqd_dot_rpc_dot_v1_dot_values__pb2
 from mqd.rpc.v1 import verb_pb2 as mqd_dot_rpc_dot_v1_dot_verb__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19mqd/rpc/v1/bindings.proto\x12\nmqd.rpc.v1\x1a\x17mqd/rpc/v1/values.proto\x1a\x15mqd/rpc/v1/verb.proto\">\n\x0cListBindings\x12\x15\n\x05vhost\x18\x01 \x01(\tB\x06\xb2\xbb\x18\x02H\x01\x12\x17\n\x07\x63olumns\x18\x02 \x03(\tB\x06\xb2\xbb\x18\x02P\x01\"\xbb\x02\n\nBindingRow\x12\x18\n\x0bsource_name\x18\x01 \x01(\tH\x00\x88\x01\x01\x12 \n\x0bsource_kind\x18\x02 \x01(\tB\x06\xba\xbb\x18\x02\x08\x01H\x01\x88\x01\x01\x12\x1d\n\x10\x64\x65stination_name\x18\x03 \x01(\tH\x02\x88\x01\x01\x12%\n\x10\x64\x65stination_kind\x18\x04 \x01(\tB\x06\xba\xbb\x18\x02\x08\x01H\x03\x88\x01\x01\x12\x18\n\x0brouting_key\x18\x05 \x01(\tH\x04\x88\x01\x01\x12)\n\targuments\x18\x06 \x01(\x0b\x32\x11.mqd.rpc.v1.TableH\x05\x88\x01\x01\x42\x0e\n\x0c_source_nameB\x0e\n\x0c_source_kindB\x13\n\x11_destination_nameB\x13\n\x11_destination_kindB\x0e\n\x0c_routing_keyB\x0c\n\n_arguments2\xcb\x01\n\x08\x42indings\x12\xbe\x01\n\x04List\x12\x18.mqd.rpc.v1.ListBindings\x1a\x16.mqd.rpc.v1.BindingRow\"\x81\x01\xaa\xbb\x18}\n\rlist_bindings\x12\x02\x01\x02\x1a\robservability\"\x1dLists all bindings of a vhost(\x03\x32%Listing bindings for vhost {vhost}...:\x05tablez\nmonitoring0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19mqd/rpc/v1/bindings.proto\x12\nmqd.rpc.v1\x1a\x17mqd/rpc/v1/values.proto\x1a\x15mqd/rpc/v1/verb.proto\">\n\x0cListBindings\x12\x15\n\x05vhost\x18\x01 \x01(\tB\x06\xb2\xbb\x18\x02H\x01\x12\x17\n\x07\x63olumns\x18\x02 \x03(\tB\x06\xb2\xbb\x18\x02P\x01\"\xbb\x02\n\nBindingRow\x12\x18\n\x0bsource_name\x18\x01 \x01(\tH\x00\x88\x01\x01\x12 \n\x0bsource_kind\x18\x02 \x01(\tB\x06\xba\xbb\x18\x02\x08\x01H\x01\x88\x01\x01\x12\x1d\n\x10\x64\x65stination_name\x18\x03 \x01(\tH\x02\x88\x01\x01\x12%\n\x10\x64\x65stination_kind\x18\x04 \x01(\tB\x06\xba\xbb\x18\x02\x08\x01H\x03\x88\x01\x01\x12\x18\n\x0brouting_key\x18\x05 \x01(\tH\x04\x88\x01\x01\x12)\n\targuments\x18\x06 \x01(\x0b\x32\x11.mqd.rpc.v1.TableH\x05\x88\x01\x01\x42\x0e\n\x0c_source_nameB\x0e\n\x0c_source_kindB\x13\n\x11_destination_nameB\x13\n\x11_destination_kindB\x0e\n\x0c_routing_keyB\x0c\n\n_arguments\"3\n\x0b\x42indingRows\x12$\n\x04rows\x18\x01 \x03(\x0b\x32\x16.mqd.rpc.v1.BindingRow2\xcc\x01\n\x08\x42indings\x12\xbf\x01\n\x04List\x12\x18.mqd.rpc.v1.ListBindings\x1a\x17.mqd.rpc.v1.BindingRows\"\x81\x01\xaa\xbb\x18}\n\rlist_bindings\x12\x02\x01\x02\x1a\robservability\"\x1dLists all bindings of a vhost(\x03\x32%Listing bindings for vhost {vhost}...:\x05tablez\nmonitoring0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -47,6 +47,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTBINDINGS']._serialized_end=151
   _globals['_BINDINGROW']._serialized_start=154
   _globals['_BINDINGROW']._serialized_end=469
-  _globals['_BINDINGS']._serialized_start=472
-  _globals['_BINDINGS']._serialized_end=675
+  _globals['_BINDINGROWS']._serialized_start=471
+  _globals['_BINDINGROWS']._serialized_end=522
+  _globals['_BINDINGS']._serialized_start=525
+  _globals['_BINDINGS']._serialized_end=729
 # @@protoc_insertion_point(module_scope)

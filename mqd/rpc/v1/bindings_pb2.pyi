@@ -101,3 +101,23 @@ class BindingRow(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__source_name) -> _WhichOneofReturnType__source_name | None: ...
 
 Global___BindingRow: _TypeAlias = BindingRow  # noqa: Y015
+
+@_typing.final
+class BindingRows(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROWS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___BindingRow]: ...
+    def __init__(
+        self,
+        *,
+        rows: _abc.Iterable[Global___BindingRow] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rows", b"rows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BindingRows: _TypeAlias = BindingRows  # noqa: Y015

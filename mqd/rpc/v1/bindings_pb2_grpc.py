@@ -37,7 +37,7 @@ class BindingsStub:
         self.List = channel.unary_stream(
                 '/mqd.rpc.v1.Bindings/List',
                 request_serializer=mqd_dot_rpc_dot_v1_dot_bindings__pb2.ListBindings.SerializeToString,
-                response_deserializer=mqd_dot_rpc_dot_v1_dot_bindings__pb2.BindingRow.FromString,
+                response_deserializer=mqd_dot_rpc_dot_v1_dot_bindings__pb2.BindingRows.FromString,
                 _registered_method=True)
 
 
@@ -58,7 +58,7 @@ def add_BindingsServicer_to_server(servicer, server):
             'List': grpc.unary_stream_rpc_method_handler(
                     servicer.List,
                     request_deserializer=mqd_dot_rpc_dot_v1_dot_bindings__pb2.ListBindings.FromString,
-                    response_serializer=mqd_dot_rpc_dot_v1_dot_bindings__pb2.BindingRow.SerializeToString,
+                    response_serializer=mqd_dot_rpc_dot_v1_dot_bindings__pb2.BindingRows.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -87,7 +87,7 @@ class Bindings:
             target,
             '/mqd.rpc.v1.Bindings/List',
             mqd_dot_rpc_dot_v1_dot_bindings__pb2.ListBindings.SerializeToString,
-            mqd_dot_rpc_dot_v1_dot_bindings__pb2.BindingRow.FromString,
+            mqd_dot_rpc_dot_v1_dot_bindings__pb2.BindingRows.FromString,
             options,
             channel_credentials,
             insecure,

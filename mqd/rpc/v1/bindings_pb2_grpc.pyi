@@ -31,7 +31,7 @@ class BindingsStub:
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> BindingsAsyncStub: ...
-    List: _grpc.UnaryStreamMultiCallable[_bindings_pb2.ListBindings, _bindings_pb2.BindingRow]
+    List: _grpc.UnaryStreamMultiCallable[_bindings_pb2.ListBindings, _bindings_pb2.BindingRows]
     """Includes each queue's binding to the default exchange, whose source_name is empty. A vhost that does
     not exist lists nothing.
     """
@@ -39,7 +39,7 @@ class BindingsStub:
 @_typing.type_check_only
 class BindingsAsyncStub(BindingsStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
-    List: _aio.UnaryStreamMultiCallable[_bindings_pb2.ListBindings, _bindings_pb2.BindingRow]  # type: ignore[assignment]
+    List: _aio.UnaryStreamMultiCallable[_bindings_pb2.ListBindings, _bindings_pb2.BindingRows]  # type: ignore[assignment]
     """Includes each queue's binding to the default exchange, whose source_name is empty. A vhost that does
     not exist lists nothing.
     """
@@ -50,7 +50,7 @@ class BindingsServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _bindings_pb2.ListBindings,
         context: _ServicerContext,
-    ) -> _typing.Union[_abc.Iterator[_bindings_pb2.BindingRow], _abc.AsyncIterator[_bindings_pb2.BindingRow]]:
+    ) -> _typing.Union[_abc.Iterator[_bindings_pb2.BindingRows], _abc.AsyncIterator[_bindings_pb2.BindingRows]]:
         """Includes each queue's binding to the default exchange, whose source_name is empty. A vhost that does
         not exist lists nothing.
         """

@@ -158,3 +158,23 @@ class ChannelRow(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__vhost) -> _WhichOneofReturnType__vhost | None: ...
 
 Global___ChannelRow: _TypeAlias = ChannelRow  # noqa: Y015
+
+@_typing.final
+class ChannelRows(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROWS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___ChannelRow]: ...
+    def __init__(
+        self,
+        *,
+        rows: _abc.Iterable[Global___ChannelRow] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rows", b"rows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChannelRows: _TypeAlias = ChannelRows  # noqa: Y015

@@ -37,7 +37,7 @@ class ChannelsStub:
         self.List = channel.unary_stream(
                 '/mqd.rpc.v1.Channels/List',
                 request_serializer=mqd_dot_rpc_dot_v1_dot_channels__pb2.ListChannels.SerializeToString,
-                response_deserializer=mqd_dot_rpc_dot_v1_dot_channels__pb2.ChannelRow.FromString,
+                response_deserializer=mqd_dot_rpc_dot_v1_dot_channels__pb2.ChannelRows.FromString,
                 _registered_method=True)
 
 
@@ -56,7 +56,7 @@ def add_ChannelsServicer_to_server(servicer, server):
             'List': grpc.unary_stream_rpc_method_handler(
                     servicer.List,
                     request_deserializer=mqd_dot_rpc_dot_v1_dot_channels__pb2.ListChannels.FromString,
-                    response_serializer=mqd_dot_rpc_dot_v1_dot_channels__pb2.ChannelRow.SerializeToString,
+                    response_serializer=mqd_dot_rpc_dot_v1_dot_channels__pb2.ChannelRows.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -85,7 +85,7 @@ class Channels:
             target,
             '/mqd.rpc.v1.Channels/List',
             mqd_dot_rpc_dot_v1_dot_channels__pb2.ListChannels.SerializeToString,
-            mqd_dot_rpc_dot_v1_dot_channels__pb2.ChannelRow.FromString,
+            mqd_dot_rpc_dot_v1_dot_channels__pb2.ChannelRows.FromString,
             options,
             channel_credentials,
             insecure,

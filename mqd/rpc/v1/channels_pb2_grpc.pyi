@@ -31,12 +31,12 @@ class ChannelsStub:
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ChannelsAsyncStub: ...
-    List: _grpc.UnaryStreamMultiCallable[_channels_pb2.ListChannels, _channels_pb2.ChannelRow]
+    List: _grpc.UnaryStreamMultiCallable[_channels_pb2.ListChannels, _channels_pb2.ChannelRows]
 
 @_typing.type_check_only
 class ChannelsAsyncStub(ChannelsStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
-    List: _aio.UnaryStreamMultiCallable[_channels_pb2.ListChannels, _channels_pb2.ChannelRow]  # type: ignore[assignment]
+    List: _aio.UnaryStreamMultiCallable[_channels_pb2.ListChannels, _channels_pb2.ChannelRows]  # type: ignore[assignment]
 
 class ChannelsServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -44,6 +44,6 @@ class ChannelsServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _channels_pb2.ListChannels,
         context: _ServicerContext,
-    ) -> _typing.Union[_abc.Iterator[_channels_pb2.ChannelRow], _abc.AsyncIterator[_channels_pb2.ChannelRow]]: ...
+    ) -> _typing.Union[_abc.Iterator[_channels_pb2.ChannelRows], _abc.AsyncIterator[_channels_pb2.ChannelRows]]: ...
 
 def add_ChannelsServicer_to_server(servicer: ChannelsServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

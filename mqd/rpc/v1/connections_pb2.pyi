@@ -272,6 +272,26 @@ class ConnectionRow(_message.Message):
 Global___ConnectionRow: _TypeAlias = ConnectionRow  # noqa: Y015
 
 @_typing.final
+class ConnectionRows(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROWS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___ConnectionRow]: ...
+    def __init__(
+        self,
+        *,
+        rows: _abc.Iterable[Global___ConnectionRow] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rows", b"rows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConnectionRows: _TypeAlias = ConnectionRows  # noqa: Y015
+
+@_typing.final
 class CloseConnection(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

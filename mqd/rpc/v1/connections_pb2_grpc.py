@@ -38,7 +38,7 @@ class ConnectionsStub:
         self.List = channel.unary_stream(
                 '/mqd.rpc.v1.Connections/List',
                 request_serializer=mqd_dot_rpc_dot_v1_dot_connections__pb2.ListConnections.SerializeToString,
-                response_deserializer=mqd_dot_rpc_dot_v1_dot_connections__pb2.ConnectionRow.FromString,
+                response_deserializer=mqd_dot_rpc_dot_v1_dot_connections__pb2.ConnectionRows.FromString,
                 _registered_method=True)
         self.Close = channel.unary_unary(
                 '/mqd.rpc.v1.Connections/Close',
@@ -92,7 +92,7 @@ def add_ConnectionsServicer_to_server(servicer, server):
             'List': grpc.unary_stream_rpc_method_handler(
                     servicer.List,
                     request_deserializer=mqd_dot_rpc_dot_v1_dot_connections__pb2.ListConnections.FromString,
-                    response_serializer=mqd_dot_rpc_dot_v1_dot_connections__pb2.ConnectionRow.SerializeToString,
+                    response_serializer=mqd_dot_rpc_dot_v1_dot_connections__pb2.ConnectionRows.SerializeToString,
             ),
             'Close': grpc.unary_unary_rpc_method_handler(
                     servicer.Close,
@@ -136,7 +136,7 @@ class Connections:
             target,
             '/mqd.rpc.v1.Connections/List',
             mqd_dot_rpc_dot_v1_dot_connections__pb2.ListConnections.SerializeToString,
-            mqd_dot_rpc_dot_v1_dot_connections__pb2.ConnectionRow.FromString,
+            mqd_dot_rpc_dot_v1_dot_connections__pb2.ConnectionRows.FromString,
             options,
             channel_credentials,
             insecure,

@@ -32,7 +32,7 @@ class ConnectionsStub:
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ConnectionsAsyncStub: ...
-    List: _grpc.UnaryStreamMultiCallable[_connections_pb2.ListConnections, _connections_pb2.ConnectionRow]
+    List: _grpc.UnaryStreamMultiCallable[_connections_pb2.ListConnections, _connections_pb2.ConnectionRows]
     Close: _grpc.UnaryUnaryMultiCallable[_connections_pb2.CloseConnection, _values_pb2.Done]
     """Closes with 320 CONNECTION_FORCED - <explanation>. A well-formed pid that names no connection is no
     failure; one that is no pid: INVALID_ARGUMENT with text {:invalid_pid_syntax, "notapid"}.
@@ -43,7 +43,7 @@ class ConnectionsStub:
 @_typing.type_check_only
 class ConnectionsAsyncStub(ConnectionsStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
-    List: _aio.UnaryStreamMultiCallable[_connections_pb2.ListConnections, _connections_pb2.ConnectionRow]  # type: ignore[assignment]
+    List: _aio.UnaryStreamMultiCallable[_connections_pb2.ListConnections, _connections_pb2.ConnectionRows]  # type: ignore[assignment]
     Close: _aio.UnaryUnaryMultiCallable[_connections_pb2.CloseConnection, _values_pb2.Done]  # type: ignore[assignment]
     """Closes with 320 CONNECTION_FORCED - <explanation>. A well-formed pid that names no connection is no
     failure; one that is no pid: INVALID_ARGUMENT with text {:invalid_pid_syntax, "notapid"}.
@@ -57,7 +57,7 @@ class ConnectionsServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _connections_pb2.ListConnections,
         context: _ServicerContext,
-    ) -> _typing.Union[_abc.Iterator[_connections_pb2.ConnectionRow], _abc.AsyncIterator[_connections_pb2.ConnectionRow]]: ...
+    ) -> _typing.Union[_abc.Iterator[_connections_pb2.ConnectionRows], _abc.AsyncIterator[_connections_pb2.ConnectionRows]]: ...
 
     @_abc_1.abstractmethod
     def Close(

@@ -26,7 +26,7 @@ from mqd.rpc.v1 import values_pb2 as mqd_dot_rpc_dot_v1_dot_values__pb2
 from mqd.rpc.v1 import verb_pb2 as mqd_dot_rpc_dot_v1_dot_verb__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1amqd/rpc/v1/consumers.proto\x12\nmqd.rpc.v1\x1a\x17mqd/rpc/v1/values.proto\x1a\x15mqd/rpc/v1/verb.proto\"?\n\rListConsumers\x12\x15\n\x05vhost\x18\x01 \x01(\tB\x06\xb2\xbb\x18\x02H\x01\x12\x17\n\x07\x63olumns\x18\x02 \x03(\tB\x06\xb2\xbb\x18\x02P\x01\"\x82\x03\n\x0b\x43onsumerRow\x12\x17\n\nqueue_name\x18\x01 \x01(\tH\x00\x88\x01\x01\x12 \n\x0b\x63hannel_pid\x18\x02 \x01(\tB\x06\xba\xbb\x18\x02\x08\x02H\x01\x88\x01\x01\x12\x19\n\x0c\x63onsumer_tag\x18\x03 \x01(\tH\x02\x88\x01\x01\x12\x19\n\x0c\x61\x63k_required\x18\x04 \x01(\x08H\x03\x88\x01\x01\x12\x1b\n\x0eprefetch_count\x18\x05 \x01(\rH\x04\x88\x01\x01\x12\x13\n\x06\x61\x63tive\x18\x06 \x01(\x08H\x05\x88\x01\x01\x12$\n\x0f\x61\x63tivity_status\x18\x07 \x01(\tB\x06\xba\xbb\x18\x02\x08\x01H\x06\x88\x01\x01\x12)\n\targuments\x18\x08 \x01(\x0b\x32\x11.mqd.rpc.v1.TableH\x07\x88\x01\x01\x42\r\n\x0b_queue_nameB\x0e\n\x0c_channel_pidB\x0f\n\r_consumer_tagB\x0f\n\r_ack_requiredB\x11\n\x0f_prefetch_countB\t\n\x07_activeB\x12\n\x10_activity_statusB\x0c\n\n_arguments2\xaf\x02\n\tConsumers\x12\xa1\x02\n\x04List\x12\x19.mqd.rpc.v1.ListConsumers\x1a\x17.mqd.rpc.v1.ConsumerRow\"\xe2\x01\xaa\xbb\x18\xdd\x01\n\x0elist_consumers\x12\x02\x01\x02\x1a\robservability\"\x1eLists all consumers of a vhost(\x03\x32&Listing consumers in vhost {vhost} ...:\x05tableBPqueue_name channel_pid consumer_tag ack_required prefetch_count active argumentsz\nmonitoringz\tconsumers0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1amqd/rpc/v1/consumers.proto\x12\nmqd.rpc.v1\x1a\x17mqd/rpc/v1/values.proto\x1a\x15mqd/rpc/v1/verb.proto\"?\n\rListConsumers\x12\x15\n\x05vhost\x18\x01 \x01(\tB\x06\xb2\xbb\x18\x02H\x01\x12\x17\n\x07\x63olumns\x18\x02 \x03(\tB\x06\xb2\xbb\x18\x02P\x01\"\x82\x03\n\x0b\x43onsumerRow\x12\x17\n\nqueue_name\x18\x01 \x01(\tH\x00\x88\x01\x01\x12 \n\x0b\x63hannel_pid\x18\x02 \x01(\tB\x06\xba\xbb\x18\x02\x08\x02H\x01\x88\x01\x01\x12\x19\n\x0c\x63onsumer_tag\x18\x03 \x01(\tH\x02\x88\x01\x01\x12\x19\n\x0c\x61\x63k_required\x18\x04 \x01(\x08H\x03\x88\x01\x01\x12\x1b\n\x0eprefetch_count\x18\x05 \x01(\rH\x04\x88\x01\x01\x12\x13\n\x06\x61\x63tive\x18\x06 \x01(\x08H\x05\x88\x01\x01\x12$\n\x0f\x61\x63tivity_status\x18\x07 \x01(\tB\x06\xba\xbb\x18\x02\x08\x01H\x06\x88\x01\x01\x12)\n\targuments\x18\x08 \x01(\x0b\x32\x11.mqd.rpc.v1.TableH\x07\x88\x01\x01\x42\r\n\x0b_queue_nameB\x0e\n\x0c_channel_pidB\x0f\n\r_consumer_tagB\x0f\n\r_ack_requiredB\x11\n\x0f_prefetch_countB\t\n\x07_activeB\x12\n\x10_activity_statusB\x0c\n\n_arguments\"5\n\x0c\x43onsumerRows\x12%\n\x04rows\x18\x01 \x03(\x0b\x32\x17.mqd.rpc.v1.ConsumerRow2\xb0\x02\n\tConsumers\x12\xa2\x02\n\x04List\x12\x19.mqd.rpc.v1.ListConsumers\x1a\x18.mqd.rpc.v1.ConsumerRows\"\xe2\x01\xaa\xbb\x18\xdd\x01\n\x0elist_consumers\x12\x02\x01\x02\x1a\robservability\"\x1eLists all consumers of a vhost(\x03\x32&Listing consumers in vhost {vhost} ...:\x05tableBPqueue_name channel_pid consumer_tag ack_required prefetch_count active argumentsz\nmonitoringz\tconsumers0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -47,6 +47,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTCONSUMERS']._serialized_end=153
   _globals['_CONSUMERROW']._serialized_start=156
   _globals['_CONSUMERROW']._serialized_end=542
-  _globals['_CONSUMERS']._serialized_start=545
-  _globals['_CONSUMERS']._serialized_end=848
+  _globals['_CONSUMERROWS']._serialized_start=544
+  _globals['_CONSUMERROWS']._serialized_end=597
+  _globals['_CONSUMERS']._serialized_start=600
+  _globals['_CONSUMERS']._serialized_end=904
 # @@protoc_insertion_point(module_scope)

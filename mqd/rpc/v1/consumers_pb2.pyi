@@ -114,3 +114,23 @@ class ConsumerRow(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__queue_name) -> _WhichOneofReturnType__queue_name | None: ...
 
 Global___ConsumerRow: _TypeAlias = ConsumerRow  # noqa: Y015
+
+@_typing.final
+class ConsumerRows(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROWS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___ConsumerRow]: ...
+    def __init__(
+        self,
+        *,
+        rows: _abc.Iterable[Global___ConsumerRow] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rows", b"rows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConsumerRows: _TypeAlias = ConsumerRows  # noqa: Y015

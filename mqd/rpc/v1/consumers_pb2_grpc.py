@@ -37,7 +37,7 @@ class ConsumersStub:
         self.List = channel.unary_stream(
                 '/mqd.rpc.v1.Consumers/List',
                 request_serializer=mqd_dot_rpc_dot_v1_dot_consumers__pb2.ListConsumers.SerializeToString,
-                response_deserializer=mqd_dot_rpc_dot_v1_dot_consumers__pb2.ConsumerRow.FromString,
+                response_deserializer=mqd_dot_rpc_dot_v1_dot_consumers__pb2.ConsumerRows.FromString,
                 _registered_method=True)
 
 
@@ -56,7 +56,7 @@ def add_ConsumersServicer_to_server(servicer, server):
             'List': grpc.unary_stream_rpc_method_handler(
                     servicer.List,
                     request_deserializer=mqd_dot_rpc_dot_v1_dot_consumers__pb2.ListConsumers.FromString,
-                    response_serializer=mqd_dot_rpc_dot_v1_dot_consumers__pb2.ConsumerRow.SerializeToString,
+                    response_serializer=mqd_dot_rpc_dot_v1_dot_consumers__pb2.ConsumerRows.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -85,7 +85,7 @@ class Consumers:
             target,
             '/mqd.rpc.v1.Consumers/List',
             mqd_dot_rpc_dot_v1_dot_consumers__pb2.ListConsumers.SerializeToString,
-            mqd_dot_rpc_dot_v1_dot_consumers__pb2.ConsumerRow.FromString,
+            mqd_dot_rpc_dot_v1_dot_consumers__pb2.ConsumerRows.FromString,
             options,
             channel_credentials,
             insecure,

@@ -31,12 +31,12 @@ class ConsumersStub:
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ConsumersAsyncStub: ...
-    List: _grpc.UnaryStreamMultiCallable[_consumers_pb2.ListConsumers, _consumers_pb2.ConsumerRow]
+    List: _grpc.UnaryStreamMultiCallable[_consumers_pb2.ListConsumers, _consumers_pb2.ConsumerRows]
 
 @_typing.type_check_only
 class ConsumersAsyncStub(ConsumersStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
-    List: _aio.UnaryStreamMultiCallable[_consumers_pb2.ListConsumers, _consumers_pb2.ConsumerRow]  # type: ignore[assignment]
+    List: _aio.UnaryStreamMultiCallable[_consumers_pb2.ListConsumers, _consumers_pb2.ConsumerRows]  # type: ignore[assignment]
 
 class ConsumersServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -44,6 +44,6 @@ class ConsumersServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _consumers_pb2.ListConsumers,
         context: _ServicerContext,
-    ) -> _typing.Union[_abc.Iterator[_consumers_pb2.ConsumerRow], _abc.AsyncIterator[_consumers_pb2.ConsumerRow]]: ...
+    ) -> _typing.Union[_abc.Iterator[_consumers_pb2.ConsumerRows], _abc.AsyncIterator[_consumers_pb2.ConsumerRows]]: ...
 
 def add_ConsumersServicer_to_server(servicer: ConsumersServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

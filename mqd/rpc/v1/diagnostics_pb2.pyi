@@ -936,3 +936,23 @@ class AuthAttemptRow(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__username) -> _WhichOneofReturnType__username | None: ...
 
 Global___AuthAttemptRow: _TypeAlias = AuthAttemptRow  # noqa: Y015
+
+@_typing.final
+class AuthAttemptRows(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROWS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___AuthAttemptRow]: ...
+    def __init__(
+        self,
+        *,
+        rows: _abc.Iterable[Global___AuthAttemptRow] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rows", b"rows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AuthAttemptRows: _TypeAlias = AuthAttemptRows  # noqa: Y015

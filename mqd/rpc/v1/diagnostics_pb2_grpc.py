@@ -128,7 +128,7 @@ class DiagnosticsStub:
         self.AuthAttempts = channel.unary_stream(
                 '/mqd.rpc.v1.Diagnostics/AuthAttempts',
                 request_serializer=mqd_dot_rpc_dot_v1_dot_diagnostics__pb2.AuthAttemptsRequest.SerializeToString,
-                response_deserializer=mqd_dot_rpc_dot_v1_dot_diagnostics__pb2.AuthAttemptRow.FromString,
+                response_deserializer=mqd_dot_rpc_dot_v1_dot_diagnostics__pb2.AuthAttemptRows.FromString,
                 _registered_method=True)
 
 
@@ -346,7 +346,7 @@ def add_DiagnosticsServicer_to_server(servicer, server):
             'AuthAttempts': grpc.unary_stream_rpc_method_handler(
                     servicer.AuthAttempts,
                     request_deserializer=mqd_dot_rpc_dot_v1_dot_diagnostics__pb2.AuthAttemptsRequest.FromString,
-                    response_serializer=mqd_dot_rpc_dot_v1_dot_diagnostics__pb2.AuthAttemptRow.SerializeToString,
+                    response_serializer=mqd_dot_rpc_dot_v1_dot_diagnostics__pb2.AuthAttemptRows.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -861,7 +861,7 @@ class Diagnostics:
             target,
             '/mqd.rpc.v1.Diagnostics/AuthAttempts',
             mqd_dot_rpc_dot_v1_dot_diagnostics__pb2.AuthAttemptsRequest.SerializeToString,
-            mqd_dot_rpc_dot_v1_dot_diagnostics__pb2.AuthAttemptRow.FromString,
+            mqd_dot_rpc_dot_v1_dot_diagnostics__pb2.AuthAttemptRows.FromString,
             options,
             channel_credentials,
             insecure,

@@ -51,7 +51,7 @@ class DiagnosticsStub:
     CommandLineArguments: _grpc.UnaryUnaryMultiCallable[_diagnostics_pb2.CommandLineArgumentsRequest, _diagnostics_pb2.CommandLineArgumentsReply]
     ResolveHostname: _grpc.UnaryUnaryMultiCallable[_diagnostics_pb2.ResolveHostnameRequest, _diagnostics_pb2.ResolveHostnameReply]
     TlsVersions: _grpc.UnaryUnaryMultiCallable[_diagnostics_pb2.TlsVersionsRequest, _diagnostics_pb2.TlsVersionsReply]
-    AuthAttempts: _grpc.UnaryStreamMultiCallable[_diagnostics_pb2.AuthAttemptsRequest, _diagnostics_pb2.AuthAttemptRow]
+    AuthAttempts: _grpc.UnaryStreamMultiCallable[_diagnostics_pb2.AuthAttemptsRequest, _diagnostics_pb2.AuthAttemptRows]
 
 @_typing.type_check_only
 class DiagnosticsAsyncStub(DiagnosticsStub):
@@ -75,7 +75,7 @@ class DiagnosticsAsyncStub(DiagnosticsStub):
     CommandLineArguments: _aio.UnaryUnaryMultiCallable[_diagnostics_pb2.CommandLineArgumentsRequest, _diagnostics_pb2.CommandLineArgumentsReply]  # type: ignore[assignment]
     ResolveHostname: _aio.UnaryUnaryMultiCallable[_diagnostics_pb2.ResolveHostnameRequest, _diagnostics_pb2.ResolveHostnameReply]  # type: ignore[assignment]
     TlsVersions: _aio.UnaryUnaryMultiCallable[_diagnostics_pb2.TlsVersionsRequest, _diagnostics_pb2.TlsVersionsReply]  # type: ignore[assignment]
-    AuthAttempts: _aio.UnaryStreamMultiCallable[_diagnostics_pb2.AuthAttemptsRequest, _diagnostics_pb2.AuthAttemptRow]  # type: ignore[assignment]
+    AuthAttempts: _aio.UnaryStreamMultiCallable[_diagnostics_pb2.AuthAttemptsRequest, _diagnostics_pb2.AuthAttemptRows]  # type: ignore[assignment]
 
 class DiagnosticsServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -210,6 +210,6 @@ class DiagnosticsServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _diagnostics_pb2.AuthAttemptsRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_abc.Iterator[_diagnostics_pb2.AuthAttemptRow], _abc.AsyncIterator[_diagnostics_pb2.AuthAttemptRow]]: ...
+    ) -> _typing.Union[_abc.Iterator[_diagnostics_pb2.AuthAttemptRows], _abc.AsyncIterator[_diagnostics_pb2.AuthAttemptRows]]: ...
 
 def add_DiagnosticsServicer_to_server(servicer: DiagnosticsServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -26,7 +26,7 @@ from mqd.rpc.v1 import values_pb2 as mqd_dot_rpc_dot_v1_dot_values__pb2
 from mqd.rpc.v1 import verb_pb2 as mqd_dot_rpc_dot_v1_dot_verb__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1amqd/rpc/v1/exchanges.proto\x12\nmqd.rpc.v1\x1a\x17mqd/rpc/v1/values.proto\x1a\x15mqd/rpc/v1/verb.proto\"?\n\rListExchanges\x12\x15\n\x05vhost\x18\x01 \x01(\tB\x06\xb2\xbb\x18\x02H\x01\x12\x17\n\x07\x63olumns\x18\x02 \x03(\tB\x06\xb2\xbb\x18\x02P\x01\"\x96\x02\n\x0b\x45xchangeRow\x12\x11\n\x04name\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x19\n\x04type\x18\x02 \x01(\tB\x06\xba\xbb\x18\x02\x08\x01H\x01\x88\x01\x01\x12\x14\n\x07\x64urable\x18\x03 \x01(\x08H\x02\x88\x01\x01\x12\x18\n\x0b\x61uto_delete\x18\x04 \x01(\x08H\x03\x88\x01\x01\x12\x15\n\x08internal\x18\x05 \x01(\x08H\x04\x88\x01\x01\x12)\n\targuments\x18\x06 \x01(\x0b\x32\x11.mqd.rpc.v1.TableH\x05\x88\x01\x01\x12\x13\n\x06policy\x18\x07 \x01(\tH\x06\x88\x01\x01\x42\x07\n\x05_nameB\x07\n\x05_typeB\n\n\x08_durableB\x0e\n\x0c_auto_deleteB\x0b\n\t_internalB\x0c\n\n_argumentsB\t\n\x07_policy2\xce\x01\n\tExchanges\x12\xc0\x01\n\x04List\x12\x19.mqd.rpc.v1.ListExchanges\x1a\x17.mqd.rpc.v1.ExchangeRow\"\x81\x01\xaa\xbb\x18}\n\x0elist_exchanges\x12\x02\x01\x02\x1a\robservability\"\x0fLists exchanges(\x03\x32\'Listing exchanges for vhost {vhost} ...:\x05tableB\tname typez\nmonitoring0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1amqd/rpc/v1/exchanges.proto\x12\nmqd.rpc.v1\x1a\x17mqd/rpc/v1/values.proto\x1a\x15mqd/rpc/v1/verb.proto\"?\n\rListExchanges\x12\x15\n\x05vhost\x18\x01 \x01(\tB\x06\xb2\xbb\x18\x02H\x01\x12\x17\n\x07\x63olumns\x18\x02 \x03(\tB\x06\xb2\xbb\x18\x02P\x01\"\x96\x02\n\x0b\x45xchangeRow\x12\x11\n\x04name\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x19\n\x04type\x18\x02 \x01(\tB\x06\xba\xbb\x18\x02\x08\x01H\x01\x88\x01\x01\x12\x14\n\x07\x64urable\x18\x03 \x01(\x08H\x02\x88\x01\x01\x12\x18\n\x0b\x61uto_delete\x18\x04 \x01(\x08H\x03\x88\x01\x01\x12\x15\n\x08internal\x18\x05 \x01(\x08H\x04\x88\x01\x01\x12)\n\targuments\x18\x06 \x01(\x0b\x32\x11.mqd.rpc.v1.TableH\x05\x88\x01\x01\x12\x13\n\x06policy\x18\x07 \x01(\tH\x06\x88\x01\x01\x42\x07\n\x05_nameB\x07\n\x05_typeB\n\n\x08_durableB\x0e\n\x0c_auto_deleteB\x0b\n\t_internalB\x0c\n\n_argumentsB\t\n\x07_policy\"5\n\x0c\x45xchangeRows\x12%\n\x04rows\x18\x01 \x03(\x0b\x32\x17.mqd.rpc.v1.ExchangeRow2\xcf\x01\n\tExchanges\x12\xc1\x01\n\x04List\x12\x19.mqd.rpc.v1.ListExchanges\x1a\x18.mqd.rpc.v1.ExchangeRows\"\x81\x01\xaa\xbb\x18}\n\x0elist_exchanges\x12\x02\x01\x02\x1a\robservability\"\x0fLists exchanges(\x03\x32\'Listing exchanges for vhost {vhost} ...:\x05tableB\tname typez\nmonitoring0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -45,6 +45,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTEXCHANGES']._serialized_end=153
   _globals['_EXCHANGEROW']._serialized_start=156
   _globals['_EXCHANGEROW']._serialized_end=434
-  _globals['_EXCHANGES']._serialized_start=437
-  _globals['_EXCHANGES']._serialized_end=643
+  _globals['_EXCHANGEROWS']._serialized_start=436
+  _globals['_EXCHANGEROWS']._serialized_end=489
+  _globals['_EXCHANGES']._serialized_start=492
+  _globals['_EXCHANGES']._serialized_end=699
 # @@protoc_insertion_point(module_scope)

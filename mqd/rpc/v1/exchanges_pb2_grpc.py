@@ -37,7 +37,7 @@ class ExchangesStub:
         self.List = channel.unary_stream(
                 '/mqd.rpc.v1.Exchanges/List',
                 request_serializer=mqd_dot_rpc_dot_v1_dot_exchanges__pb2.ListExchanges.SerializeToString,
-                response_deserializer=mqd_dot_rpc_dot_v1_dot_exchanges__pb2.ExchangeRow.FromString,
+                response_deserializer=mqd_dot_rpc_dot_v1_dot_exchanges__pb2.ExchangeRows.FromString,
                 _registered_method=True)
 
 
@@ -57,7 +57,7 @@ def add_ExchangesServicer_to_server(servicer, server):
             'List': grpc.unary_stream_rpc_method_handler(
                     servicer.List,
                     request_deserializer=mqd_dot_rpc_dot_v1_dot_exchanges__pb2.ListExchanges.FromString,
-                    response_serializer=mqd_dot_rpc_dot_v1_dot_exchanges__pb2.ExchangeRow.SerializeToString,
+                    response_serializer=mqd_dot_rpc_dot_v1_dot_exchanges__pb2.ExchangeRows.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -86,7 +86,7 @@ class Exchanges:
             target,
             '/mqd.rpc.v1.Exchanges/List',
             mqd_dot_rpc_dot_v1_dot_exchanges__pb2.ListExchanges.SerializeToString,
-            mqd_dot_rpc_dot_v1_dot_exchanges__pb2.ExchangeRow.FromString,
+            mqd_dot_rpc_dot_v1_dot_exchanges__pb2.ExchangeRows.FromString,
             options,
             channel_credentials,
             insecure,

@@ -31,13 +31,13 @@ class ExchangesStub:
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ExchangesAsyncStub: ...
-    List: _grpc.UnaryStreamMultiCallable[_exchanges_pb2.ListExchanges, _exchanges_pb2.ExchangeRow]
+    List: _grpc.UnaryStreamMultiCallable[_exchanges_pb2.ListExchanges, _exchanges_pb2.ExchangeRows]
     """A vhost that does not exist lists nothing."""
 
 @_typing.type_check_only
 class ExchangesAsyncStub(ExchangesStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
-    List: _aio.UnaryStreamMultiCallable[_exchanges_pb2.ListExchanges, _exchanges_pb2.ExchangeRow]  # type: ignore[assignment]
+    List: _aio.UnaryStreamMultiCallable[_exchanges_pb2.ListExchanges, _exchanges_pb2.ExchangeRows]  # type: ignore[assignment]
     """A vhost that does not exist lists nothing."""
 
 class ExchangesServicer(metaclass=_abc_1.ABCMeta):
@@ -46,7 +46,7 @@ class ExchangesServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _exchanges_pb2.ListExchanges,
         context: _ServicerContext,
-    ) -> _typing.Union[_abc.Iterator[_exchanges_pb2.ExchangeRow], _abc.AsyncIterator[_exchanges_pb2.ExchangeRow]]:
+    ) -> _typing.Union[_abc.Iterator[_exchanges_pb2.ExchangeRows], _abc.AsyncIterator[_exchanges_pb2.ExchangeRows]]:
         """A vhost that does not exist lists nothing."""
 
 def add_ExchangesServicer_to_server(servicer: ExchangesServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -96,6 +96,26 @@ class FeatureFlagRow(_message.Message):
 Global___FeatureFlagRow: _TypeAlias = FeatureFlagRow  # noqa: Y015
 
 @_typing.final
+class FeatureFlagRows(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROWS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___FeatureFlagRow]: ...
+    def __init__(
+        self,
+        *,
+        rows: _abc.Iterable[Global___FeatureFlagRow] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rows", b"rows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FeatureFlagRows: _TypeAlias = FeatureFlagRows  # noqa: Y015
+
+@_typing.final
 class EnableFeatureFlag(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

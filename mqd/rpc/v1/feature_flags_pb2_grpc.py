@@ -38,7 +38,7 @@ class FeatureFlagsStub:
         self.List = channel.unary_stream(
                 '/mqd.rpc.v1.FeatureFlags/List',
                 request_serializer=mqd_dot_rpc_dot_v1_dot_feature__flags__pb2.ListFeatureFlags.SerializeToString,
-                response_deserializer=mqd_dot_rpc_dot_v1_dot_feature__flags__pb2.FeatureFlagRow.FromString,
+                response_deserializer=mqd_dot_rpc_dot_v1_dot_feature__flags__pb2.FeatureFlagRows.FromString,
                 _registered_method=True)
         self.Enable = channel.unary_unary(
                 '/mqd.rpc.v1.FeatureFlags/Enable',
@@ -69,7 +69,7 @@ def add_FeatureFlagsServicer_to_server(servicer, server):
             'List': grpc.unary_stream_rpc_method_handler(
                     servicer.List,
                     request_deserializer=mqd_dot_rpc_dot_v1_dot_feature__flags__pb2.ListFeatureFlags.FromString,
-                    response_serializer=mqd_dot_rpc_dot_v1_dot_feature__flags__pb2.FeatureFlagRow.SerializeToString,
+                    response_serializer=mqd_dot_rpc_dot_v1_dot_feature__flags__pb2.FeatureFlagRows.SerializeToString,
             ),
             'Enable': grpc.unary_unary_rpc_method_handler(
                     servicer.Enable,
@@ -103,7 +103,7 @@ class FeatureFlags:
             target,
             '/mqd.rpc.v1.FeatureFlags/List',
             mqd_dot_rpc_dot_v1_dot_feature__flags__pb2.ListFeatureFlags.SerializeToString,
-            mqd_dot_rpc_dot_v1_dot_feature__flags__pb2.FeatureFlagRow.FromString,
+            mqd_dot_rpc_dot_v1_dot_feature__flags__pb2.FeatureFlagRows.FromString,
             options,
             channel_credentials,
             insecure,

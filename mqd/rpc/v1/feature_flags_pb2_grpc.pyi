@@ -32,14 +32,14 @@ class FeatureFlagsStub:
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> FeatureFlagsAsyncStub: ...
-    List: _grpc.UnaryStreamMultiCallable[_feature_flags_pb2.ListFeatureFlags, _feature_flags_pb2.FeatureFlagRow]
+    List: _grpc.UnaryStreamMultiCallable[_feature_flags_pb2.ListFeatureFlags, _feature_flags_pb2.FeatureFlagRows]
     Enable: _grpc.UnaryUnaryMultiCallable[_feature_flags_pb2.EnableFeatureFlag, _values_pb2.Done]
     """name "all" enables every flag. An unknown one is NOT_FOUND."""
 
 @_typing.type_check_only
 class FeatureFlagsAsyncStub(FeatureFlagsStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
-    List: _aio.UnaryStreamMultiCallable[_feature_flags_pb2.ListFeatureFlags, _feature_flags_pb2.FeatureFlagRow]  # type: ignore[assignment]
+    List: _aio.UnaryStreamMultiCallable[_feature_flags_pb2.ListFeatureFlags, _feature_flags_pb2.FeatureFlagRows]  # type: ignore[assignment]
     Enable: _aio.UnaryUnaryMultiCallable[_feature_flags_pb2.EnableFeatureFlag, _values_pb2.Done]  # type: ignore[assignment]
     """name "all" enables every flag. An unknown one is NOT_FOUND."""
 
@@ -49,7 +49,7 @@ class FeatureFlagsServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _feature_flags_pb2.ListFeatureFlags,
         context: _ServicerContext,
-    ) -> _typing.Union[_abc.Iterator[_feature_flags_pb2.FeatureFlagRow], _abc.AsyncIterator[_feature_flags_pb2.FeatureFlagRow]]: ...
+    ) -> _typing.Union[_abc.Iterator[_feature_flags_pb2.FeatureFlagRows], _abc.AsyncIterator[_feature_flags_pb2.FeatureFlagRows]]: ...
 
     @_abc_1.abstractmethod
     def Enable(

@@ -9,8 +9,10 @@ A bad regular expression is INVALID_ARGUMENT with the text of 3.10.8:
 The user is looked up before the vhost.
 """
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -123,6 +125,26 @@ class PermissionRow(_message.Message):
 Global___PermissionRow: _TypeAlias = PermissionRow  # noqa: Y015
 
 @_typing.final
+class PermissionRows(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROWS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___PermissionRow]: ...
+    def __init__(
+        self,
+        *,
+        rows: _abc.Iterable[Global___PermissionRow] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rows", b"rows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PermissionRows: _TypeAlias = PermissionRows  # noqa: Y015
+
+@_typing.final
 class ListUserPermissions(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -168,6 +190,26 @@ class UserPermissionRow(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___UserPermissionRow: _TypeAlias = UserPermissionRow  # noqa: Y015
+
+@_typing.final
+class UserPermissionRows(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROWS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___UserPermissionRow]: ...
+    def __init__(
+        self,
+        *,
+        rows: _abc.Iterable[Global___UserPermissionRow] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rows", b"rows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UserPermissionRows: _TypeAlias = UserPermissionRows  # noqa: Y015
 
 @_typing.final
 class SetTopicPermissions(_message.Message):
@@ -275,6 +317,26 @@ class TopicPermissionRow(_message.Message):
 Global___TopicPermissionRow: _TypeAlias = TopicPermissionRow  # noqa: Y015
 
 @_typing.final
+class TopicPermissionRows(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROWS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___TopicPermissionRow]: ...
+    def __init__(
+        self,
+        *,
+        rows: _abc.Iterable[Global___TopicPermissionRow] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rows", b"rows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TopicPermissionRows: _TypeAlias = TopicPermissionRows  # noqa: Y015
+
+@_typing.final
 class ListUserTopicPermissions(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -320,3 +382,23 @@ class UserTopicPermissionRow(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___UserTopicPermissionRow: _TypeAlias = UserTopicPermissionRow  # noqa: Y015
+
+@_typing.final
+class UserTopicPermissionRows(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROWS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___UserTopicPermissionRow]: ...
+    def __init__(
+        self,
+        *,
+        rows: _abc.Iterable[Global___UserTopicPermissionRow] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rows", b"rows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UserTopicPermissionRows: _TypeAlias = UserTopicPermissionRows  # noqa: Y015

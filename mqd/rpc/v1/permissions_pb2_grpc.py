@@ -48,12 +48,12 @@ class PermissionsStub:
         self.List = channel.unary_stream(
                 '/mqd.rpc.v1.Permissions/List',
                 request_serializer=mqd_dot_rpc_dot_v1_dot_permissions__pb2.ListPermissions.SerializeToString,
-                response_deserializer=mqd_dot_rpc_dot_v1_dot_permissions__pb2.PermissionRow.FromString,
+                response_deserializer=mqd_dot_rpc_dot_v1_dot_permissions__pb2.PermissionRows.FromString,
                 _registered_method=True)
         self.ListOfUser = channel.unary_stream(
                 '/mqd.rpc.v1.Permissions/ListOfUser',
                 request_serializer=mqd_dot_rpc_dot_v1_dot_permissions__pb2.ListUserPermissions.SerializeToString,
-                response_deserializer=mqd_dot_rpc_dot_v1_dot_permissions__pb2.UserPermissionRow.FromString,
+                response_deserializer=mqd_dot_rpc_dot_v1_dot_permissions__pb2.UserPermissionRows.FromString,
                 _registered_method=True)
         self.SetTopic = channel.unary_unary(
                 '/mqd.rpc.v1.Permissions/SetTopic',
@@ -68,12 +68,12 @@ class PermissionsStub:
         self.ListTopic = channel.unary_stream(
                 '/mqd.rpc.v1.Permissions/ListTopic',
                 request_serializer=mqd_dot_rpc_dot_v1_dot_permissions__pb2.ListTopicPermissions.SerializeToString,
-                response_deserializer=mqd_dot_rpc_dot_v1_dot_permissions__pb2.TopicPermissionRow.FromString,
+                response_deserializer=mqd_dot_rpc_dot_v1_dot_permissions__pb2.TopicPermissionRows.FromString,
                 _registered_method=True)
         self.ListTopicOfUser = channel.unary_stream(
                 '/mqd.rpc.v1.Permissions/ListTopicOfUser',
                 request_serializer=mqd_dot_rpc_dot_v1_dot_permissions__pb2.ListUserTopicPermissions.SerializeToString,
-                response_deserializer=mqd_dot_rpc_dot_v1_dot_permissions__pb2.UserTopicPermissionRow.FromString,
+                response_deserializer=mqd_dot_rpc_dot_v1_dot_permissions__pb2.UserTopicPermissionRows.FromString,
                 _registered_method=True)
 
 
@@ -145,12 +145,12 @@ def add_PermissionsServicer_to_server(servicer, server):
             'List': grpc.unary_stream_rpc_method_handler(
                     servicer.List,
                     request_deserializer=mqd_dot_rpc_dot_v1_dot_permissions__pb2.ListPermissions.FromString,
-                    response_serializer=mqd_dot_rpc_dot_v1_dot_permissions__pb2.PermissionRow.SerializeToString,
+                    response_serializer=mqd_dot_rpc_dot_v1_dot_permissions__pb2.PermissionRows.SerializeToString,
             ),
             'ListOfUser': grpc.unary_stream_rpc_method_handler(
                     servicer.ListOfUser,
                     request_deserializer=mqd_dot_rpc_dot_v1_dot_permissions__pb2.ListUserPermissions.FromString,
-                    response_serializer=mqd_dot_rpc_dot_v1_dot_permissions__pb2.UserPermissionRow.SerializeToString,
+                    response_serializer=mqd_dot_rpc_dot_v1_dot_permissions__pb2.UserPermissionRows.SerializeToString,
             ),
             'SetTopic': grpc.unary_unary_rpc_method_handler(
                     servicer.SetTopic,
@@ -165,12 +165,12 @@ def add_PermissionsServicer_to_server(servicer, server):
             'ListTopic': grpc.unary_stream_rpc_method_handler(
                     servicer.ListTopic,
                     request_deserializer=mqd_dot_rpc_dot_v1_dot_permissions__pb2.ListTopicPermissions.FromString,
-                    response_serializer=mqd_dot_rpc_dot_v1_dot_permissions__pb2.TopicPermissionRow.SerializeToString,
+                    response_serializer=mqd_dot_rpc_dot_v1_dot_permissions__pb2.TopicPermissionRows.SerializeToString,
             ),
             'ListTopicOfUser': grpc.unary_stream_rpc_method_handler(
                     servicer.ListTopicOfUser,
                     request_deserializer=mqd_dot_rpc_dot_v1_dot_permissions__pb2.ListUserTopicPermissions.FromString,
-                    response_serializer=mqd_dot_rpc_dot_v1_dot_permissions__pb2.UserTopicPermissionRow.SerializeToString,
+                    response_serializer=mqd_dot_rpc_dot_v1_dot_permissions__pb2.UserTopicPermissionRows.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -253,7 +253,7 @@ class Permissions:
             target,
             '/mqd.rpc.v1.Permissions/List',
             mqd_dot_rpc_dot_v1_dot_permissions__pb2.ListPermissions.SerializeToString,
-            mqd_dot_rpc_dot_v1_dot_permissions__pb2.PermissionRow.FromString,
+            mqd_dot_rpc_dot_v1_dot_permissions__pb2.PermissionRows.FromString,
             options,
             channel_credentials,
             insecure,
@@ -280,7 +280,7 @@ class Permissions:
             target,
             '/mqd.rpc.v1.Permissions/ListOfUser',
             mqd_dot_rpc_dot_v1_dot_permissions__pb2.ListUserPermissions.SerializeToString,
-            mqd_dot_rpc_dot_v1_dot_permissions__pb2.UserPermissionRow.FromString,
+            mqd_dot_rpc_dot_v1_dot_permissions__pb2.UserPermissionRows.FromString,
             options,
             channel_credentials,
             insecure,
@@ -361,7 +361,7 @@ class Permissions:
             target,
             '/mqd.rpc.v1.Permissions/ListTopic',
             mqd_dot_rpc_dot_v1_dot_permissions__pb2.ListTopicPermissions.SerializeToString,
-            mqd_dot_rpc_dot_v1_dot_permissions__pb2.TopicPermissionRow.FromString,
+            mqd_dot_rpc_dot_v1_dot_permissions__pb2.TopicPermissionRows.FromString,
             options,
             channel_credentials,
             insecure,
@@ -388,7 +388,7 @@ class Permissions:
             target,
             '/mqd.rpc.v1.Permissions/ListTopicOfUser',
             mqd_dot_rpc_dot_v1_dot_permissions__pb2.ListUserTopicPermissions.SerializeToString,
-            mqd_dot_rpc_dot_v1_dot_permissions__pb2.UserTopicPermissionRow.FromString,
+            mqd_dot_rpc_dot_v1_dot_permissions__pb2.UserTopicPermissionRows.FromString,
             options,
             channel_credentials,
             insecure,

@@ -40,26 +40,26 @@ class PermissionsStub:
     def __new__(cls, channel: _aio.Channel) -> PermissionsAsyncStub: ...
     Set: _grpc.UnaryUnaryMultiCallable[_permissions_pb2.SetPermissions, _values_pb2.Done]
     Clear: _grpc.UnaryUnaryMultiCallable[_permissions_pb2.ClearPermissions, _values_pb2.Done]
-    List: _grpc.UnaryStreamMultiCallable[_permissions_pb2.ListPermissions, _permissions_pb2.PermissionRow]
-    ListOfUser: _grpc.UnaryStreamMultiCallable[_permissions_pb2.ListUserPermissions, _permissions_pb2.UserPermissionRow]
+    List: _grpc.UnaryStreamMultiCallable[_permissions_pb2.ListPermissions, _permissions_pb2.PermissionRows]
+    ListOfUser: _grpc.UnaryStreamMultiCallable[_permissions_pb2.ListUserPermissions, _permissions_pb2.UserPermissionRows]
     SetTopic: _grpc.UnaryUnaryMultiCallable[_permissions_pb2.SetTopicPermissions, _values_pb2.Done]
     ClearTopic: _grpc.UnaryUnaryMultiCallable[_permissions_pb2.ClearTopicPermissions, _values_pb2.Done]
     """exchange unset: all of the user's topic permissions in the vhost."""
-    ListTopic: _grpc.UnaryStreamMultiCallable[_permissions_pb2.ListTopicPermissions, _permissions_pb2.TopicPermissionRow]
-    ListTopicOfUser: _grpc.UnaryStreamMultiCallable[_permissions_pb2.ListUserTopicPermissions, _permissions_pb2.UserTopicPermissionRow]
+    ListTopic: _grpc.UnaryStreamMultiCallable[_permissions_pb2.ListTopicPermissions, _permissions_pb2.TopicPermissionRows]
+    ListTopicOfUser: _grpc.UnaryStreamMultiCallable[_permissions_pb2.ListUserTopicPermissions, _permissions_pb2.UserTopicPermissionRows]
 
 @_typing.type_check_only
 class PermissionsAsyncStub(PermissionsStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Set: _aio.UnaryUnaryMultiCallable[_permissions_pb2.SetPermissions, _values_pb2.Done]  # type: ignore[assignment]
     Clear: _aio.UnaryUnaryMultiCallable[_permissions_pb2.ClearPermissions, _values_pb2.Done]  # type: ignore[assignment]
-    List: _aio.UnaryStreamMultiCallable[_permissions_pb2.ListPermissions, _permissions_pb2.PermissionRow]  # type: ignore[assignment]
-    ListOfUser: _aio.UnaryStreamMultiCallable[_permissions_pb2.ListUserPermissions, _permissions_pb2.UserPermissionRow]  # type: ignore[assignment]
+    List: _aio.UnaryStreamMultiCallable[_permissions_pb2.ListPermissions, _permissions_pb2.PermissionRows]  # type: ignore[assignment]
+    ListOfUser: _aio.UnaryStreamMultiCallable[_permissions_pb2.ListUserPermissions, _permissions_pb2.UserPermissionRows]  # type: ignore[assignment]
     SetTopic: _aio.UnaryUnaryMultiCallable[_permissions_pb2.SetTopicPermissions, _values_pb2.Done]  # type: ignore[assignment]
     ClearTopic: _aio.UnaryUnaryMultiCallable[_permissions_pb2.ClearTopicPermissions, _values_pb2.Done]  # type: ignore[assignment]
     """exchange unset: all of the user's topic permissions in the vhost."""
-    ListTopic: _aio.UnaryStreamMultiCallable[_permissions_pb2.ListTopicPermissions, _permissions_pb2.TopicPermissionRow]  # type: ignore[assignment]
-    ListTopicOfUser: _aio.UnaryStreamMultiCallable[_permissions_pb2.ListUserTopicPermissions, _permissions_pb2.UserTopicPermissionRow]  # type: ignore[assignment]
+    ListTopic: _aio.UnaryStreamMultiCallable[_permissions_pb2.ListTopicPermissions, _permissions_pb2.TopicPermissionRows]  # type: ignore[assignment]
+    ListTopicOfUser: _aio.UnaryStreamMultiCallable[_permissions_pb2.ListUserTopicPermissions, _permissions_pb2.UserTopicPermissionRows]  # type: ignore[assignment]
 
 class PermissionsServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -81,14 +81,14 @@ class PermissionsServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _permissions_pb2.ListPermissions,
         context: _ServicerContext,
-    ) -> _typing.Union[_abc.Iterator[_permissions_pb2.PermissionRow], _abc.AsyncIterator[_permissions_pb2.PermissionRow]]: ...
+    ) -> _typing.Union[_abc.Iterator[_permissions_pb2.PermissionRows], _abc.AsyncIterator[_permissions_pb2.PermissionRows]]: ...
 
     @_abc_1.abstractmethod
     def ListOfUser(
         self,
         request: _permissions_pb2.ListUserPermissions,
         context: _ServicerContext,
-    ) -> _typing.Union[_abc.Iterator[_permissions_pb2.UserPermissionRow], _abc.AsyncIterator[_permissions_pb2.UserPermissionRow]]: ...
+    ) -> _typing.Union[_abc.Iterator[_permissions_pb2.UserPermissionRows], _abc.AsyncIterator[_permissions_pb2.UserPermissionRows]]: ...
 
     @_abc_1.abstractmethod
     def SetTopic(
@@ -110,13 +110,13 @@ class PermissionsServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _permissions_pb2.ListTopicPermissions,
         context: _ServicerContext,
-    ) -> _typing.Union[_abc.Iterator[_permissions_pb2.TopicPermissionRow], _abc.AsyncIterator[_permissions_pb2.TopicPermissionRow]]: ...
+    ) -> _typing.Union[_abc.Iterator[_permissions_pb2.TopicPermissionRows], _abc.AsyncIterator[_permissions_pb2.TopicPermissionRows]]: ...
 
     @_abc_1.abstractmethod
     def ListTopicOfUser(
         self,
         request: _permissions_pb2.ListUserTopicPermissions,
         context: _ServicerContext,
-    ) -> _typing.Union[_abc.Iterator[_permissions_pb2.UserTopicPermissionRow], _abc.AsyncIterator[_permissions_pb2.UserTopicPermissionRow]]: ...
+    ) -> _typing.Union[_abc.Iterator[_permissions_pb2.UserTopicPermissionRows], _abc.AsyncIterator[_permissions_pb2.UserTopicPermissionRows]]: ...
 
 def add_PermissionsServicer_to_server(servicer: PermissionsServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

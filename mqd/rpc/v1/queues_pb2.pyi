@@ -327,6 +327,26 @@ class QueueRow(_message.Message):
 Global___QueueRow: _TypeAlias = QueueRow  # noqa: Y015
 
 @_typing.final
+class QueueRows(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROWS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___QueueRow]: ...
+    def __init__(
+        self,
+        *,
+        rows: _abc.Iterable[Global___QueueRow] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rows", b"rows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___QueueRows: _TypeAlias = QueueRows  # noqa: Y015
+
+@_typing.final
 class ListUnresponsiveQueues(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -415,6 +435,26 @@ class UnresponsiveQueueRow(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__recoverable_slaves) -> _WhichOneofReturnType__recoverable_slaves | None: ...
 
 Global___UnresponsiveQueueRow: _TypeAlias = UnresponsiveQueueRow  # noqa: Y015
+
+@_typing.final
+class UnresponsiveQueueRows(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROWS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___UnresponsiveQueueRow]: ...
+    def __init__(
+        self,
+        *,
+        rows: _abc.Iterable[Global___UnresponsiveQueueRow] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rows", b"rows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnresponsiveQueueRows: _TypeAlias = UnresponsiveQueueRows  # noqa: Y015
 
 @_typing.final
 class PurgeQueue(_message.Message):

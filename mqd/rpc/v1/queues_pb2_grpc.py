@@ -37,12 +37,12 @@ class QueuesStub:
         self.List = channel.unary_stream(
                 '/mqd.rpc.v1.Queues/List',
                 request_serializer=mqd_dot_rpc_dot_v1_dot_queues__pb2.ListQueues.SerializeToString,
-                response_deserializer=mqd_dot_rpc_dot_v1_dot_queues__pb2.QueueRow.FromString,
+                response_deserializer=mqd_dot_rpc_dot_v1_dot_queues__pb2.QueueRows.FromString,
                 _registered_method=True)
         self.ListUnresponsive = channel.unary_stream(
                 '/mqd.rpc.v1.Queues/ListUnresponsive',
                 request_serializer=mqd_dot_rpc_dot_v1_dot_queues__pb2.ListUnresponsiveQueues.SerializeToString,
-                response_deserializer=mqd_dot_rpc_dot_v1_dot_queues__pb2.UnresponsiveQueueRow.FromString,
+                response_deserializer=mqd_dot_rpc_dot_v1_dot_queues__pb2.UnresponsiveQueueRows.FromString,
                 _registered_method=True)
         self.Purge = channel.unary_unary(
                 '/mqd.rpc.v1.Queues/Purge',
@@ -93,12 +93,12 @@ def add_QueuesServicer_to_server(servicer, server):
             'List': grpc.unary_stream_rpc_method_handler(
                     servicer.List,
                     request_deserializer=mqd_dot_rpc_dot_v1_dot_queues__pb2.ListQueues.FromString,
-                    response_serializer=mqd_dot_rpc_dot_v1_dot_queues__pb2.QueueRow.SerializeToString,
+                    response_serializer=mqd_dot_rpc_dot_v1_dot_queues__pb2.QueueRows.SerializeToString,
             ),
             'ListUnresponsive': grpc.unary_stream_rpc_method_handler(
                     servicer.ListUnresponsive,
                     request_deserializer=mqd_dot_rpc_dot_v1_dot_queues__pb2.ListUnresponsiveQueues.FromString,
-                    response_serializer=mqd_dot_rpc_dot_v1_dot_queues__pb2.UnresponsiveQueueRow.SerializeToString,
+                    response_serializer=mqd_dot_rpc_dot_v1_dot_queues__pb2.UnresponsiveQueueRows.SerializeToString,
             ),
             'Purge': grpc.unary_unary_rpc_method_handler(
                     servicer.Purge,
@@ -137,7 +137,7 @@ class Queues:
             target,
             '/mqd.rpc.v1.Queues/List',
             mqd_dot_rpc_dot_v1_dot_queues__pb2.ListQueues.SerializeToString,
-            mqd_dot_rpc_dot_v1_dot_queues__pb2.QueueRow.FromString,
+            mqd_dot_rpc_dot_v1_dot_queues__pb2.QueueRows.FromString,
             options,
             channel_credentials,
             insecure,
@@ -164,7 +164,7 @@ class Queues:
             target,
             '/mqd.rpc.v1.Queues/ListUnresponsive',
             mqd_dot_rpc_dot_v1_dot_queues__pb2.ListUnresponsiveQueues.SerializeToString,
-            mqd_dot_rpc_dot_v1_dot_queues__pb2.UnresponsiveQueueRow.FromString,
+            mqd_dot_rpc_dot_v1_dot_queues__pb2.UnresponsiveQueueRows.FromString,
             options,
             channel_credentials,
             insecure,

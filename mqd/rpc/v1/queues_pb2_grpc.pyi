@@ -31,9 +31,9 @@ class QueuesStub:
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> QueuesAsyncStub: ...
-    List: _grpc.UnaryStreamMultiCallable[_queues_pb2.ListQueues, _queues_pb2.QueueRow]
+    List: _grpc.UnaryStreamMultiCallable[_queues_pb2.ListQueues, _queues_pb2.QueueRows]
     """A vhost that does not exist lists nothing (observed: 3.10.8)."""
-    ListUnresponsive: _grpc.UnaryStreamMultiCallable[_queues_pb2.ListUnresponsiveQueues, _queues_pb2.UnresponsiveQueueRow]
+    ListUnresponsive: _grpc.UnaryStreamMultiCallable[_queues_pb2.ListUnresponsiveQueues, _queues_pb2.UnresponsiveQueueRows]
     """Rows only of queues that did not answer in time: none, as queues here are no processes."""
     Purge: _grpc.UnaryUnaryMultiCallable[_queues_pb2.PurgeQueue, _queues_pb2.PurgeQueueReply]
     """NOT_FOUND with text "not_found" for a missing queue or vhost."""
@@ -43,9 +43,9 @@ class QueuesStub:
 @_typing.type_check_only
 class QueuesAsyncStub(QueuesStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
-    List: _aio.UnaryStreamMultiCallable[_queues_pb2.ListQueues, _queues_pb2.QueueRow]  # type: ignore[assignment]
+    List: _aio.UnaryStreamMultiCallable[_queues_pb2.ListQueues, _queues_pb2.QueueRows]  # type: ignore[assignment]
     """A vhost that does not exist lists nothing (observed: 3.10.8)."""
-    ListUnresponsive: _aio.UnaryStreamMultiCallable[_queues_pb2.ListUnresponsiveQueues, _queues_pb2.UnresponsiveQueueRow]  # type: ignore[assignment]
+    ListUnresponsive: _aio.UnaryStreamMultiCallable[_queues_pb2.ListUnresponsiveQueues, _queues_pb2.UnresponsiveQueueRows]  # type: ignore[assignment]
     """Rows only of queues that did not answer in time: none, as queues here are no processes."""
     Purge: _aio.UnaryUnaryMultiCallable[_queues_pb2.PurgeQueue, _queues_pb2.PurgeQueueReply]  # type: ignore[assignment]
     """NOT_FOUND with text "not_found" for a missing queue or vhost."""
@@ -58,7 +58,7 @@ class QueuesServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _queues_pb2.ListQueues,
         context: _ServicerContext,
-    ) -> _typing.Union[_abc.Iterator[_queues_pb2.QueueRow], _abc.AsyncIterator[_queues_pb2.QueueRow]]:
+    ) -> _typing.Union[_abc.Iterator[_queues_pb2.QueueRows], _abc.AsyncIterator[_queues_pb2.QueueRows]]:
         """A vhost that does not exist lists nothing (observed: 3.10.8)."""
 
     @_abc_1.abstractmethod
@@ -66,7 +66,7 @@ class QueuesServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _queues_pb2.ListUnresponsiveQueues,
         context: _ServicerContext,
-    ) -> _typing.Union[_abc.Iterator[_queues_pb2.UnresponsiveQueueRow], _abc.AsyncIterator[_queues_pb2.UnresponsiveQueueRow]]:
+    ) -> _typing.Union[_abc.Iterator[_queues_pb2.UnresponsiveQueueRows], _abc.AsyncIterator[_queues_pb2.UnresponsiveQueueRows]]:
         """Rows only of queues that did not answer in time: none, as queues here are no processes."""
 
     @_abc_1.abstractmethod

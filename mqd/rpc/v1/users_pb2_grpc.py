@@ -68,7 +68,7 @@ class UsersStub:
         self.List = channel.unary_stream(
                 '/mqd.rpc.v1.Users/List',
                 request_serializer=mqd_dot_rpc_dot_v1_dot_users__pb2.ListUsers.SerializeToString,
-                response_deserializer=mqd_dot_rpc_dot_v1_dot_users__pb2.UserRow.FromString,
+                response_deserializer=mqd_dot_rpc_dot_v1_dot_users__pb2.UserRows.FromString,
                 _registered_method=True)
 
 
@@ -155,7 +155,7 @@ def add_UsersServicer_to_server(servicer, server):
             'List': grpc.unary_stream_rpc_method_handler(
                     servicer.List,
                     request_deserializer=mqd_dot_rpc_dot_v1_dot_users__pb2.ListUsers.FromString,
-                    response_serializer=mqd_dot_rpc_dot_v1_dot_users__pb2.UserRow.SerializeToString,
+                    response_serializer=mqd_dot_rpc_dot_v1_dot_users__pb2.UserRows.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -346,7 +346,7 @@ class Users:
             target,
             '/mqd.rpc.v1.Users/List',
             mqd_dot_rpc_dot_v1_dot_users__pb2.ListUsers.SerializeToString,
-            mqd_dot_rpc_dot_v1_dot_users__pb2.UserRow.FromString,
+            mqd_dot_rpc_dot_v1_dot_users__pb2.UserRows.FromString,
             options,
             channel_credentials,
             insecure,

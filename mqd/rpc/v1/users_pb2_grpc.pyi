@@ -40,7 +40,7 @@ class UsersStub:
     Authenticate: _grpc.UnaryUnaryMultiCallable[_users_pb2.AuthenticateUser, _values_pb2.Done]
     """Wrong name or password: CREDENTIALS, whose text is the node's reason: user 'u' - invalid credentials."""
     SetTags: _grpc.UnaryUnaryMultiCallable[_users_pb2.SetUserTags, _values_pb2.Done]
-    List: _grpc.UnaryStreamMultiCallable[_users_pb2.ListUsers, _users_pb2.UserRow]
+    List: _grpc.UnaryStreamMultiCallable[_users_pb2.ListUsers, _users_pb2.UserRows]
 
 @_typing.type_check_only
 class UsersAsyncStub(UsersStub):
@@ -53,7 +53,7 @@ class UsersAsyncStub(UsersStub):
     Authenticate: _aio.UnaryUnaryMultiCallable[_users_pb2.AuthenticateUser, _values_pb2.Done]  # type: ignore[assignment]
     """Wrong name or password: CREDENTIALS, whose text is the node's reason: user 'u' - invalid credentials."""
     SetTags: _aio.UnaryUnaryMultiCallable[_users_pb2.SetUserTags, _values_pb2.Done]  # type: ignore[assignment]
-    List: _aio.UnaryStreamMultiCallable[_users_pb2.ListUsers, _users_pb2.UserRow]  # type: ignore[assignment]
+    List: _aio.UnaryStreamMultiCallable[_users_pb2.ListUsers, _users_pb2.UserRows]  # type: ignore[assignment]
 
 class UsersServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -105,6 +105,6 @@ class UsersServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _users_pb2.ListUsers,
         context: _ServicerContext,
-    ) -> _typing.Union[_abc.Iterator[_users_pb2.UserRow], _abc.AsyncIterator[_users_pb2.UserRow]]: ...
+    ) -> _typing.Union[_abc.Iterator[_users_pb2.UserRows], _abc.AsyncIterator[_users_pb2.UserRows]]: ...
 
 def add_UsersServicer_to_server(servicer: UsersServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -9,7 +9,9 @@ CONVENTIONS
  - One file per area; `service <Area>` in CamelCase (users.proto -> Users). rpc `Users.ChangePassword`
    is served by `mqd/admin/users.py: change_password(ctx, request)`: module = file name,
    function = method name in snake_case. A unary rpc is `async def f(ctx, request) -> Reply`; a
-   streaming one an async generator of row messages, one row per thing listed.
+   streaming one (listings) an async generator of batches: a message with the single field
+   `repeated XRow rows = 1`, one row per thing listed, at most 500 rows a batch, none when there is
+   nothing. One row a message would cost 0.1 ms a row (measured: 10,000 rows 1.0 s, in batches 4 ms).
  - An rpc may carry several verbs (repeated option): they share the operation and differ in how
    mqctl words or judges the reply (alarms, check_alarms).
  - `needs` is checked by the server before the admin function runs:

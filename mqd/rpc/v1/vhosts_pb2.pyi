@@ -163,6 +163,26 @@ class VhostRow(_message.Message):
 Global___VhostRow: _TypeAlias = VhostRow  # noqa: Y015
 
 @_typing.final
+class VhostRows(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROWS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___VhostRow]: ...
+    def __init__(
+        self,
+        *,
+        rows: _abc.Iterable[Global___VhostRow] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rows", b"rows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VhostRows: _TypeAlias = VhostRows  # noqa: Y015
+
+@_typing.final
 class SetVhostTags(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

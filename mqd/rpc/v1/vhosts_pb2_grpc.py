@@ -48,7 +48,7 @@ class VhostsStub:
         self.List = channel.unary_stream(
                 '/mqd.rpc.v1.Vhosts/List',
                 request_serializer=mqd_dot_rpc_dot_v1_dot_vhosts__pb2.ListVhosts.SerializeToString,
-                response_deserializer=mqd_dot_rpc_dot_v1_dot_vhosts__pb2.VhostRow.FromString,
+                response_deserializer=mqd_dot_rpc_dot_v1_dot_vhosts__pb2.VhostRows.FromString,
                 _registered_method=True)
         self.SetTags = channel.unary_unary(
                 '/mqd.rpc.v1.Vhosts/SetTags',
@@ -136,7 +136,7 @@ def add_VhostsServicer_to_server(servicer, server):
             'List': grpc.unary_stream_rpc_method_handler(
                     servicer.List,
                     request_deserializer=mqd_dot_rpc_dot_v1_dot_vhosts__pb2.ListVhosts.FromString,
-                    response_serializer=mqd_dot_rpc_dot_v1_dot_vhosts__pb2.VhostRow.SerializeToString,
+                    response_serializer=mqd_dot_rpc_dot_v1_dot_vhosts__pb2.VhostRows.SerializeToString,
             ),
             'SetTags': grpc.unary_unary_rpc_method_handler(
                     servicer.SetTags,
@@ -239,7 +239,7 @@ class Vhosts:
             target,
             '/mqd.rpc.v1.Vhosts/List',
             mqd_dot_rpc_dot_v1_dot_vhosts__pb2.ListVhosts.SerializeToString,
-            mqd_dot_rpc_dot_v1_dot_vhosts__pb2.VhostRow.FromString,
+            mqd_dot_rpc_dot_v1_dot_vhosts__pb2.VhostRows.FromString,
             options,
             channel_credentials,
             insecure,

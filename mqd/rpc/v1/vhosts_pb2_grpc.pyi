@@ -37,7 +37,7 @@ class VhostsStub:
     not exist: INVALID_ARGUMENT "invalid_queue_type".
     """
     Delete: _grpc.UnaryUnaryMultiCallable[_vhosts_pb2.DeleteVhost, _values_pb2.Done]
-    List: _grpc.UnaryStreamMultiCallable[_vhosts_pb2.ListVhosts, _vhosts_pb2.VhostRow]
+    List: _grpc.UnaryStreamMultiCallable[_vhosts_pb2.ListVhosts, _vhosts_pb2.VhostRows]
     SetTags: _grpc.UnaryUnaryMultiCallable[_vhosts_pb2.SetVhostTags, _values_pb2.Done]
     Restart: _grpc.UnaryUnaryMultiCallable[_vhosts_pb2.RestartVhost, _vhosts_pb2.RestartVhostReply]
     """restarted is false when the vhost was running already."""
@@ -52,7 +52,7 @@ class VhostsAsyncStub(VhostsStub):
     not exist: INVALID_ARGUMENT "invalid_queue_type".
     """
     Delete: _aio.UnaryUnaryMultiCallable[_vhosts_pb2.DeleteVhost, _values_pb2.Done]  # type: ignore[assignment]
-    List: _aio.UnaryStreamMultiCallable[_vhosts_pb2.ListVhosts, _vhosts_pb2.VhostRow]  # type: ignore[assignment]
+    List: _aio.UnaryStreamMultiCallable[_vhosts_pb2.ListVhosts, _vhosts_pb2.VhostRows]  # type: ignore[assignment]
     SetTags: _aio.UnaryUnaryMultiCallable[_vhosts_pb2.SetVhostTags, _values_pb2.Done]  # type: ignore[assignment]
     Restart: _aio.UnaryUnaryMultiCallable[_vhosts_pb2.RestartVhost, _vhosts_pb2.RestartVhostReply]  # type: ignore[assignment]
     """restarted is false when the vhost was running already."""
@@ -82,7 +82,7 @@ class VhostsServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _vhosts_pb2.ListVhosts,
         context: _ServicerContext,
-    ) -> _typing.Union[_abc.Iterator[_vhosts_pb2.VhostRow], _abc.AsyncIterator[_vhosts_pb2.VhostRow]]: ...
+    ) -> _typing.Union[_abc.Iterator[_vhosts_pb2.VhostRows], _abc.AsyncIterator[_vhosts_pb2.VhostRows]]: ...
 
     @_abc_1.abstractmethod
     def SetTags(
