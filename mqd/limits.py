@@ -26,3 +26,21 @@ QUEUE_MEMORY_MESSAGES_MAX: Final = 16_384  # per queue: beyond it the tail goes 
 QUEUE_MEMORY_BYTES_MAX: Final = 16_777_216
 PAGE_MESSAGES_MAX: Final = 4096  # one disc page of a queue's backlog
 PAGE_BYTES_MAX: Final = 2_097_152
+
+CONTROL_MESSAGE_BYTES_MAX: Final = 67_108_864  # one gRPC message: imported definitions are large
+CONTROL_GRACE_S: Final = 5.0  # what calls under way get when the control socket closes
+CONTROL_ROWS_MAX: Final = 500  # rows of a listing in one message: a turn stays short
+
+COMMIT_BYTES_MAX: Final = 4_194_304  # of one row: bounds how long a confirm waits for others' bytes
+COMMIT_MESSAGES_MAX: Final = 65_536  # of one row: bounds what the loop thread packs at one go
+WAL_PAGES_MAX: Final = 2048  # 8 MiB: where SQLite copies its log back into the file
+RETRY_MIN_S: Final = 0.05  # first wait after a commit that failed
+RETRY_MAX_S: Final = 2.0  # the longest one: how late a disc that has room again is noticed
+REWRITE_BYTES_MAX: Final = 1_048_576  # read in one background step: bounds how long commits wait
+REWRITE_MESSAGES_MAX: Final = 8192
+REWRITE_ROWS_MAX: Final = 512
+SLACK_BYTES_MIN: Final = 8_388_608  # settled bytes a store may keep on disc before it rewrites
+SMALL_ROW_BYTES: Final = 65_536  # rows below it are merged when there are SMALL_ROWS_MAX
+SMALL_ROWS_MAX: Final = 1024
+SPOOL_BLOCK_BYTES: Final = 4096
+METADATA_LOG_BYTES_MIN: Final = 4_194_304  # the log is folded into a snapshot when twice as big
