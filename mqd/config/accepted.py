@@ -1,0 +1,376 @@
+"""Configuration keys that RabbitMQ has and that do nothing here yet.
+
+Decides that a configuration file which uses them loads, and checks what can be checked of their
+values. A key that comes to life moves to `keys` and gets a default and a meaning there. Rows are
+grouped by area and by kind; the families at the end repeat the same members under many prefixes.
+"""
+
+from __future__ import annotations
+
+from mqd.config.keys import CATEGORIES, LEVELS
+from mqd.config.schema import Key
+from mqd.config.values import (
+    ADDRESS,
+    BOOLEAN,
+    DURATION,
+    INTEGER,
+    NONE,
+    NUMBER,
+    QUANTITY,
+    SIZE,
+    STRING,
+    Kind,
+    either,
+    one_of,
+    or_infinity,
+)
+
+_LIMIT = or_infinity(INTEGER)
+_INTEGER_OR_OFF = either(INTEGER, one_of("off"))
+_LEVEL = one_of(*LEVELS)
+
+# (area, kind, names)
+_ROWS: tuple[tuple[str, Kind, str], ...] = (
+    ("broker", ADDRESS, """
+        listeners.ssl.$name
+     """),
+    ("broker", BOOLEAN, """
+        background_gc_enabled definitions.skip_if_unchanged hipe_compile log.exchange
+        log.file.rotation.compress log.syslog log.syslog.multiline_mode proxy_protocol
+        quorum_queue.compute_checksums reverse_dns_lookups ssl_allow_poodle_attack
+        sysmon_handler.triggers.distribution_port sysmon_handler.triggers.port
+     """),
+    ("broker", DURATION, """
+        background_gc_target_interval cluster_formation.discovery_retry_interval
+        cluster_formation.lock_retry_timeout cluster_keepalive_interval collect_statistics_interval
+        message_store_shutdown_timeout mnesia_table_loading_retry_timeout ssl_handshake_timeout
+     """),
+    ("broker", INTEGER, """
+        classic_queue.default_version cluster_formation.discovery_retry_limit
+        cluster_formation.internal_lock_retries cluster_formation.lock_retry_limit
+        cluster_formation.target_cluster_size_hint credential_validator.min_length
+        default_worker_pool_size delegate_count distribution.listener.port_range.max
+        distribution.listener.port_range.min log.file.rotation.count log.file.rotation.size
+        log.syslog.port mnesia_table_loading_retry_limit net_ticktime num_acceptors.ssl
+        num_acceptors.tcp raft.segment_max_entries raft.snapshot_chunk_size raft.wal_hibernate_after
+        raft.wal_max_batch_size raft.wal_max_entries raft.wal_max_size_bytes
+        ssl_cert_login_san_index sysmon_handler.thresholds.busy_ports
+        sysmon_handler.thresholds.busy_processes
+     """),
+    ("broker", NONE, """
+        listeners.ssl
+     """),
+    ("broker", NUMBER, """
+        vm_memory_high_watermark_paging_ratio
+     """),
+    ("broker", QUANTITY, """
+        mirroring_sync_max_throughput
+     """),
+    ("broker", SIZE, """
+        initial_frame_max mirroring_sync_batch_size queue_index_embed_msgs_below
+     """),
+    ("broker", STRING, """
+        auth_backends.$num auth_backends.$num.authn auth_backends.$num.authz
+        cluster_formation.classic_config.nodes.$node cluster_formation.dns.hostname
+        cluster_formation.peer_discovery_backend
+        cluster_formation.randomized_startup_delay_range.max
+        cluster_formation.randomized_startup_delay_range.min
+        cluster_partition_handling.pause_if_all_down.nodes.$name credential_validator.regexp
+        credential_validator.validation_backend definitions.import_backend definitions.local.path
+        distribution.listener.interface erlang.K load_definitions log.file.rotation.date
+        log.journald.fields log.syslog.facility log.syslog.host log.syslog.identity log.syslog.ip
+        motd_file password_hashing_module queue_leader_locator queue_master_locator raft.data_dir
+        ssl_cert_login_from sysmon_handler.triggers.process.garbage_collection
+        sysmon_handler.triggers.process.heap_size
+        sysmon_handler.triggers.process.long_scheduled_execution
+     """),
+    ("broker", _INTEGER_OR_OFF, """
+        socket_writer.gc_threshold
+     """),
+    ("broker", _LEVEL, """
+        log.exchange.level log.syslog.level
+     """),
+    ("broker", one_of("disc", "disk", "ram"), """
+        cluster_formation.node_type
+     """),
+    ("broker", one_of("dns", "ip", "email", "uri", "other_name"), """
+        ssl_cert_login_san_type
+     """),
+    ("broker", one_of("ignore", "autoheal"), """
+        cluster_partition_handling.pause_if_all_down.recover
+     """),
+    ("broker", one_of("ignore", "pause_minority", "autoheal", "pause_if_all_down"), """
+        cluster_partition_handling
+     """),
+    ("broker", one_of("none", "coarse", "fine"), """
+        collect_statistics
+     """),
+    ("broker", one_of("rfc3164", "rfc5424"), """
+        log.syslog.protocol
+     """),
+    ("broker", one_of("rss", "erlang", "allocated", "legacy"), """
+        vm_memory_calculation_strategy
+     """),
+    ("broker", one_of("sha", "sha224", "sha256", "sha384", "sha512"), """
+        definitions.hashing.algorithm
+     """),
+    ("broker", one_of("stop_node", "continue", "transient", "persistent"), """
+        vhost_restart_strategy
+     """),
+    ("broker", one_of("udp", "tcp", "tls", "ssl"), """
+        log.syslog.transport
+     """),
+    ("HTTP authentication", INTEGER, """
+        auth_http.connection_timeout auth_http.request_timeout
+     """),
+    ("HTTP authentication", STRING, """
+        auth_http.resource_path auth_http.topic_path auth_http.user_path auth_http.vhost_path
+     """),
+    ("HTTP authentication", one_of("get", "post"), """
+        auth_http.http_method
+     """),
+    ("LDAP", BOOLEAN, """
+        auth_ldap.use_ssl auth_ldap.use_starttls
+     """),
+    ("LDAP", INTEGER, """
+        auth_ldap.connection_pool_size auth_ldap.port
+     """),
+    ("LDAP", NONE, """
+        auth_ldap.servers
+     """),
+    ("LDAP", STRING, """
+        auth_ldap.dn_lookup_attribute auth_ldap.dn_lookup_base auth_ldap.dn_lookup_bind
+        auth_ldap.dn_lookup_bind.password auth_ldap.dn_lookup_bind.user_dn
+        auth_ldap.group_lookup_base auth_ldap.other_bind.password auth_ldap.other_bind.user_dn
+        auth_ldap.servers.$server auth_ldap.user_bind_pattern auth_ldap.user_dn_pattern
+     """),
+    ("LDAP", _LIMIT, """
+        auth_ldap.idle_timeout auth_ldap.timeout
+     """),
+    ("LDAP", one_of("as_user", "anon"), """
+        auth_ldap.other_bind
+     """),
+    ("LDAP", one_of("true", "false", "network", "network_unsafe"), """
+        auth_ldap.log
+     """),
+    ("MQTT", ADDRESS, """
+        mqtt.listeners.ssl.$name mqtt.listeners.tcp.$name
+     """),
+    ("MQTT", BOOLEAN, """
+        mqtt.allow_anonymous mqtt.proxy_protocol mqtt.sparkplug mqtt.ssl_cert_login
+     """),
+    ("MQTT", INTEGER, """
+        mqtt.login_timeout mqtt.num_acceptors.ssl mqtt.num_acceptors.tcp mqtt.prefetch
+        mqtt.retained_message_store_dets_sync_interval
+     """),
+    ("MQTT", NONE, """
+        mqtt.listeners.ssl mqtt.listeners.tcp
+     """),
+    ("MQTT", STRING, """
+        mqtt.default_pass mqtt.default_user mqtt.exchange mqtt.retained_message_store
+        mqtt.subscription_ttl mqtt.vhost
+     """),
+    ("MQTT", one_of("classic", "quorum"), """
+        mqtt.durable_queue_type
+     """),
+    ("OAuth 2", STRING, """
+        auth_oauth2.additional_scopes_key auth_oauth2.algorithms.$algorithm auth_oauth2.default_key
+        auth_oauth2.jwks_url auth_oauth2.resource_server_id auth_oauth2.signing_keys.$name
+     """),
+    ("Prometheus", BOOLEAN, """
+        prometheus.return_per_object_metrics prometheus.ssl.compress prometheus.tcp.compress
+     """),
+    ("Prometheus", INTEGER, """
+        prometheus.ssl.idle_timeout prometheus.ssl.inactivity_timeout prometheus.ssl.max_keepalive
+        prometheus.ssl.port prometheus.ssl.request_timeout prometheus.ssl.shutdown_timeout
+        prometheus.tcp.idle_timeout prometheus.tcp.inactivity_timeout prometheus.tcp.max_keepalive
+        prometheus.tcp.port prometheus.tcp.request_timeout prometheus.tcp.shutdown_timeout
+     """),
+    ("Prometheus", STRING, """
+        prometheus.filter_aggregated_queue_metrics_pattern prometheus.path prometheus.ssl.ip
+        prometheus.tcp.ip
+     """),
+    ("STOMP", ADDRESS, """
+        stomp.listeners.ssl.$name stomp.listeners.tcp.$name
+     """),
+    ("STOMP", BOOLEAN, """
+        stomp.default_nack_requeue stomp.hide_server_info stomp.implicit_connect
+        stomp.proxy_protocol stomp.ssl_cert_login
+     """),
+    ("STOMP", INTEGER, """
+        stomp.login_timeout stomp.num_acceptors.ssl stomp.num_acceptors.tcp
+     """),
+    ("STOMP", NONE, """
+        stomp.listeners.ssl stomp.listeners.tcp
+     """),
+    ("STOMP", STRING, """
+        stomp.default_pass stomp.default_topic_exchange stomp.default_user stomp.default_vhost
+     """),
+    ("event exchange", STRING, """
+        event_exchange.vhost
+     """),
+    ("management", BOOLEAN, """
+        management.disable_basic_auth management.disable_stats management.enable_queue_totals
+        management.enable_uaa management.listener.server.compress management.listener.ssl
+        management.ssl.compress management.tcp.compress management_agent.disable_metrics_collector
+     """),
+    ("management", DURATION, """
+        management.tcp.idle_timeout management.tcp.inactivity_timeout management.tcp.request_timeout
+        management.tcp.shutdown_timeout
+     """),
+    ("management", INTEGER, """
+        management.cors.max_age management.db_cache_multiplier management.listener.port
+        management.listener.server.idle_timeout management.listener.server.inactivity_timeout
+        management.listener.server.max_keepalive management.listener.server.request_timeout
+        management.listener.server.shutdown_timeout management.login_session_timeout
+        management.sample_retention_policies.$section.$interval management.ssl.idle_timeout
+        management.ssl.inactivity_timeout management.ssl.max_keepalive management.ssl.port
+        management.ssl.request_timeout management.ssl.shutdown_timeout management.tcp.max_keepalive
+        management.tcp.port
+     """),
+    ("management", NONE, """
+        management.cors.allow_origins
+     """),
+    ("management", STRING, """
+        management.cors.allow_origins.$name management.csp.policy
+        management.headers.content_type_options management.headers.frame_options
+        management.headers.xss_protection management.hsts.policy management.http_log_dir
+        management.listener.ip management.load_definitions management.path_prefix management.ssl.ip
+        management.tcp.ip management.uaa_client_id management.uaa_location
+        management_agent.filter_aggregated_queue_metrics_pattern
+     """),
+    ("management", one_of("basic", "detailed", "none"), """
+        management.rates_mode
+     """),
+    ("stream protocol", ADDRESS, """
+        stream.listeners.ssl.$name stream.listeners.tcp.$name
+     """),
+    ("stream protocol", BOOLEAN, """
+        stream.ssl_cert_login
+     """),
+    ("stream protocol", INTEGER, """
+        stream.advertised_port stream.advertised_tls_port stream.credits_required_for_unblocking
+        stream.frame_max stream.heartbeat stream.initial_credits stream.num_acceptors.ssl
+        stream.num_acceptors.tcp
+     """),
+    ("stream protocol", NONE, """
+        stream.listeners.ssl stream.listeners.tcp
+     """),
+    ("stream protocol", STRING, """
+        stream.advertised_host stream.advertised_tls_host
+     """),
+    ("RabbitMQ 4", STRING, """
+        anonymous_login_pass anonymous_login_user auth_http.authorization_failure_disclosure
+        auth_ldap.queries.resource_access auth_ldap.queries.tags auth_ldap.queries.topic_access
+        auth_ldap.queries.vhost_access channel_interceptor.priorities.$name channel_max_per_node
+        cluster_exchange_limit cluster_formation.registration.enabled cluster_queue_limit
+        cluster_tags.$tag consumer_disconnected_timeout consumer_max_per_channel default_queue_type
+        default_users.$name.configure default_users.$name.password default_users.$name.read
+        default_users.$name.tags default_users.$name.vhost_pattern default_users.$name.write
+        deprecated_features.permit.$name event_exchange.protocol exchange_types.local_random.enabled
+        http_dispatch.access_log_dir http_dispatch.auth_backends.$num
+        http_dispatch.auth_backends.$num.authn http_dispatch.auth_backends.$num.authz
+        link_max_per_session log.error_logger_format_depth log.summarize_process_state log.user.file
+        log.user.level management.credential_encryption_secret
+        management.definitions.require_json_extension management.delegate_count
+        management.headers.referrer_policy management.http.hide_allow_header
+        management.http.max_body_size management.require_auth_for_api_reference
+        management.restrictions.operator_policy_changes.disabled
+        management.restrictions.quorum_queue_replica_operations.disabled
+        management.ssl.max_connections management.tcp.max_connections max_channels_per_connection
+        max_connections message_interceptors.$stage.$name.$key metadata_store.khepri.default_timeout
+        metadata_store.khepri.snapshot_interval mqtt.disconnect_on_unauthorized
+        mqtt.mailbox_soft_limit mqtt.max_connections mqtt.max_packet_size_authenticated
+        mqtt.max_packet_size_unauthenticated mqtt.max_session_expiry_interval_seconds
+        mqtt.message_interceptors.$stage.$name.$key mqtt.retained_message_store.max_messages
+        mqtt.retained_message_store.max_size_bytes mqtt.ssl_cert_client_id_from
+        mqtt.ssl_cert_login_san_index mqtt.ssl_cert_login_san_type mqtt.topic_alias_maximum
+        node_tags.$tag prevent_startup_if_node_was_reset prometheus.authentication.enabled
+        prometheus.ssl.max_connections prometheus.tcp.listener prometheus.tcp.max_connections
+        queue_types.classic.enabled queue_types.quorum.enabled queue_types.stream.enabled
+        quorum_queue.commands_soft_limit quorum_queue.compress_mem_tables
+        quorum_queue.continuous_membership_reconciliation.auto_remove
+        quorum_queue.continuous_membership_reconciliation.enabled
+        quorum_queue.continuous_membership_reconciliation.interval
+        quorum_queue.continuous_membership_reconciliation.target_group_size
+        quorum_queue.continuous_membership_reconciliation.trigger_interval
+        quorum_queue.initial_cluster_size quorum_queue.max_append_entries_rpc_batch_size
+        quorum_queue.member_placement_tag
+        quorum_queue.property_equivalence.relaxed_checks_on_redeclaration
+        quorum_queue.segment_compute_checksums quorum_queue.segment_max_entries
+        quorum_queue.segment_max_size_bytes quorum_queue.snapshot_chunk_size
+        quorum_queue.wal_compute_checksums quorum_queue.wal_max_batch_size
+        quorum_queue.wal_max_entries quorum_queue.wal_max_size_bytes
+        raft.adaptive_failure_detector.detection_threshold
+        raft.adaptive_failure_detector.heartbeat_interval
+        raft.adaptive_failure_detector.poll_interval raft.adaptive_failure_detector.scaling_factor
+        ranch_connection_max runtime_parameters.limits.$category session_max_per_connection
+        shovel.delete_after_duration_floor shovel.local.max_credit shovel.operating_mode
+        shovel.topology.predeclared stomp.max_connections stomp.max_frame_size
+        stomp.max_frame_size_unauthenticated stream.data_dir stream.initial_frame_max
+        stream.max_connections stream.max_super_stream_partitions
+        stream.max_uncompressed_sub_entry_batch_size stream.read_ahead stream.read_ahead_limit
+        stream.replication.address_family stream.replication.port_range.max
+        stream.replication.port_range.min tracing.dir tracing.password tracing.username vhost_max
+     """),
+)  # fmt: skip
+
+_TLS_PREFIXES = """
+    ssl_options definitions.tls management.ssl management.listener.ssl_opts prometheus.ssl
+    log.syslog.ssl_options auth_ldap.ssl_options auth_oauth2.https auth_http.ssl_options
+"""
+_TLS_MEMBERS = """
+    verify fail_if_no_peer_cert cacertfile certfile cert keyfile key.RSAPrivateKey
+    key.DSAPrivateKey key.PrivateKeyInfo cacerts.$name password depth dh dhfile honor_cipher_order
+    honor_ecc_order crl_check reuse_sessions secure_renegotiate client_renegotiation psk_identity
+    log_alert log_level bypass_pem_cache versions.$version ciphers.$cipher hostname_verification
+    sni customize_hostname_check
+"""
+_SOCKET_PREFIXES = """
+    tcp_listen_options mqtt.tcp_listen_options stomp.tcp_listen_options stream.tcp_listen_options
+"""
+_SOCKET_MEMBERS = """
+    backlog nodelay buffer delay_send dontroute exit_on_close fd high_msgq_watermark high_watermark
+    keepalive low_msgq_watermark low_watermark port priority recbuf send_timeout
+    send_timeout_close sndbuf tos linger.on linger.timeout
+"""
+_FORMATTER_PREFIXES = "log.console log.file log.exchange log.syslog"
+_FORMATTER_MEMBERS = """
+    formatter formatter.time_format formatter.level_format formatter.single_line
+    formatter.plaintext.format formatter.json.field_map formatter.json.verbosity_map
+"""
+_CATEGORY_MEMBERS = "file file.rotation.date file.rotation.size file.rotation.count"
+_CONSOLE_MEMBERS = " ".join(f"color_esc_seqs.{level}" for level in LEVELS if level != "none")
+
+
+def _family(prefixes: str, members: str) -> list[str]:
+    return [f"{prefix}.{member}" for prefix in prefixes.split() for member in members.split()]
+
+
+def _families() -> list[tuple[str, list[str]]]:
+    return [
+        ("TLS", _family(_TLS_PREFIXES, _TLS_MEMBERS)),
+        ("sockets", [*_SOCKET_PREFIXES.split(), *_family(_SOCKET_PREFIXES, _SOCKET_MEMBERS)]),
+        ("log", _family(_FORMATTER_PREFIXES, _FORMATTER_MEMBERS)),
+        ("log", _family("log.console", "use_colors " + _CONSOLE_MEMBERS)),
+        ("log", _family(" ".join(f"log.{c}" for c in CATEGORIES), _CATEGORY_MEMBERS)),
+    ]
+
+
+def _accepted() -> tuple[Key, ...]:
+    from mqd.config.keys import WORKING
+
+    taken = {key.name for key in WORKING}
+    rows = []
+    for area, kind, names in _ROWS:
+        for name in names.split():
+            taken.add(name)
+            rows.append(Key(name, kind, None, area, works=False))
+    for area, members in _families():
+        fresh = [name for name in members if name not in taken]
+        rows += [Key(name, STRING, None, area, works=False) for name in fresh]
+        taken.update(fresh)
+    return tuple(rows)
+
+
+ACCEPTED = _accepted()

@@ -1,0 +1,110 @@
+"""The configuration keys that do something in this version.
+
+Decides name, kind, unit, default and meaning of each; one row per key, sorted by area. Numbers
+come from `mqd.limits`. Keys that are only accepted are in `accepted`.
+"""
+
+from __future__ import annotations
+
+from mqd import limits
+from mqd.config.schema import Key
+from mqd.config.values import (
+    ADDRESS,
+    BOOLEAN,
+    DURATION,
+    NATURAL,
+    NONE,
+    NUMBER,
+    QUANTITY,
+    SIZE,
+    STRING,
+    Value,
+    one_of,
+    or_infinity,
+)
+
+LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency", "none")
+_LEVEL = one_of(*LEVELS)
+CATEGORIES = ("connection", "channel", "mirroring", "queue", "federation", "upgrade", "ra")
+
+
+def _log_rows() -> tuple[Key, ...]:
+    rows = [
+        Key("log.dir", STRING, None, "Folder of the log file; default from RABBITMQ_LOG_BASE"),
+        Key("log.file", STRING, None, "Name or path of the log file, or false; RABBITMQ_LOGS wins"),
+        Key("log.file.level", _LEVEL, "info", "Lowest level that goes to the file"),
+        Key("log.console", BOOLEAN, False, "Log to the console as well"),
+        Key("log.console.level", _LEVEL, "info", "Lowest level that goes to the console"),
+        Key("log.console.stdio", one_of("stdout", "stderr"), "stdout", "Which console stream"),
+        Key("log.journald", BOOLEAN, False, "Log to systemd's journal as well"),
+        Key("log.journald.level", _LEVEL, "info", "Lowest level that goes to the journal"),
+        Key("log.default.level", _LEVEL, "info", "Level of everything without a level of its own"),
+    ]
+    doc = "Lowest level of log lines of this category"
+    rows += [Key(f"log.{name}.level", _LEVEL, None, doc) for name in CATEGORIES]
+    return tuple(rows)
+
+
+def _socket_rows() -> tuple[Key, ...]:
+    p = "tcp_listen_options."
+    return (
+        Key(p + "backlog", NATURAL, 128, "Connections that may wait to be accepted"),
+        Key(p + "nodelay", BOOLEAN, True, "Send small packets at once (TCP_NODELAY)"),
+        Key(p + "keepalive", BOOLEAN, False, "TCP keepalive probes (SO_KEEPALIVE)"),
+        Key(p + "recbuf", SIZE, None, "Receive buffer of each connection (SO_RCVBUF)", "bytes"),
+        Key(p + "sndbuf", SIZE, None, "Send buffer of each connection (SO_SNDBUF)", "bytes"),
+    )
+
+
+def _row(name: str, value: Value, doc: str) -> Key:
+    return Key(name, STRING, value, doc)
+
+
+WORKING: tuple[Key, ...] = (
+    # listening
+    Key("listeners.tcp", NONE, None, "none: no plain TCP listener"),
+    Key("listeners.tcp.$name", ADDRESS, None, "An AMQP listener; one row each, default 5672"),
+    *_socket_rows(),
+    # one connection
+    Key("handshake_timeout", or_infinity(DURATION), limits.HANDSHAKE_TIMEOUT_MS,
+        "Time a client has for connecting, logging in and opening its vhost", "ms"),
+    Key("heartbeat", NATURAL, limits.HEARTBEAT_S, "Interval proposed to clients; 0 is off", "s"),
+    Key("frame_max", SIZE, limits.FRAME_BYTES_MAX, "Largest frame; 0 is no limit", "bytes"),
+    Key("channel_max", NATURAL, limits.CHANNEL_MAX, "Channels per connection; 0 is no limit"),
+    Key("connection_max", or_infinity(NATURAL), 0, "Connections to this node; 0 is no limit"),
+    Key("max_message_size", SIZE, limits.MESSAGE_BYTES_MAX,
+        "Largest message body; at most 512 MiB", "bytes"),
+    Key("consumer_timeout", DURATION, 1_800_000,
+        "Time a consumer has to acknowledge a delivery", "ms"),
+    # who may come in
+    Key("auth_mechanisms.$num", one_of("PLAIN", "AMQPLAIN"), None,
+        "Login mechanisms in order; default PLAIN, AMQPLAIN"),
+    Key("loopback_users", NONE, None, "none: every user may log in from anywhere"),
+    Key("loopback_users.$user", BOOLEAN, None,
+        "Whether this user may only log in from the machine itself; default true for guest"),
+    # first boot
+    _row("default_vhost", "/", "Vhost made on the first boot"),
+    _row("default_user", "guest", "User made on the first boot"),
+    _row("default_pass", "guest", "Password of that user"),
+    _row("default_permissions.configure", ".*", "What that user may declare and delete"),
+    _row("default_permissions.write", ".*", "What that user may publish to"),
+    _row("default_permissions.read", ".*", "What that user may consume from"),
+    Key("default_user_tags.$tag", BOOLEAN, None, "Tags of that user; default administrator"),
+    # identity
+    Key("cluster_name", STRING, None, "Name of the cluster; default rabbit@<host name>"),
+    Key("product.name", STRING, None, "Product name told to clients; default RabbitMQ"),
+    Key("product.version", STRING, None, "Product version told to clients; default 3.10.8"),
+    # resources
+    Key("vm_memory_high_watermark.relative", NUMBER, 0.4,
+        "Part of the machine's memory above which publishers wait"),
+    Key("vm_memory_high_watermark.absolute", QUANTITY, None,
+        "The same as a size; wins over relative", "bytes"),
+    Key("total_memory_available_override_value", QUANTITY, None,
+        "Memory of the machine, where it should not be detected", "bytes"),
+    Key("memory_monitor_interval", DURATION, 2500, "How often memory is looked at", "ms"),
+    Key("disk_free_limit.relative", NUMBER, None,
+        "Free disc space below which publishers wait, as a multiple of memory"),
+    Key("disk_free_limit.absolute", QUANTITY, 50_000_000, "The same as a size", "bytes"),
+    # log
+    *_log_rows(),
+)  # fmt: skip

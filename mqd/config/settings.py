@@ -1,0 +1,206 @@
+"""The values that the daemon's objects are given, read off the effective configuration.
+
+Decides what a set of keys means together: which addresses are listened on, who is confined to
+the loopback, where the log goes at which level. Frozen: nobody reads a configuration later.
+`node_settings` is the only reader of `Configuration`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from mqd.config.keys import CATEGORIES
+from mqd.config.load import Configuration
+from mqd.config.values import Address, Value
+
+
+@dataclass(frozen=True, slots=True)
+class SocketOptions:
+    """For the listening socket and those accepted from it; 0 sizes leave the system's."""
+
+    backlog: int = 128
+    nodelay: bool = True
+    keepalive: bool = False
+    receive_buffer_bytes: int = 0
+    send_buffer_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AmqpSettings:
+    """One to one the keys of a connection; 0 is no limit."""
+
+    heartbeat_s: int
+    frame_bytes_max: int
+    channel_max: int
+    connection_max: int
+    handshake_timeout_ms: int
+    message_bytes_max: int
+    consumer_timeout_ms: int
+    auth_mechanisms: tuple[str, ...]
+    product: str
+    product_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class FirstBoot:
+    """What an empty node starts with."""
+
+    vhost: str = "/"
+    user: str = "guest"
+    password: str = "guest"  # noqa: S105  (RabbitMQ's documented default)
+    tags: tuple[str, ...] = ("administrator",)
+    configure: str = ".*"
+    write: str = ".*"
+    read: str = ".*"
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceSettings:
+    """Thresholds of the two alarms. A relative value is None where the absolute one counts."""
+
+    memory_relative: float | None = 0.4
+    memory_absolute_bytes: int = 0
+    memory_total_bytes: int = 0  # 0: ask the machine
+    memory_interval_ms: int = 2500
+    disk_relative: float | None = None
+    disk_absolute_bytes: int = 50_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class LogSettings:
+    """Where log lines go and from which level on; None switches an output off."""
+
+    directory: str | None = None
+    file: str | None = None  # None: <node>.log
+    file_level: str | None = "info"
+    console_level: str | None = None
+    console_stderr: bool = False
+    journald_level: str | None = None
+    default_level: str = "info"
+    categories: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSettings:
+    """Everything the configuration says to this version."""
+
+    listeners: tuple[Address, ...]
+    sockets: SocketOptions
+    amqp: AmqpSettings
+    first_boot: FirstBoot
+    loopback_users: frozenset[str]
+    resources: ResourceSettings
+    log: LogSettings
+    cluster_name: str | None
+
+
+def node_settings(config: Configuration) -> NodeSettings:
+    """All of it."""
+    return NodeSettings(
+        listeners=_listeners(config),
+        sockets=_sockets(config),
+        amqp=_amqp(config),
+        first_boot=_first_boot(config),
+        loopback_users=_loopback_users(config),
+        resources=_resources(config),
+        log=_log(config),
+        cluster_name=_text(config["cluster_name"]),
+    )
+
+
+def _text(value: Value) -> str | None:
+    return None if value is None else str(value)
+
+
+def _number(value: Value) -> int:
+    assert isinstance(value, int)
+    return value
+
+
+def _fraction(value: Value) -> float | None:
+    assert value is None or isinstance(value, int | float)
+    return value
+
+
+def _listeners(config: Configuration) -> tuple[Address, ...]:
+    named = config.family("listeners.tcp.$name")
+    if named:
+        return tuple(value for value in named.values() if isinstance(value, Address))
+    return () if config.is_set("listeners.tcp") else (Address("", 5672),)
+
+
+def _sockets(config: Configuration) -> SocketOptions:
+    return SocketOptions(
+        backlog=_number(config["tcp_listen_options.backlog"]),
+        nodelay=config["tcp_listen_options.nodelay"] is True,
+        keepalive=config["tcp_listen_options.keepalive"] is True,
+        receive_buffer_bytes=_number(config["tcp_listen_options.recbuf"] or 0),
+        send_buffer_bytes=_number(config["tcp_listen_options.sndbuf"] or 0),
+    )
+
+
+def _amqp(config: Configuration) -> AmqpSettings:
+    mechanisms = config.family("auth_mechanisms.$num")
+    ordered = [str(mechanisms[number]) for number in sorted(mechanisms)]
+    return AmqpSettings(
+        heartbeat_s=_number(config["heartbeat"]),
+        frame_bytes_max=_number(config["frame_max"]),
+        channel_max=_number(config["channel_max"]),
+        connection_max=_number(config["connection_max"]),
+        handshake_timeout_ms=_number(config["handshake_timeout"]),
+        message_bytes_max=_number(config["max_message_size"]),
+        consumer_timeout_ms=_number(config["consumer_timeout"]),
+        auth_mechanisms=tuple(ordered) or ("PLAIN", "AMQPLAIN"),
+        product=_text(config["product.name"]) or "RabbitMQ",
+        product_version=_text(config["product.version"]) or "3.10.8",
+    )
+
+
+def _first_boot(config: Configuration) -> FirstBoot:
+    tags = config.family("default_user_tags.$tag")
+    return FirstBoot(
+        vhost=str(config["default_vhost"]),
+        user=str(config["default_user"]),
+        password=str(config["default_pass"]),
+        tags=tuple(t for t, on in tags.items() if on) if tags else ("administrator",),
+        configure=str(config["default_permissions.configure"]),
+        write=str(config["default_permissions.write"]),
+        read=str(config["default_permissions.read"]),
+    )
+
+
+def _loopback_users(config: Configuration) -> frozenset[str]:
+    """guest is confined unless lifted by name or by `loopback_users = none`."""
+    if config.is_set("loopback_users"):
+        return frozenset()
+    named = {"guest": True} | config.family("loopback_users.$user")
+    return frozenset(user for user, confined in named.items() if confined)
+
+
+def _resources(config: Configuration) -> ResourceSettings:
+    memory = _number(config["vm_memory_high_watermark.absolute"] or 0)
+    relative = _fraction(config["vm_memory_high_watermark.relative"])
+    return ResourceSettings(
+        memory_relative=None if memory else relative,
+        memory_absolute_bytes=memory,
+        memory_total_bytes=_number(config["total_memory_available_override_value"] or 0),
+        memory_interval_ms=_number(config["memory_monitor_interval"]),
+        disk_relative=_fraction(config["disk_free_limit.relative"]),
+        disk_absolute_bytes=_number(config["disk_free_limit.absolute"]),
+    )
+
+
+def _log(config: Configuration) -> LogSettings:
+    file = _text(config["log.file"])
+    levels = {name: _text(config[f"log.{name}.level"]) for name in CATEGORIES}
+    return LogSettings(
+        directory=_text(config["log.dir"]),
+        file=None if file in ("false", "true") else file,
+        file_level=None if file == "false" else str(config["log.file.level"]),
+        console_level=str(config["log.console.level"]) if config["log.console"] else None,
+        console_stderr=config["log.console.stdio"] == "stderr",
+        journald_level=str(config["log.journald.level"]) if config["log.journald"] else None,
+        default_level=str(config["log.default.level"]),
+        categories={name: level for name, level in levels.items() if level is not None},
+    )
