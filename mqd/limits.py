@@ -22,6 +22,7 @@ WRITE_HIGH_WATER_BYTES: Final = 1_048_576  # above it a consumer is offered noth
 WRITE_LOW_WATER_BYTES: Final = 262_144
 
 ROUTE_CACHE_ENTRIES_MAX: Final = 4096  # per channel: (exchange, routing key) pairs seen
+PERMISSION_CACHE_ENTRIES_MAX: Final = 65_536  # per node: (user, resource, permission) answers
 QUEUE_MEMORY_MESSAGES_MAX: Final = 16_384  # per queue: beyond it the tail goes to disc pages
 QUEUE_MEMORY_BYTES_MAX: Final = 16_777_216
 PAGE_MESSAGES_MAX: Final = 4096  # one disc page of a queue's backlog
