@@ -33,7 +33,7 @@ VARIABLES: Mapping[str, str] = {
     "NODE_IP_ADDRESS": "Address for AMQP clients when the configuration has no listener",
     "NODE_PORT": "Port for AMQP clients when the configuration has no listener; default 5672",
     "PID_FILE": "File that holds the process id; default MNESIA_DIR.pid",
-    "RUNTIME_DIR": "Folder of the control sockets (only as MQD_RUNTIME_DIR)",
+    "RUN_DIR": "Folder of the control sockets (only as MQD_RUN_DIR)",
     "USE_LONGNAME": "true: the host part of the node name is the full host name",
 }
 

@@ -1,0 +1,128 @@
+"""Looks at memory and free disc space and raises the broker's alarms.
+
+Decides thresholds and when to look again; texts are RabbitMQ's (observed: 3.10.8). Never stops a
+publisher: `Broker.set_alarm` does. Runs on timers of the loop, so it needs no task.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from mqd.config.settings import ResourceSettings
+from mqd.daemon import machine
+
+_log = logging.getLogger(__name__)
+
+# RabbitMQ's disc monitor looks between every 100 ms and every 10 s, by how soon the disc could be
+# full if somebody wrote 250 MB a second (rabbit_disk_monitor).
+_FASTEST_WRITE_BYTES_PER_S = 250_000_000
+_DISK_INTERVAL_MIN_S = 0.1
+_DISK_INTERVAL_MAX_S = 10.0
+
+_BANNER = (
+    "%s resource limit alarm set on node %s.\n\n"
+    "**********************************************************\n"
+    "*** Publishers will be blocked until this alarm clears ***\n"
+    "**********************************************************\n"
+)
+
+SetAlarm = Callable[[str, bool], None]
+
+
+class Alarms:
+    """The two alarms of one node. Limits may be changed at run time."""
+
+    def __init__(
+        self, node: str, directory: Path, settings: ResourceSettings, set_alarm: SetAlarm
+    ) -> None:
+        self._node = node
+        self._directory = directory
+        self._set_alarm = set_alarm
+        self._memory_interval_s = settings.memory_interval_ms / 1000
+        self.memory_total_bytes = settings.memory_total_bytes or machine.memory_total_bytes()
+        self.memory_fraction = settings.memory_relative or 0.0
+        self.memory_absolute_bytes = settings.memory_absolute_bytes
+        if settings.disk_relative is not None:
+            self.disk_limit_bytes = int(settings.disk_relative * self.memory_total_bytes)
+        else:
+            self.disk_limit_bytes = settings.disk_absolute_bytes
+        self._on: set[str] = set()
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+
+    @property
+    def memory_limit_bytes(self) -> int:
+        """Above it the memory alarm is on."""
+        return self.memory_absolute_bytes or int(self.memory_fraction * self.memory_total_bytes)
+
+    def start(self) -> None:
+        """Look now, and from now on."""
+        self._watch_memory()
+        self._watch_disk()
+
+    def stop(self) -> None:
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+
+    def set_memory_watermark(self, fraction: float, absolute_bytes: int) -> None:
+        self.memory_fraction = fraction
+        self.memory_absolute_bytes = absolute_bytes
+        self.check_memory()
+
+    def set_disk_limit(self, limit_bytes: int) -> None:
+        self.disk_limit_bytes = limit_bytes
+        self.check_disk()
+
+    def check_memory(self) -> None:
+        used, limit = machine.memory_used_bytes(), self.memory_limit_bytes
+        if self._change("memory", used > limit or limit == 0):
+            state = "set" if "memory" in self._on else "clear"
+            _log.info("vm_memory_high_watermark %s. Memory used:%d allowed:%d", state, used, limit)
+            self._tell("memory")
+
+    def check_disk(self) -> int:
+        """Returns the free bytes."""
+        free = machine.disk_free_bytes(self._directory)
+        if self._change("disk", free < self.disk_limit_bytes):
+            word = "insufficient" if "disk" in self._on else "sufficient"
+            text = "Free disk space is %s. Free bytes: %d. Limit: %d"
+            _log.info(text, word, free, self.disk_limit_bytes)
+            self._tell("disk")
+        return free
+
+    def _change(self, name: str, on: bool) -> bool:
+        """Whether that is news."""
+        if (name in self._on) == on:
+            return False
+        self._on ^= {name}
+        return True
+
+    def _tell(self, name: str) -> None:
+        on = name in self._on
+        if on:
+            _log.warning(_BANNER, name, self._node)
+        else:
+            _log.warning("%s resource limit alarm cleared on node %s", name, self._node)
+            _log.warning("%s resource limit alarm cleared across the cluster", name)
+        self._set_alarm(name, on)
+
+    def _watch_memory(self) -> None:
+        self.check_memory()
+        self._again("memory", self._memory_interval_s, self._watch_memory)
+
+    def _watch_disk(self) -> None:
+        free = self.check_disk()
+        self._again("disk", disk_interval_s(free, self.disk_limit_bytes), self._watch_disk)
+
+    def _again(self, name: str, delay_s: float, callback: Callable[[], None]) -> None:
+        loop = asyncio.get_running_loop()
+        self._timers[name] = loop.call_later(delay_s, callback)
+
+
+def disk_interval_s(free_bytes: int, limit_bytes: int) -> float:
+    """When free space is worth another look: half the time in which it could be used up."""
+    soonest_s = abs(free_bytes - limit_bytes) / _FASTEST_WRITE_BYTES_PER_S / 2
+    return min(max(soonest_s, _DISK_INTERVAL_MIN_S), _DISK_INTERVAL_MAX_S)

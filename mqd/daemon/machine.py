@@ -1,0 +1,63 @@
+"""What the machine has and what this process uses of it.
+
+Decides where the figures are read: /proc, the control group, the file system. Never judges them:
+`alarms` does.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+from pathlib import Path
+
+_PAGE_BYTES = resource.getpagesize()
+_CHOSEN_BY_NOBODY = 1024  # the soft limit that systems hand out
+_OPEN_FILES_WANTED = 65_536
+
+
+def memory_total_bytes() -> int:
+    """Of the machine, or what the control group leaves of it."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limits = [total]
+    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        try:
+            text = Path(path).read_text().strip()
+        except OSError:
+            continue
+        if text.isdigit():
+            limits.append(int(text))
+    return min(limits)
+
+
+def memory_used_bytes() -> int:
+    """Resident set of this process."""
+    with open("/proc/self/statm", "rb") as file:
+        return int(file.read().split()[1]) * _PAGE_BYTES
+
+
+def disk_free_bytes(directory: Path) -> int:
+    """What an unprivileged process may still write where the directory lies."""
+    found = os.statvfs(directory)
+    return found.f_bavail * found.f_frsize
+
+
+def open_files() -> int:
+    """File descriptors in use."""
+    return len(os.listdir("/proc/self/fd"))
+
+
+def open_files_limit() -> int:
+    """How many there may be."""
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+def raise_open_files_limit() -> None:
+    """A soft limit that somebody set stays; the usual 1024 is raised as far as allowed."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != _CHOSEN_BY_NOBODY:
+        return
+    wanted = _OPEN_FILES_WANTED
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if wanted > soft:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

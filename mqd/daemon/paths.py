@@ -1,0 +1,164 @@
+"""Where a node keeps its things.
+
+Decides the node's name and every path from the variables, then from what the machine gives:
+systemd's *_DIRECTORY, the system's folders for root and for the owner of /var/lib/mqd, the user's
+own folders for everybody else. Never creates anything.
+
+The system's data folder is /var/lib/mqd and not /var/lib/rabbitmq: the two programs cannot read
+each other's data, and `reset` empties the folder. Runbooks that name the old paths still work:
+the packaged tmpfiles.d makes /var/lib/rabbitmq and /var/log/rabbitmq links to the new ones where
+RabbitMQ is not installed. The configuration is the same for both and is read in /etc/rabbitmq,
+then /etc/mqd/mqd.conf.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from mqd.config.parse import ConfigError
+from mqd.config.variables import Variables
+from mqd.names import NodeName
+from mqd.rpc.socket_path import socket_path
+
+SYSTEM_DATA = Path("/var/lib/mqd")
+SYSTEM_LOG = Path("/var/log/mqd")
+SYSTEM_CONFIG = Path("/etc/rabbitmq")
+OWN_CONFIG = Path("/etc/mqd/mqd.conf")
+
+
+@dataclass(frozen=True, slots=True)
+class Bases:
+    """The folders that depend on who runs the node."""
+
+    data: Path
+    log: Path
+    config: Path
+    own_config: Path
+
+
+@dataclass(frozen=True, slots=True)
+class NodePaths:
+    """Everything with a place on disc."""
+
+    node: NodeName
+    data: Path
+    log_base: Path
+    config_files: tuple[Path, ...]
+    ignored_config: Path | None  # a classic config file, which this version does not read
+    enabled_plugins: Path
+    pid_file: Path
+    keep_pid_file: bool
+    cookie: Path
+    control_socket: Path
+
+
+def bases(environ: Mapping[str, str], uid: int) -> Bases:
+    """Folders of the system or of the user."""
+    if uid == 0 or "STATE_DIRECTORY" in environ or _owns(SYSTEM_DATA, uid):
+        return Bases(
+            data=Path(environ.get("STATE_DIRECTORY", SYSTEM_DATA)),
+            log=Path(environ.get("LOGS_DIRECTORY", SYSTEM_LOG)),
+            config=SYSTEM_CONFIG,
+            own_config=OWN_CONFIG,
+        )
+    import platformdirs  # 5 ms that the other case need not pay
+
+    config = Path(platformdirs.user_config_dir("mqd"))
+    return Bases(
+        data=Path(platformdirs.user_data_dir("mqd")),
+        log=Path(platformdirs.user_log_dir("mqd")),
+        config=config,
+        own_config=config / "mqd.conf",
+    )
+
+
+def _owns(path: Path, uid: int) -> bool:
+    try:
+        return path.stat().st_uid == uid
+    except OSError:
+        return False
+
+
+def environment_file(variables: Variables, base: Bases) -> Path:
+    """rabbitmq-env.conf, which may set any of the other variables."""
+    named = variables.text("CONF_ENV_FILE")
+    return Path(named) if named else base.config / "rabbitmq-env.conf"
+
+
+def node_name(variables: Variables, hostname: str) -> NodeName:
+    """RABBITMQ_NODENAME, completed: rabbit on this host. Raises ConfigError for a bad one."""
+    given = variables.get("NODENAME")
+    name, at, host = (given.value if given else "rabbit").partition("@")
+    if not at:
+        host = hostname if variables.is_true("USE_LONGNAME") else hostname.partition(".")[0]
+    full = f"{name}@{host}"
+    if not name or not host or "@" in host or any(c.isspace() or c == "/" for c in full):
+        assert given is not None
+        raise ConfigError([f"{given.origin}: '{given.value}' is no node name: write name@host"])
+    return NodeName(full)
+
+
+def resolve(variables: Variables, base: Bases, environ: Mapping[str, str]) -> NodePaths:
+    """All paths of the node that the variables describe."""
+    node = node_name(variables, socket.gethostname())
+    parent = Path(variables.text("MNESIA_BASE") or base.data / "mnesia")
+    data = Path(variables.text("MNESIA_DIR") or parent / node).absolute()
+    files, ignored = _config_files(variables, base)
+    pid_file = variables.text("PID_FILE")
+    plugins = variables.text("ENABLED_PLUGINS_FILE")
+    return NodePaths(
+        node=node,
+        data=data,
+        log_base=Path(variables.text("LOG_BASE") or base.log).absolute(),
+        config_files=files,
+        ignored_config=ignored,
+        enabled_plugins=Path(plugins or base.config / "enabled_plugins").absolute(),
+        pid_file=Path(pid_file).absolute() if pid_file else data.with_name(data.name + ".pid"),
+        keep_pid_file=variables.is_true("KEEP_PID_FILE_ON_EXIT"),
+        cookie=_home(environ) / ".erlang.cookie",
+        control_socket=Path(socket_path(node, dict(environ))),
+    )
+
+
+def _home(environ: Mapping[str, str]) -> Path:
+    if home := environ.get("HOME"):
+        return Path(home)
+    return Path("~").expanduser()
+
+
+def _config_files(variables: Variables, base: Bases) -> tuple[tuple[Path, ...], Path | None]:
+    """The files that exist, in the order they are read, later ones winning."""
+    given = variables.text("CONFIG_FILE")
+    main = Path(given.removesuffix(".config")) if given else base.config / "rabbitmq"
+    conf = main if main.suffix == ".conf" else main.with_name(main.name + ".conf")
+    classic = conf.with_suffix(".config")
+    files = [conf] if conf.is_file() else []
+    files += _further(variables.text("CONFIG_FILES") or str(base.config / "conf.d"))
+    if not given and base.own_config.is_file():
+        files.append(base.own_config)
+    ignored = classic if not conf.is_file() and classic.is_file() else None
+    return tuple(path.absolute() for path in files), ignored
+
+
+def _further(pattern: str) -> list[Path]:
+    path = Path(pattern)
+    if path.is_dir():
+        return sorted(path.glob("*.conf"))
+    if any(c in pattern for c in "*?["):
+        return sorted(path.parent.glob(path.name))
+    return [path] if path.is_file() else []
+
+
+def apply_environment_file(variables: Variables, base: Bases) -> None:
+    """Read rabbitmq-env.conf where there is one. Raises ConfigError when it cannot be read."""
+    path = environment_file(variables, base)
+    try:
+        text = path.read_text("utf-8", "replace")
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        raise ConfigError([f"{path}: cannot be read: {error.strerror}"]) from error
+    variables.add_file(text, str(path))
