@@ -23,7 +23,7 @@ from mqd.amqp.fields import Table
 from mqd.amqp.outlet import Outlet
 from mqd.amqp.replies import AmqpError, ChannelError, ConnectionError_, ReplyCode
 from mqd.amqp.states import ANSWERS_TO_CLIENT, HANDSHAKE, Phase
-from mqd.limits import FRAME_BYTES_MIN, MESSAGE_BYTES_HARD_MAX
+from mqd.limits import FRAME_BYTES_MIN, MESSAGE_BYTES_HARD_MAX, ROUTE_CACHE_ENTRIES_MAX
 
 _ENVELOPE = struct.Struct(">BHI")
 _HEADER = struct.Struct(">HHQH")
@@ -84,14 +84,23 @@ class Handler(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What the server offers in start and tune. 0 means unlimited."""
+    """What the server offers in start and tune. 0 means unlimited.
 
-    server_properties: Table
-    mechanisms: str
+    start: the connection.start frame, the same for every connection (`start_frame`).
+    """
+
+    start: bytes
     channel_max: int
     frame_bytes_max: int
     heartbeat_s: int
     message_bytes_max: int
+
+
+def start_frame(server_properties: Table, mechanisms: str) -> bytes:
+    """connection.start; mechanisms are separated by spaces."""
+    start = commands.Connection.Start(0, 9, None, mechanisms, "en_US")
+    start.server_properties = server_properties  # type: ignore[assignment]
+    return encode_method(0, start)
 
 
 class _Content:
@@ -169,8 +178,13 @@ class Connection:
         if self.stopped:
             return
         taken = fastpath.receive(self, data)
-        if taken < len(data) and (self.paused or not self.stopped):
-            self._rest = data[taken:]
+        if taken < len(data):
+            self._set_aside(data[taken:])
+
+    def _set_aside(self, rest: bytes) -> None:
+        """Keep what cannot be read yet; after the end there is nothing to keep it for."""
+        if self.phase not in (Phase.CLOSED, Phase.REFUSED):
+            self._rest = rest
 
     def pause(self) -> None:
         """Read no further frame until `resume`: an answer is waiting for the disc."""
@@ -203,10 +217,7 @@ class Connection:
             self._end()
             return b""
         self.phase = Phase.START
-        offer = self._offer
-        start = commands.Connection.Start(0, 9, None, offer.mechanisms, "en_US")
-        start.server_properties = offer.server_properties  # type: ignore[assignment]
-        self.outlet.write(encode_method(0, start))
+        self.outlet.write(self._offer.start)
         return data[8:]
 
     # -- frames -------------------------------------------------------------------------------
@@ -363,6 +374,8 @@ class Connection:
                 raise ConnectionError_(ReplyCode.CHANNEL_ERROR, "expected 'channel.open'")
         elif isinstance(method, commands.Basic.Publish):
             target = channel.target(method)
+            if len(self.publishes) >= ROUTE_CACHE_ENTRIES_MAX:
+                self.publishes.clear()
             self.publishes[frame] = target
             self.assembling[channel_id] = _Content(target)
         elif isinstance(method, commands.Channel.Close):

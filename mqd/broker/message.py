@@ -20,17 +20,18 @@ _ENVELOPE = struct.Struct(">BHI")
 class Message:
     """One published message, in one durable queue or in any number of transient ones.
 
-    The last three fields belong to the message store and to nobody else: `segment` is the commit
-    that holds it (0: none yet), `index` its place there, `settled` says that it needs none.
-    `persistent` is delivery-mode 2; whether the store keeps the message depends on its queue too.
+    `persistent` is delivery-mode 2; `stored` says that its queue, being durable, gave it to the
+    message store. The last three fields belong to the store and to nobody else: `segment` is the
+    commit that holds it (0: none yet), `index` its place there, `settled` says that it needs none.
     """
 
-    __slots__ = ("content", "index", "names", "persistent", "segment", "settled")
+    __slots__ = ("content", "index", "names", "persistent", "segment", "settled", "stored")
 
     def __init__(self, names: bytes, content: bytes, persistent: bool = False) -> None:
         self.names = names
         self.content = content
         self.persistent = persistent
+        self.stored = False
         self.segment = 0
         self.index = 0
         self.settled = False

@@ -1,0 +1,195 @@
+"""The broker application of one node: its virtual hosts and connections.
+
+Decides who may open what, keeps alarms, and hands applied changes to the virtual host they belong
+to. Never reads a socket or a file; whoever composes it gives it ports (`mqd.broker.ports`).
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+
+from pamqp import commands
+
+from mqd.amqp.codec import encode_method
+from mqd.amqp.outlet import Turn
+from mqd.amqp.replies import ConnectionError_, ReplyCode
+from mqd.auth.access import Access
+from mqd.auth.users import User
+from mqd.broker.channel import Channel
+from mqd.broker.consumers import Consumer
+from mqd.broker.definitions import BindingDefinition, ExchangeDefinition, QueueDefinition
+from mqd.broker.entries import ConnectionEntry
+from mqd.broker.ports import MessageStore, Spool, Topology
+from mqd.broker.reply import ReplyConsumer
+from mqd.broker.settings import Settings
+from mqd.broker.vhost import VHost
+from mqd.clock import Clock
+from mqd.names import NodeName, Pid, PidSource
+
+
+class Broker:
+    """See the file's charter. `alarms` holds the reasons publishers are blocked for."""
+
+    def __init__(
+        self,
+        node: NodeName,
+        pids: PidSource,
+        clock: Clock,
+        auth: Access,
+        topology: Topology,
+        open_store: Callable[[str], MessageStore],
+        spool: Spool,
+        settings: Settings,
+        turn: Turn | None = None,
+    ) -> None:
+        self.node = node
+        self.pids = pids
+        self.clock = clock
+        self.auth = auth
+        self.topology = topology
+        self.spool = spool
+        self.settings = settings
+        self.turn = turn if turn is not None else Turn()
+        self.vhosts: dict[str, VHost] = {}
+        self.connections: dict[Pid, ConnectionEntry] = {}
+        self.alarms: set[str] = set()
+        self.replies: dict[str, ReplyConsumer] = {}
+        self._open_store = open_store
+        self._transient_id = 0
+
+    # -- connections --------------------------------------------------------------------------
+
+    def open_vhost(self, name: str, user: User) -> VHost:
+        """The virtual host a connection asks for. Raises ConnectionError_ 530."""
+        vhost = self.vhosts.get(name)
+        if vhost is None:
+            raise ConnectionError_(ReplyCode.NOT_ALLOWED, f"vhost {name} not found")
+        if not self.auth.vhost_allowed(user.name, name):
+            raise ConnectionError_(
+                ReplyCode.NOT_ALLOWED, f"access to vhost '{name}' refused for user '{user.name}'"
+            )
+        return vhost
+
+    def add_connection(self, entry: ConnectionEntry) -> None:
+        self.connections[entry.pid] = entry
+        if self.alarms:
+            entry.state = "blocking"
+
+    def remove_connection(self, entry: ConnectionEntry) -> None:
+        """The connection is gone, its channels were closed: exclusive queues go."""
+        if self.connections.pop(entry.pid, None) is not None:
+            entry.vhost.connection_gone(entry)
+
+    def open_channel(self, entry: ConnectionEntry, number: int) -> Channel:
+        channel = Channel(number, entry, self.pids.new())
+        entry.channels[number] = channel
+        return channel
+
+    def tell_cancelled(self, consumer: Consumer) -> None:
+        """Consumer cancel notification, to clients that understand it."""
+        channel = consumer.channel
+        if channel.connection.can("consumer_cancel_notify"):
+            cancel = commands.Basic.Cancel(consumer.tag, True)
+            channel.outlet.write(encode_method(channel.number, cancel))
+
+    # -- alarms -------------------------------------------------------------------------------
+
+    def set_alarm(self, name: str, on: bool) -> None:
+        """Raise or clear a resource alarm, "memory" or "disk".
+
+        While one is on, a connection that publishes is read no further. The caller ends the
+        turn.
+        """
+        before = bool(self.alarms)
+        if on:
+            self.alarms.add(name)
+        else:
+            self.alarms.discard(name)
+        if bool(self.alarms) == before:
+            return
+        for vhost in self.vhosts.values():
+            vhost.version += 1
+        for entry in list(self.connections.values()):
+            if self.alarms:
+                entry.state = "blocking"
+            else:
+                entry.release()
+
+    # -- applied changes ----------------------------------------------------------------------
+
+    def apply_put_vhost(self, name: str) -> None:
+        if name not in self.vhosts:
+            self.vhosts[name] = VHost(name, self, self._open_store(name))
+
+    def apply_delete_vhost(self, name: str) -> None:
+        """Its connections are closed, its transient entities go. The store is the caller's."""
+        vhost = self.vhosts.pop(name, None)
+        if vhost is None:
+            return
+        for entry in list(vhost.connections()):
+            entry.close(ReplyCode.CONNECTION_FORCED, f"vhost '{name}' is deleted")
+        for queue in list(vhost.queues):
+            vhost.apply_delete_queue(queue)
+
+    def apply_put_exchange(self, definition: ExchangeDefinition) -> None:
+        self.vhosts[definition.vhost].apply_put_exchange(definition)
+
+    def apply_delete_exchange(self, vhost: str, name: str) -> None:
+        self.vhosts[vhost].apply_delete_exchange(name)
+
+    def apply_put_queue(self, definition: QueueDefinition) -> None:
+        self.vhosts[definition.vhost].apply_put_queue(definition)
+
+    def apply_delete_queue(self, vhost: str, name: str) -> None:
+        self.vhosts[vhost].apply_delete_queue(name)
+
+    def apply_put_binding(self, definition: BindingDefinition) -> None:
+        self.vhosts[definition.vhost].apply_put_binding(definition)
+
+    def apply_delete_binding(self, definition: BindingDefinition) -> None:
+        self.vhosts[definition.vhost].apply_delete_binding(definition)
+
+    def apply_access_changed(self) -> None:
+        """Users or permissions changed: every resolved publish is checked again."""
+        self.auth.changed()
+        for vhost in self.vhosts.values():
+            vhost.version += 1
+
+    # -- recovery -----------------------------------------------------------------------------
+
+    def recover(self) -> int:
+        """Put the stored messages back into their queues; returns how many.
+
+        Once, after the metadata was applied and before the first connection. Messages of queues
+        that exist no more are settled.
+        """
+        count = 0
+        for vhost in self.vhosts.values():
+            queues = {queue.definition.id: queue for queue in vhost.queues.values()}
+            orphans: set[int] = set()
+            for queue_id, message, delivered in vhost.store.recover():
+                queue = queues.get(queue_id)
+                if queue is None:
+                    orphans.add(queue_id)
+                    continue
+                queue.recover(message, delivered)
+                count += 1
+            for queue_id in orphans:
+                vhost.store.settle_all(queue_id, ())
+        return count
+
+    # -- identifiers --------------------------------------------------------------------------
+
+    def transient_id(self) -> int:
+        """An id for a queue that the store never hears of: negative, so that none is mixed up."""
+        self._transient_id -= 1
+        return self._transient_id
+
+    def random_name(self) -> str:
+        """22 url-safe characters, for server-named queues and consumer tags."""
+        return secrets.token_urlsafe(16)
+
+    def random_key(self) -> bytes:
+        """A secret that cannot be guessed, for a reply consumer."""
+        return secrets.token_bytes(16)

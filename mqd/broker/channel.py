@@ -1,0 +1,250 @@
+"""A channel: what is unacknowledged on it, its modes, and its end.
+
+Decides delivery tags, acknowledgement in its three forms, prefetch, recover, transactions and what
+is handed back when the channel goes (AMQP 0-9-1 §1.8; RabbitMQ: rabbit_channel). Publishing is in
+`mqd.broker.publish`, consuming in `mqd.broker.consume`, topology in `mqd.broker.topology`: they
+act on this object. Never writes a frame but through consumers and confirms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from pamqp import commands
+
+from mqd.amqp.replies import ChannelError, ReplyCode
+from mqd.broker.confirms import Confirms
+from mqd.broker.consumers import Consumer
+from mqd.broker.entries import ConnectionEntry
+from mqd.broker.message import Message
+from mqd.broker.publish import Target, target_of
+from mqd.broker.queues.classic import ClassicQueue
+from mqd.names import Pid
+
+if TYPE_CHECKING:
+    from mqd.broker.reply import ReplyConsumer
+
+Unacked = tuple[ClassicQueue, Message, int, Consumer | None]  # queue, message, position, consumer
+
+
+class Transaction:
+    """What a channel in tx mode has put off until commit."""
+
+    __slots__ = ("publishes", "settled")
+
+    def __init__(self) -> None:
+        self.publishes: list[Callable[[], int]] = []
+        self.settled: list[tuple[int, Unacked, str]] = []  # tag, delivery, ack|reject|requeue
+
+
+class Channel:
+    """An open channel. `unacked` is in order of delivery tag."""
+
+    __slots__ = (
+        "confirms",
+        "connection",
+        "consumers",
+        "global_prefetch_count",
+        "last_queue",
+        "last_tag",
+        "number",
+        "outlet",
+        "pid",
+        "prefetch_count",
+        "reply_consumer",
+        "tx",
+        "unacked",
+        "user",
+        "vhost",
+    )
+
+    def __init__(self, number: int, connection: ConnectionEntry, pid: Pid) -> None:
+        self.number = number
+        self.connection = connection
+        self.pid = pid
+        self.outlet = connection.outlet
+        self.user = connection.user
+        self.vhost = connection.vhost
+        self.consumers: dict[str, Consumer] = {}
+        self.reply_consumer: ReplyConsumer | None = None
+        self.unacked: dict[int, Unacked] = {}
+        self.last_tag = 0
+        self.last_queue = ""  # the queue declared last, which an empty name stands for
+        self.prefetch_count = 0
+        self.global_prefetch_count = 0
+        self.confirms: Confirms | None = None
+        self.tx: Transaction | None = None
+
+    @property
+    def confirming(self) -> bool:
+        return self.confirms is not None
+
+    @property
+    def transactional(self) -> bool:
+        return self.tx is not None
+
+    # -- publishing ---------------------------------------------------------------------------
+
+    def target(self, method: commands.Basic.Publish) -> Target:
+        """Resolve a basic.publish method; see `mqd.broker.publish`."""
+        return target_of(self, method)
+
+    # -- acknowledgement ----------------------------------------------------------------------
+
+    def ack(self, delivery_tag: int, multiple: int) -> None:
+        """basic.ack. Raises ChannelError 406 for a tag that is not unacknowledged."""
+        if multiple or self.tx is not None:
+            self._settle(delivery_tag, bool(multiple), "ack")
+            return
+        entry = self.unacked.pop(delivery_tag, None)
+        if entry is None:
+            raise _unknown_tag(delivery_tag)
+        queue, message, _, consumer = entry
+        queue.acked(message, consumer)
+        if self.global_prefetch_count:
+            self.offer_again()
+
+    def nack(self, delivery_tag: int, *, multiple: bool, requeue: bool) -> None:
+        """basic.nack and basic.reject."""
+        self._settle(delivery_tag, multiple, "requeue" if requeue else "reject")
+
+    def _settle(self, delivery_tag: int, multiple: bool, how: str) -> None:
+        taken = self._take(delivery_tag, multiple)
+        if self.tx is not None:
+            self.tx.settled += [(tag, entry, how) for tag, entry in taken]
+        else:
+            self._apply(((entry, how) for _, entry in taken))
+
+    def _take(self, delivery_tag: int, multiple: bool) -> list[tuple[int, Unacked]]:
+        unacked = self.unacked
+        if not multiple:
+            entry = unacked.pop(delivery_tag, None)
+            if entry is None:
+                raise _unknown_tag(delivery_tag)
+            return [(delivery_tag, entry)]
+        if delivery_tag == 0:  # all so far (AMQP 0-9-1 §1.8.3.13)
+            taken = list(unacked.items())
+            unacked.clear()
+            return taken
+        # RabbitMQ takes a multiple ack for a tag that is out as unknown: see collect_acks.
+        if delivery_tag not in unacked:
+            raise _unknown_tag(delivery_tag)
+        taken = []
+        for tag, entry in unacked.items():
+            if tag > delivery_tag:
+                break
+            taken.append((tag, entry))
+        for tag, _ in taken:
+            del unacked[tag]
+        return taken
+
+    def _apply(self, outcomes: Iterable[tuple[Unacked, str]]) -> None:
+        requeued: dict[ClassicQueue, None] = {}
+        for (queue, message, position, consumer), how in outcomes:
+            if how == "ack":
+                queue.acked(message, consumer)
+            elif how == "reject":
+                queue.refused(message, consumer)
+            else:
+                queue.returned(position, message, consumer)
+                requeued[queue] = None
+        if self.global_prefetch_count:
+            self.offer_again()
+        for queue in requeued:
+            if not queue.deleted:
+                queue.drain()
+
+    def recover(self) -> None:
+        """basic.recover with requeue: hand back everything unacknowledged."""
+        unacked, self.unacked = self.unacked, {}
+        self._apply([(entry, "requeue") for entry in unacked.values()])
+
+    # -- prefetch -----------------------------------------------------------------------------
+
+    def is_full(self) -> bool:
+        """Whether the channel's own (global) prefetch lets it take nothing more."""
+        limit = self.global_prefetch_count
+        return limit != 0 and len(self.unacked) >= limit
+
+    def offer_again(self) -> None:
+        """Its consumers may be able to take messages again."""
+        for consumer in self.consumers.values():
+            consumer.queue.offer_again(consumer)
+        for queue in {consumer.queue: None for consumer in self.consumers.values()}:
+            if queue.backlog and not queue.deleted:
+                queue.drain()
+
+    def set_prefetch(self, count: int, *, for_channel: bool) -> None:
+        """basic.qos: for consumers started later, or for the channel as a whole."""
+        if for_channel:
+            self.global_prefetch_count = count
+            self.offer_again()
+        else:
+            self.prefetch_count = count
+
+    # -- modes --------------------------------------------------------------------------------
+
+    def select_confirm(self) -> None:
+        if self.tx is not None:
+            raise ChannelError(
+                ReplyCode.PRECONDITION_FAILED, "cannot switch from tx to confirm mode"
+            )
+        if self.confirms is None:
+            self.confirms = Confirms(self.number, self.outlet, self.vhost.waiting.add)
+
+    def select_tx(self) -> None:
+        if self.confirms is not None:
+            raise ChannelError(
+                ReplyCode.PRECONDITION_FAILED, "cannot switch from confirm to tx mode"
+            )
+        if self.tx is None:
+            self.tx = Transaction()
+
+    def _transaction(self) -> Transaction:
+        if self.tx is None:
+            raise ChannelError(ReplyCode.PRECONDITION_FAILED, "channel is not transactional")
+        return self.tx
+
+    def commit(self, done: Callable[[None], None]) -> None:
+        """Publish and settle what was put off; done once it is on disc."""
+        tx = self._transaction()
+        self.tx = Transaction()
+        batch = 0
+        for publish in tx.publishes:
+            batch = max(batch, publish())
+        self._apply([(entry, how) for _, entry, how in tx.settled])
+        self.vhost.when_durable(batch, lambda: done(None))
+
+    def rollback(self) -> None:
+        """Drop the publishes; deliveries are unacknowledged again."""
+        tx = self._transaction()
+        self.tx = Transaction()
+        if tx.settled:
+            self.unacked.update((tag, entry) for tag, entry, _ in tx.settled)
+            self.unacked = dict(sorted(self.unacked.items()))
+
+    # -- the end ------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Consumers go, what is unacknowledged goes back, an open transaction is rolled back."""
+        if self.tx is not None:
+            self.rollback()
+            self.tx = None
+        if self.confirms is not None:
+            self.confirms.close()
+        if self.reply_consumer is not None:
+            self.reply_consumer.close()
+            self.reply_consumer = None
+        consumers, self.consumers = self.consumers, {}
+        for consumer in consumers.values():
+            consumer.queue.remove_consumer(consumer)
+        self.global_prefetch_count = 0
+        self.recover()
+        for consumer in consumers.values():
+            self.vhost.consumer_gone(consumer.queue)
+        self.connection.channels.pop(self.number, None)
+
+
+def _unknown_tag(delivery_tag: int) -> ChannelError:
+    return ChannelError(ReplyCode.PRECONDITION_FAILED, f"unknown delivery tag {delivery_tag}")

@@ -1,0 +1,118 @@
+"""basic.consume, basic.cancel and basic.get, as a channel asks for them.
+
+Decides their checks and words (RabbitMQ: rabbit_channel; observed: 3.10.8). Never delivers:
+queues do.
+"""
+
+from __future__ import annotations
+
+from mqd.amqp.fields import Table
+from mqd.amqp.replies import ChannelError, ConnectionError_, ReplyCode
+from mqd.broker.channel import Channel
+from mqd.broker.consumers import Consumer
+from mqd.broker.message import Message
+from mqd.broker.queues.classic import ClassicQueue
+from mqd.broker.reply import PSEUDO_QUEUE, ReplyConsumer
+from mqd.broker.topology import actual_name, find_queue
+from mqd.names import Resource
+
+
+def consume(
+    channel: Channel,
+    queue_name: str,
+    tag: str,
+    *,
+    no_ack: bool,
+    exclusive: bool,
+    arguments: Table,
+) -> tuple[str, ClassicQueue | None]:
+    """basic.consume: (consumer tag, queue to drain after consume-ok was sent)."""
+    vhost = channel.vhost
+    if tag in channel.consumers or (
+        channel.reply_consumer is not None and channel.reply_consumer.tag == tag
+    ):
+        raise ConnectionError_(ReplyCode.NOT_ALLOWED, f"attempt to reuse consumer tag '{tag}'")
+    if queue_name == PSEUDO_QUEUE:
+        return _consume_replies(channel, tag, no_ack=no_ack), None
+    name = actual_name(channel, queue_name)
+    vhost.require(channel.user, Resource("queue", vhost.name, name), "read")
+    queue = find_queue(channel, name)
+    tag = tag or _new_tag(channel)
+    _check_exclusive(queue, exclusive)
+    _check_arguments(queue, arguments)
+    consumer = Consumer(
+        tag,
+        channel,
+        queue,
+        no_ack=no_ack,
+        exclusive=exclusive,
+        prefetch=channel.prefetch_count,
+        arguments=arguments,
+    )
+    channel.consumers[tag] = consumer
+    queue.add_consumer(consumer)
+    return tag, queue
+
+
+def _new_tag(channel: Channel) -> str:
+    return "amq.ctag-" + channel.vhost.broker.random_name()
+
+
+def _consume_replies(channel: Channel, tag: str, *, no_ack: bool) -> str:
+    if channel.reply_consumer is not None:
+        raise ChannelError(ReplyCode.PRECONDITION_FAILED, "reply consumer already set")
+    if not no_ack:
+        raise ChannelError(ReplyCode.PRECONDITION_FAILED, "reply consumer cannot acknowledge")
+    tag = tag or _new_tag(channel)
+    broker = channel.vhost.broker
+    channel.reply_consumer = ReplyConsumer(tag, channel, broker.random_key(), broker.replies)
+    return tag
+
+
+def _check_exclusive(queue: ClassicQueue, exclusive: bool) -> None:
+    if queue.exclusive_consumer is not None or (exclusive and queue.consumers):
+        raise ChannelError(
+            ReplyCode.ACCESS_REFUSED, f"{queue.definition.resource} in exclusive use"
+        )
+
+
+def _check_arguments(queue: ClassicQueue, arguments: Table) -> None:
+    priority = arguments.get("x-priority")
+    if priority is not None and not isinstance(priority[1], int):
+        raise ChannelError(
+            ReplyCode.PRECONDITION_FAILED,
+            f"invalid arg 'x-priority' for {queue.definition.resource}: "
+            f'"expected integer, got {priority[0]}"',
+        )
+
+
+def cancel(channel: Channel, tag: str) -> None:
+    """basic.cancel; a tag nobody has is cancelled already."""
+    if channel.reply_consumer is not None and channel.reply_consumer.tag == tag:
+        channel.reply_consumer.close()
+        channel.reply_consumer = None
+        return
+    consumer = channel.consumers.pop(tag, None)
+    if consumer is not None:
+        consumer.queue.remove_consumer(consumer)
+        channel.vhost.consumer_gone(consumer.queue)
+
+
+def get(
+    channel: Channel, queue_name: str, *, no_ack: bool
+) -> tuple[int, bool, Message, int] | None:
+    """basic.get: (delivery tag, redelivered, message, ready messages left), None when empty."""
+    vhost = channel.vhost
+    name = actual_name(channel, queue_name)
+    vhost.require(channel.user, Resource("queue", vhost.name, name), "read")
+    queue = find_queue(channel, name)
+    taken = queue.get()
+    if taken is None:
+        return None
+    position, message, redelivered = taken
+    tag = channel.last_tag = channel.last_tag + 1
+    if no_ack:
+        queue.acked(message, None)
+    else:
+        channel.unacked[tag] = (queue, message, position, None)
+    return tag, redelivered, message, queue.ready_count

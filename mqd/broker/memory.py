@@ -1,0 +1,112 @@
+"""The broker's ports in memory: for tests, and for a broker that is to keep nothing.
+
+Decides nothing of its own: what is given is kept in dictionaries, and a proposal is applied and
+done at once. Never used where a durable message has to be durable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from mqd.broker.definitions import BindingDefinition, ExchangeDefinition, QueueDefinition
+from mqd.broker.message import Message
+from mqd.broker.ports import Done
+
+if TYPE_CHECKING:
+    from mqd.broker.broker import Broker
+
+
+class MemoryStore:
+    """A MessageStore whose batches are durable when `commit` is called."""
+
+    def __init__(self, *, commit_at_once: bool = True) -> None:
+        self.durable_batch = 0
+        self.on_durable: Callable[[], None] = lambda: None
+        self.kept: dict[int, dict[int, Message]] = {}
+        self._commit_at_once = commit_at_once
+        self._batch = 1
+
+    def append(self, queue_id: int, message: Message) -> int:
+        message.segment = self._batch
+        self.kept.setdefault(queue_id, {})[id(message)] = message
+        if self._commit_at_once:
+            self.durable_batch = self._batch
+            return 0
+        return self._batch
+
+    def commit(self) -> None:
+        """Everything so far is durable now."""
+        self.durable_batch = self._batch
+        self._batch += 1
+        self.on_durable()
+
+    def settle(self, queue_id: int, message: Message) -> None:
+        message.settled = True
+        self.kept.get(queue_id, {}).pop(id(message), None)
+
+    def settle_all(self, queue_id: int, keep: Iterable[Message]) -> None:
+        kept = {id(message): message for message in keep}
+        if kept:
+            self.kept[queue_id] = kept
+        else:
+            self.kept.pop(queue_id, None)
+
+    def recover(self) -> Iterator[tuple[int, Message, bool]]:
+        return iter(())
+
+
+class MemorySpool:
+    """A Spool in a dictionary."""
+
+    def __init__(self) -> None:
+        self.pages: dict[int, bytes] = {}
+        self._handle = 0
+
+    def write(self, page: bytes) -> int:
+        self._handle += 1
+        self.pages[self._handle] = page
+        return self._handle
+
+    def take(self, handle: int) -> bytes:
+        return self.pages.pop(handle)
+
+    def drop(self, handle: int) -> None:
+        del self.pages[handle]
+
+
+class MemoryTopology:
+    """A Topology that applies what is proposed, at once. Set `broker` before the first call."""
+
+    broker: Broker
+
+    def __init__(self) -> None:
+        self._queue_id = 0
+
+    def new_queue_id(self) -> int:
+        self._queue_id += 1
+        return self._queue_id
+
+    def put_exchange(self, definition: ExchangeDefinition, done: Done) -> None:
+        self.broker.apply_put_exchange(definition)
+        done(None)
+
+    def delete_exchange(self, vhost: str, name: str, done: Done) -> None:
+        self.broker.apply_delete_exchange(vhost, name)
+        done(None)
+
+    def put_queue(self, definition: QueueDefinition, done: Done) -> None:
+        self.broker.apply_put_queue(definition)
+        done(None)
+
+    def delete_queue(self, vhost: str, name: str, done: Done) -> None:
+        self.broker.apply_delete_queue(vhost, name)
+        done(None)
+
+    def put_binding(self, definition: BindingDefinition, done: Done) -> None:
+        self.broker.apply_put_binding(definition)
+        done(None)
+
+    def delete_binding(self, definition: BindingDefinition, done: Done) -> None:
+        self.broker.apply_delete_binding(definition)
+        done(None)

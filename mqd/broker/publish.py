@@ -1,0 +1,246 @@
+"""basic.publish: from a method frame to the queues.
+
+Theory. A publisher repeats itself, so what can be decided once a (channel, exchange, routing key,
+flags) is decided once, in a Target: that the exchange exists and may be written to, and which
+queues the key leads to. A target keeps that until `VHost.version` moves, which every change of
+bindings, queues, exchanges and permissions does. What depends on the message itself (`_special`)
+is decided for each: headers that route, CC and BCC, user-id, expiration, reply-to, mandatory,
+transactions.
+
+Decides checks and their order (RabbitMQ: rabbit_channel, handle_method basic.publish). Never
+keeps a message: queues do.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from pamqp import commands
+
+from mqd.amqp import properties
+from mqd.amqp.codec import encode_method
+from mqd.amqp.fields import FieldError, Table
+from mqd.amqp.replies import ChannelError, ConnectionError_, ReplyCode
+from mqd.broker import headers as said
+from mqd.broker.consumers import readdress
+from mqd.broker.message import Message, content_of, names_of
+from mqd.broker.reply import PREFIX, PSEUDO_QUEUE
+from mqd.broker.routing import route, route_by_key
+from mqd.names import Resource
+
+if TYPE_CHECKING:
+    from mqd.broker.channel import Channel
+    from mqd.broker.exchanges.base import Exchange
+
+_HEADERS, _DELIVERY_MODE, _REPLY_TO, _EXPIRATION, _USER_ID = 0x2000, 0x1000, 0x0200, 0x0100, 0x0010
+_BEFORE_DELIVERY_MODE = 0xE000
+_LOOKED_AT = _HEADERS | _REPLY_TO | _EXPIRATION | _USER_ID | 3
+_DELIVERY_MODE_AT = 7 + 14  # in `Message.content`, when no property stands before it
+_SIZE = struct.Struct(">I")
+
+
+class Destination(Protocol):
+    """A queue, or what stands for one."""
+
+    def publish(self, names: bytes, content: bytes, persistent: bool) -> int: ...
+
+
+class Target:
+    """One basic.publish frame of one channel, resolved."""
+
+    __slots__ = (
+        "_channel",
+        "_exchange",
+        "_mandatory",
+        "_queues",
+        "_routing_key",
+        "_special",
+        "_version",
+        "channel_id",
+        "names",
+    )
+
+    def __init__(self, channel: Channel, exchange: str, routing_key: str, mandatory: bool) -> None:
+        self._channel = channel
+        self.channel_id = channel.number
+        self._exchange = exchange
+        self._routing_key = routing_key
+        self._mandatory = mandatory
+        self._queues: Sequence[Destination] = ()
+        self._special = False
+        self.names = names_of(exchange, routing_key)
+        self._version = -1
+        self._resolve()
+
+    def publish(self, content: bytes, flags: int) -> None:
+        """Publish a message. Raises ChannelError for what is wrong with it."""
+        channel = self._channel
+        if self._version != channel.vhost.version:
+            self._resolve()
+        if self._special or flags & _LOOKED_AT or channel.tx is not None:
+            self._publish_special(content, flags)
+            return
+        persistent = False
+        if flags & _DELIVERY_MODE:
+            if flags & _BEFORE_DELIVERY_MODE:
+                persistent = _is_persistent(content)
+            else:
+                mode = content[_DELIVERY_MODE_AT]
+                persistent = mode == 2
+                if mode != 1 and not persistent:
+                    raise _unknown_mode(mode)
+        batch = 0
+        names = self.names
+        for queue in self._queues:
+            waits_for = queue.publish(names, content, persistent)
+            if waits_for > batch:
+                batch = waits_for
+        confirms = channel.confirms
+        if confirms is not None:
+            confirms.published(batch)
+
+    # -- once a target ------------------------------------------------------------------------
+
+    def _resolve(self) -> None:
+        channel = self._channel
+        vhost = channel.vhost
+        name = self._exchange
+        resource = Resource("exchange", vhost.name, name)
+        vhost.require(channel.user, resource, "write")
+        exchange = vhost.exchanges.get(name)
+        if exchange is None:
+            raise ChannelError(ReplyCode.NOT_FOUND, f"no {resource}")
+        if exchange.definition.internal:
+            raise ChannelError(ReplyCode.ACCESS_REFUSED, f"cannot publish to internal {resource}")
+        if exchange.type_name == "topic":
+            vhost.require_topic(channel.user, name, "write", self._routing_key)
+        queues = self._route(exchange)
+        self._special = queues is None or (self._mandatory and not queues) or vhost.tracing
+        self._queues = queues or ()
+        self._version = vhost.version
+        if vhost.alarms:
+            channel.connection.hold(" & ".join(sorted(vhost.alarms, reverse=True)))
+
+    def _route(self, exchange: Exchange) -> list[Destination] | None:
+        """Where the key leads, or None when it is not the key alone that decides."""
+        vhost = self._channel.vhost
+        key = self._routing_key
+        if not self._exchange and key.startswith(PREFIX):
+            reply = vhost.replies.get(key)
+            return [reply] if reply is not None else []
+        names = route_by_key(vhost.exchanges, exchange, key)
+        return None if names is None else self._destinations(names)
+
+    def _destinations(self, names: Sequence[str]) -> list[Destination]:
+        queues = self._channel.vhost.queues
+        return [queues[name] for name in names if name in queues]
+
+    # -- for every message --------------------------------------------------------------------
+
+    def _publish_special(self, content: bytes, flags: int) -> None:
+        channel = self._channel
+        header = content[7 : 7 + _SIZE.unpack_from(content, 3)[0]]
+        try:
+            keys = self._check(header, flags)
+            persistent = bool(flags & _DELIVERY_MODE) and _is_persistent(content)
+            if flags & _REPLY_TO:
+                content = self._replace_reply_to(content, header)
+            if len(keys) > 1:
+                content = _replace_header(content, properties.strip_header(header, "BCC"))
+            queues = self._queues
+            exchange = channel.vhost.exchanges[self._exchange]
+            if len(keys) > 1 or (self._special and exchange.name):
+                queues = self._destinations(
+                    route(channel.vhost.exchanges, exchange, keys, lambda: _table(header))
+                )
+        except FieldError as error:
+            raise ConnectionError_(
+                ReplyCode.FRAME_ERROR, f"cannot decode content header: {error}"
+            ) from error
+        if channel.tx is not None:
+            channel.tx.publishes.append(lambda: self._deliver(queues, content, persistent))
+            return
+        batch = self._deliver(queues, content, persistent)
+        if channel.confirms is not None:
+            channel.confirms.published(batch)
+
+    def _check(self, header: bytes, flags: int) -> list[str]:
+        """Refuse what the message says of itself wrongly; returns its routing keys."""
+        user = self._channel.user
+        if flags & _USER_ID:
+            claimed = properties.user_id(header)
+            if claimed != user.name and not user.is_impersonator:
+                raise ChannelError(
+                    ReplyCode.PRECONDITION_FAILED,
+                    f"user_id property set to '{claimed}' but authenticated user was '{user.name}'",
+                )
+        if flags & _EXPIRATION:
+            said.expiration_ms(properties.expiration(header) or "")
+        return said.routing_keys(self._routing_key, header)
+
+    def _replace_reply_to(self, content: bytes, header: bytes) -> bytes:
+        if properties.reply_to(header) != PSEUDO_QUEUE:
+            return content
+        consumer = self._channel.reply_consumer
+        if consumer is None:
+            raise ChannelError(ReplyCode.PRECONDITION_FAILED, "fast reply consumer does not exist")
+        return _replace_header(content, properties.replace_reply_to(header, consumer.queue_name))
+
+    def _deliver(self, queues: Sequence[Destination], content: bytes, persistent: bool) -> int:
+        if not queues and self._mandatory:
+            self._return(content)
+        batch = 0
+        for queue in queues:
+            batch = max(batch, queue.publish(self.names, content, persistent))
+        return batch
+
+    def _return(self, content: bytes) -> None:
+        outlet = self._channel.outlet
+        method = commands.Basic.Return(
+            ReplyCode.NO_ROUTE, "NO_ROUTE", self._exchange, self._routing_key
+        )
+        outlet.write(encode_method(self.channel_id, method))
+        outlet.write(readdress(content, self.channel_id, outlet.frame_bytes_max))
+
+
+def target_of(channel: Channel, method: commands.Basic.Publish) -> Target:
+    """The target of a basic.publish method. Raises what 3.10.8 answers to a bad one."""
+    if method.immediate:
+        raise ConnectionError_(ReplyCode.NOT_IMPLEMENTED, "immediate=true")
+    return Target(channel, method.exchange, method.routing_key, method.mandatory)
+
+
+def _table(header: bytes) -> Table:
+    return said.headers_of(header)
+
+
+def _is_persistent(content: bytes) -> bool:
+    header = content[7 : 7 + _SIZE.unpack_from(content, 3)[0]]
+    try:
+        mode = properties.delivery_mode(header)
+    except FieldError as error:
+        raise ConnectionError_(
+            ReplyCode.FRAME_ERROR, f"cannot decode content header: {error}"
+        ) from error
+    if mode not in (1, 2):
+        raise _unknown_mode(mode)
+    return mode == 2
+
+
+def _unknown_mode(mode: int | None) -> ChannelError:
+    return ChannelError(
+        ReplyCode.PRECONDITION_FAILED, f"invalid message: {{delivery_mode_unknown,{mode}}}"
+    )
+
+
+def _replace_header(content: bytes, header: bytes) -> bytes:
+    message = Message(b"", content)
+    channel_id = int.from_bytes(content[1:3], "big")
+    if len(message.header) == len(header):
+        return content[:7] + header + content[7 + len(header) :]
+    body_at = 8 + len(message.header)
+    if body_at >= len(content):
+        return content_of(header, b"", channel_id, 0)
+    return content[:3] + _SIZE.pack(len(header)) + header + content[body_at - 1 :]

@@ -1,0 +1,53 @@
+"""Direct reply-to: answers without a queue.
+
+Theory. A client that consumes from the pseudo-queue `amq.rabbitmq.reply-to` gets a key of its own;
+where it publishes with that name as reply-to, the broker writes `amq.rabbitmq.reply-to.<key>`
+instead; whoever publishes to the default exchange with that as routing key reaches the client's
+channel. Nothing is stored; a reply to a client that has gone is dropped. Source: RabbitMQ
+documentation "Direct Reply-to", texts observed: 3.10.8.
+
+Decides keys and liveness. Never routes: `mqd.broker.publish` finds a reply consumer here.
+"""
+
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING
+
+from mqd.broker.consumers import Sender
+
+if TYPE_CHECKING:
+    from mqd.broker.channel import Channel
+
+PSEUDO_QUEUE = "amq.rabbitmq.reply-to"
+PREFIX = PSEUDO_QUEUE + "."
+
+
+class ReplyConsumer:
+    """The reply consumer of one channel. `queue_name` is what the peer is told to answer to."""
+
+    __slots__ = ("_registry", "_sender", "closed", "queue_name", "tag")
+
+    def __init__(
+        self, tag: str, channel: Channel, secret: bytes, registry: dict[str, ReplyConsumer]
+    ) -> None:
+        self.tag = tag
+        owner = base64.urlsafe_b64encode(channel.pid.encode()).decode()
+        key = base64.urlsafe_b64encode(secret).decode()
+        self.queue_name = f"{PREFIX}g1h2{owner}.{key}"
+        self.closed = False
+        self._sender = Sender(tag, channel)
+        self._registry = registry
+        registry[self.queue_name] = self
+
+    def publish(self, names: bytes, content: bytes, persistent: bool) -> int:
+        """Send at once, as a queue would to a consumer that needs no acks."""
+        del persistent
+        if not self.closed:
+            self._sender.send(names, content, False)
+        return 0
+
+    def close(self) -> None:
+        """The consumer was cancelled or its channel closed."""
+        self.closed = True
+        self._registry.pop(self.queue_name, None)

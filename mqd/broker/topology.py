@@ -1,0 +1,358 @@
+"""Declaring, binding and deleting, as a channel asks for it.
+
+Decides the checks of exchange.* and queue.* methods, their order and their words (RabbitMQ:
+rabbit_channel, handle_method; observed: 3.10.8), and whether a change is transient (applied here
+and now) or durable (proposed; `done` comes when it is permanent). Never replies: the caller turns
+the result into a method.
+
+`done` gets the result, or an AmqpError; it may be called before the function returns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mqd.amqp.fields import Table
+from mqd.amqp.replies import AmqpError, ChannelError, ConnectionError_, ReplyCode
+from mqd.broker.channel import Channel
+from mqd.broker.definitions import BindingDefinition, ExchangeDefinition, QueueDefinition
+from mqd.broker.equivalence import (
+    check_equivalent,
+    check_queue_arguments,
+    check_queue_equivalent,
+)
+from mqd.broker.exchanges.registry import check_arguments, check_type
+from mqd.broker.queues.classic import ClassicQueue
+from mqd.broker.reply import PREFIX, PSEUDO_QUEUE
+from mqd.names import Resource
+
+Answer = Callable[["QueueState | int | AmqpError | None"], None]
+
+DEFAULT_EXCHANGE = "operation not permitted on the default exchange"
+
+
+@dataclass(frozen=True, slots=True)
+class QueueState:
+    """What queue.declare-ok says."""
+
+    name: str
+    ready_count: int
+    consumer_count: int
+
+
+def _settled(
+    done: Answer, result: QueueState | int | None = None
+) -> Callable[[Exception | None], None]:
+    """A port's `done` that passes the result, or says what became of the proposal."""
+
+    def settled(error: Exception | None) -> None:
+        if error is None:
+            done(result)
+        else:
+            done(ConnectionError_(ReplyCode.INTERNAL_ERROR, str(error)))
+
+    return settled
+
+
+def _not_default(exchange: str) -> None:
+    if not exchange:
+        raise ChannelError(ReplyCode.ACCESS_REFUSED, DEFAULT_EXCHANGE)
+
+
+def _not_reserved(kind: str, name: str) -> None:
+    if name.startswith("amq."):
+        raise ChannelError(
+            ReplyCode.ACCESS_REFUSED, f"{kind} name '{name}' contains reserved prefix 'amq.*'"
+        )
+
+
+def _strip_cr_lf(name: str) -> str:
+    # RabbitMQ: strip_cr_lf, for names of entities in declare and delete
+    return name.replace("\r", "").replace("\n", "")
+
+
+# -- exchanges ----------------------------------------------------------------------------------
+
+
+def find_exchange(channel: Channel, name: str) -> ExchangeDefinition:
+    """exchange.declare passive. Raises ChannelError 404."""
+    _not_default(name)
+    found = channel.vhost.exchanges.get(name)
+    if found is None:
+        raise ChannelError(
+            ReplyCode.NOT_FOUND, f"no {Resource('exchange', channel.vhost.name, name)}"
+        )
+    return found.definition
+
+
+def declare_exchange(channel: Channel, wanted: ExchangeDefinition, done: Answer) -> None:
+    """exchange.declare."""
+    vhost = channel.vhost
+    kind = check_type(wanted.type)
+    _not_default(wanted.name)
+    resource = wanted.resource
+    vhost.require(channel.user, resource, "configure")
+    found = vhost.exchanges.get(wanted.name)
+    if found is not None:
+        check_equivalent(found.definition, wanted)
+        done(None)
+        return
+    _not_reserved("exchange", wanted.name)
+    check_arguments(resource, wanted.arguments)
+    alternate = wanted.arguments.get("alternate-exchange")
+    if alternate is not None:
+        vhost.require(channel.user, resource, "read")
+        name = alternate[1].decode("utf-8", "surrogateescape")
+        vhost.require(channel.user, Resource("exchange", vhost.name, name), "write")
+    del kind
+    if wanted.durable:
+        vhost.broker.topology.put_exchange(wanted, _settled(done))
+    else:
+        vhost.apply_put_exchange(wanted)
+        done(None)
+
+
+def delete_exchange(channel: Channel, name: str, *, if_unused: bool, done: Answer) -> None:
+    """exchange.delete; one that is not there is deleted already."""
+    vhost = channel.vhost
+    name = _strip_cr_lf(name)
+    resource = Resource("exchange", vhost.name, name)
+    _not_default(name)
+    if name.startswith("amq."):
+        # observed: 3.10.8 — checked by prefix, whether the exchange exists or not
+        raise ChannelError(ReplyCode.ACCESS_REFUSED, f"deletion of system {resource} not allowed")
+    vhost.require(channel.user, resource, "configure")
+    found = vhost.exchanges.get(name)
+    if found is None:
+        done(None)
+        return
+    if if_unused and vhost.bindings.has_source(name):
+        raise ChannelError(ReplyCode.PRECONDITION_FAILED, f"{resource} in use")
+    if found.definition.durable:
+        vhost.broker.topology.delete_exchange(vhost.name, name, _settled(done))
+    else:
+        vhost.apply_delete_exchange(name)
+        done(None)
+
+
+# -- bindings -----------------------------------------------------------------------------------
+
+
+def bind(channel: Channel, binding: BindingDefinition, done: Answer) -> None:
+    """queue.bind and exchange.bind."""
+    vhost = channel.vhost
+    source = _check_binding(channel, binding)
+    if binding in vhost.bindings:
+        done(None)
+        return
+    vhost.exchanges[source].validate_binding(binding)
+    if vhost.is_durable(binding):
+        vhost.broker.topology.put_binding(binding, _settled(done))
+    else:
+        vhost.apply_put_binding(binding)
+        done(None)
+
+
+def unbind(channel: Channel, binding: BindingDefinition, done: Answer) -> None:
+    """queue.unbind and exchange.unbind; what is not bound is unbound already."""
+    vhost = channel.vhost
+    try:
+        _check_binding(channel, binding)
+    except ChannelError as error:
+        if error.code is ReplyCode.NOT_FOUND:  # observed: 3.10.8
+            done(None)
+            return
+        raise
+    if binding not in vhost.bindings:
+        done(None)
+    elif vhost.is_durable(binding):
+        vhost.broker.topology.delete_binding(binding, _settled(done))
+    else:
+        vhost.apply_delete_binding(binding)
+        done(None)
+
+
+def _check_binding(channel: Channel, binding: BindingDefinition) -> str:
+    vhost = channel.vhost
+    source = Resource("exchange", vhost.name, binding.source)
+    destination = Resource(binding.destination_kind, vhost.name, binding.destination)
+    if binding.destination_kind == "exchange":
+        _not_default(binding.destination)
+    vhost.require(channel.user, destination, "write")
+    _not_default(binding.source)
+    vhost.require(channel.user, source, "read")
+    found = vhost.exchanges.get(binding.source)
+    if found is not None and found.type_name == "topic":
+        vhost.require_topic(channel.user, binding.source, "read", binding.binding_key)
+    if binding.destination_kind == "queue":
+        queue = vhost.queues.get(binding.destination)
+        if queue is not None:
+            check_exclusive_access(channel, queue)
+        elif found is not None:
+            raise ChannelError(ReplyCode.NOT_FOUND, f"no {destination}")
+    elif found is not None and binding.destination not in vhost.exchanges:
+        raise ChannelError(ReplyCode.NOT_FOUND, f"no {destination}")
+    if found is None:
+        raise ChannelError(ReplyCode.NOT_FOUND, f"no {source}")
+    return binding.source
+
+
+# -- queues -------------------------------------------------------------------------------------
+
+
+def actual_name(channel: Channel, name: str) -> str:
+    """An empty name stands for the queue the channel declared last."""
+    if name:
+        return name
+    if not channel.last_queue:
+        raise ChannelError(ReplyCode.NOT_FOUND, "no previously declared queue")
+    return channel.last_queue
+
+
+def find_queue(channel: Channel, name: str) -> ClassicQueue:
+    """A queue this connection may use. Raises ChannelError 404, 405."""
+    queue = channel.vhost.queues.get(name)
+    if queue is None:
+        raise ChannelError(ReplyCode.NOT_FOUND, f"no {Resource('queue', channel.vhost.name, name)}")
+    check_exclusive_access(channel, queue)
+    return queue
+
+
+def check_exclusive_access(channel: Channel, queue: ClassicQueue) -> None:
+    """Raise 405 when the queue is another connection's own."""
+    if queue.owner is not None and queue.owner is not channel.connection:
+        raise locked(queue)
+
+
+def locked(queue: ClassicQueue) -> ChannelError:
+    """The 405 of a queue that is another's, or declared otherwise."""
+    return ChannelError(
+        ReplyCode.RESOURCE_LOCKED,
+        f"cannot obtain exclusive access to locked {queue.definition.resource}. It could be "
+        "originally declared on another connection or the exclusive property value does not match "
+        "that of the original declaration.",
+    )
+
+
+def _state(queue: ClassicQueue) -> QueueState:
+    return QueueState(queue.name, queue.ready_count, len(queue.consumers))
+
+
+def declare_passive(channel: Channel, name: str) -> QueueState:
+    """queue.declare passive."""
+    if _is_reply(name):
+        return _reply_state(channel, name)
+    name = actual_name(channel, _strip_cr_lf(name))
+    queue = find_queue(channel, name)
+    channel.last_queue = name
+    return _state(queue)
+
+
+def _is_reply(name: str) -> bool:
+    return name == PSEUDO_QUEUE or name.startswith(PREFIX)
+
+
+def _reply_state(channel: Channel, name: str) -> QueueState:
+    """Direct reply-to names exist while somebody listens (observed: 3.10.8)."""
+    if name != PSEUDO_QUEUE and name not in channel.vhost.replies:
+        raise ChannelError(ReplyCode.NOT_FOUND, f"no {Resource('queue', channel.vhost.name, name)}")
+    return QueueState(name, 0, 1)
+
+
+def declare_queue(
+    channel: Channel,
+    name: str,
+    *,
+    durable: bool,
+    exclusive: bool,
+    auto_delete: bool,
+    arguments: Table,
+    done: Answer,
+) -> None:
+    """queue.declare."""
+    vhost = channel.vhost
+    if _is_reply(name):
+        done(_reply_state(channel, name))
+        return
+    name = _strip_cr_lf(name)
+    server_named = not name
+    if server_named:
+        name = "amq.gen-" + vhost.broker.random_name()
+    resource = Resource("queue", vhost.name, name)
+    vhost.require(channel.user, resource, "configure")
+    found = vhost.queues.get(name)
+    if found is not None:
+        _check_same(channel, found, durable, exclusive, auto_delete, arguments)
+        channel.last_queue = name
+        done(_state(found))
+        return
+    if not server_named:
+        _not_reserved("queue", name)
+    _check_dead_letter_access(channel, resource, arguments)
+    permanent = durable and not exclusive
+    queue_id = vhost.broker.topology.new_queue_id() if permanent else vhost.broker.transient_id()
+    definition = QueueDefinition(
+        queue_id, vhost.name, name, durable, auto_delete, exclusive, arguments
+    )
+    check_queue_arguments(definition)
+    channel.last_queue = name
+    state = QueueState(name, 0, 0)
+    if permanent:
+        vhost.broker.topology.put_queue(definition, _settled(done, state))
+    else:
+        vhost.apply_put_queue(definition, channel.connection if exclusive else None)
+        done(state)
+
+
+def _check_same(
+    channel: Channel,
+    queue: ClassicQueue,
+    durable: bool,
+    exclusive: bool,
+    auto_delete: bool,
+    arguments: Table,
+) -> None:
+    check_exclusive_access(channel, queue)
+    check_queue_equivalent(queue.definition, durable, auto_delete, exclusive, arguments)
+
+
+def _check_dead_letter_access(channel: Channel, resource: Resource, arguments: Table) -> None:
+    dead_letter = arguments.get("x-dead-letter-exchange")
+    if dead_letter is None or dead_letter[0] != "longstr":
+        return
+    vhost = channel.vhost
+    vhost.require(channel.user, resource, "read")
+    name = dead_letter[1].decode("utf-8", "surrogateescape")
+    vhost.require(channel.user, Resource("exchange", vhost.name, name), "write")
+
+
+def purge_queue(channel: Channel, name: str) -> int:
+    """queue.purge; returns how many messages went."""
+    name = actual_name(channel, name)
+    vhost = channel.vhost
+    vhost.require(channel.user, Resource("queue", vhost.name, name), "read")
+    return find_queue(channel, name).purge()
+
+
+def delete_queue(
+    channel: Channel, name: str, *, if_unused: bool, if_empty: bool, done: Answer
+) -> None:
+    """queue.delete; `done` gets the number of ready messages that went."""
+    if _is_reply(name):
+        done(0)
+        return
+    name = actual_name(channel, _strip_cr_lf(name))
+    vhost = channel.vhost
+    resource = Resource("queue", vhost.name, name)
+    vhost.require(channel.user, resource, "configure")
+    queue = vhost.queues.get(name)
+    if queue is None:
+        done(0)
+        return
+    check_exclusive_access(channel, queue)
+    if if_empty and queue.ready_count:
+        raise ChannelError(ReplyCode.PRECONDITION_FAILED, f"{resource} not empty")
+    if if_unused and queue.consumers:
+        raise ChannelError(ReplyCode.PRECONDITION_FAILED, f"{resource} in use")
+    vhost.delete_queue(queue, _settled(done, queue.ready_count))

@@ -1,0 +1,197 @@
+"""A virtual host: its exchanges, queues and bindings, and what changes when one of them does.
+
+Decides how entities appear, disappear and take others with them (a queue's bindings, an
+auto-delete exchange after its last binding, an exclusive queue with its connection), and holds the
+one counter that tells every resolved publish that something changed. Never checks a client's
+request: that is `mqd.broker.topology`. Never writes to disc: durable changes arrive here, already
+permanent or on the way, by `apply_*`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from mqd.auth.permissions import Kind
+from mqd.auth.users import User
+from mqd.broker.bindings import BindingTable, auto_deleted
+from mqd.broker.confirms import Confirms
+from mqd.broker.definitions import BindingDefinition, ExchangeDefinition, QueueDefinition
+from mqd.broker.exchanges.base import Exchange
+from mqd.broker.exchanges.registry import make_exchange
+from mqd.broker.ports import MessageStore
+from mqd.broker.queues.classic import ClassicQueue
+from mqd.names import Resource
+
+if TYPE_CHECKING:
+    from mqd.broker.broker import Broker
+    from mqd.broker.entries import ConnectionEntry
+    from mqd.broker.reply import ReplyConsumer
+
+
+class VHost:
+    """A live virtual host."""
+
+    def __init__(self, name: str, broker: Broker, store: MessageStore) -> None:
+        self.name = name
+        self.broker = broker
+        self.store = store
+        self.spool = broker.spool
+        self.settings = broker.settings
+        self.turn = broker.turn
+        self.alarms = broker.alarms
+        self.replies: dict[str, ReplyConsumer] = broker.replies
+        self.exchanges: dict[str, Exchange] = {}
+        self.queues: dict[str, ClassicQueue] = {}
+        self.bindings = BindingTable()
+        self.version = 0  # moves with everything a resolved publish depends on
+        self.tracing = False
+        self.waiting: set[Confirms] = set()
+        self._when_durable: list[tuple[int, Callable[[], None]]] = []
+        store.on_durable = self.on_durable
+        self.apply_put_exchange(ExchangeDefinition(name, "", "direct"))
+
+    def connections(self) -> Iterator[ConnectionEntry]:
+        return (entry for entry in self.broker.connections.values() if entry.vhost is self)
+
+    # -- permissions --------------------------------------------------------------------------
+
+    def require(self, user: User, resource: Resource, permission: Kind) -> None:
+        """Raise ChannelError 403 unless the user has configure, write or read on it."""
+        self.broker.auth.require(user.name, resource, permission)
+
+    def require_topic(self, user: User, exchange: str, permission: Kind, routing_key: str) -> None:
+        """The same for a routing key of a topic exchange."""
+        self.broker.auth.require_topic(user.name, self.name, exchange, permission, routing_key)
+
+    # -- durability ---------------------------------------------------------------------------
+
+    def on_durable(self) -> None:
+        """The store has more on disc: confirms and commits that waited for it go out."""
+        mark = self.store.durable_batch
+        for confirms in list(self.waiting):
+            if not confirms.durable(mark):
+                self.waiting.discard(confirms)
+        if self._when_durable:
+            due = [call for batch, call in self._when_durable if batch <= mark]
+            self._when_durable = [pair for pair in self._when_durable if pair[0] > mark]
+            for call in due:
+                call()
+        self.turn.end()
+
+    def when_durable(self, batch: int, call: Callable[[], None]) -> None:
+        """Call once everything up to this batch is on disc; at once when it is."""
+        if batch <= self.store.durable_batch:
+            call()
+        else:
+            self._when_durable.append((batch, call))
+
+    # -- exchanges ----------------------------------------------------------------------------
+
+    def apply_put_exchange(self, definition: ExchangeDefinition) -> None:
+        if definition.name not in self.exchanges:
+            self.exchanges[definition.name] = make_exchange(definition)
+            self.version += 1
+
+    def apply_delete_exchange(self, name: str) -> None:
+        """The exchange goes, and the bindings on both sides of it."""
+        if name not in self.exchanges:
+            return
+        self.bindings.remove_source(name)
+        incoming = self.bindings.remove_destination("exchange", name)
+        del self.exchanges[name]
+        self._unbound(incoming)
+
+    # -- queues -------------------------------------------------------------------------------
+
+    def apply_put_queue(
+        self, definition: QueueDefinition, owner: ConnectionEntry | None = None
+    ) -> ClassicQueue:
+        found = self.queues.get(definition.name)
+        if found is None:
+            found = ClassicQueue(definition, self, self.broker.pids.new(), owner)
+            self.queues[definition.name] = found
+            if owner is not None:
+                owner.exclusive_queues.append(found)
+            self.version += 1
+        return found
+
+    def apply_delete_queue(self, name: str) -> None:
+        """The queue goes with its messages, bindings and consumers (who are told)."""
+        queue = self.queues.pop(name, None)
+        if queue is None:
+            return
+        queue.deleted = True
+        if queue.durable:
+            self.store.settle_all(queue.definition.id, ())
+        queue.backlog.clear()
+        for consumer in list(queue.consumers):
+            queue.remove_consumer(consumer)
+            consumer.channel.consumers.pop(consumer.tag, None)
+            self.broker.tell_cancelled(consumer)
+        if queue.owner is not None:
+            queue.owner.exclusive_queues.remove(queue)
+        self._unbound(self.bindings.remove_destination("queue", name))
+
+    def delete_queue(self, queue: ClassicQueue, done: Callable[[Exception | None], None]) -> None:
+        """Delete a queue of either kind; done when that is permanent."""
+        if queue.durable:
+            self.broker.topology.delete_queue(self.name, queue.name, done)
+        else:
+            self.apply_delete_queue(queue.name)
+            done(None)
+
+    def consumer_gone(self, queue: ClassicQueue) -> None:
+        """A consumer was cancelled or its channel closed: auto-delete goes with the last."""
+        if (
+            queue.definition.auto_delete
+            and queue.had_consumer
+            and not queue.consumers
+            and not queue.deleted
+        ):
+            self.delete_queue(queue, _ignore)
+
+    # -- bindings -----------------------------------------------------------------------------
+
+    def is_durable(self, binding: BindingDefinition) -> bool:
+        """A binding lives over a restart when both its ends do."""
+        if not self.exchanges[binding.source].definition.durable:
+            return False
+        if binding.destination_kind == "queue":
+            return self.queues[binding.destination].durable
+        return self.exchanges[binding.destination].definition.durable
+
+    def apply_put_binding(self, binding: BindingDefinition) -> None:
+        source = self.exchanges.get(binding.source)
+        if source is not None and self.bindings.add(binding):
+            source.bind(binding)
+            self.version += 1
+
+    def apply_delete_binding(self, binding: BindingDefinition) -> None:
+        if self.bindings.remove(binding):
+            self._unbound([binding])
+
+    def _unbound(self, removed: list[BindingDefinition]) -> None:
+        """Bindings left the table: exchanges forget them, auto-delete ones may go."""
+        self.version += 1
+        for binding in removed:
+            source = self.exchanges.get(binding.source)
+            if source is not None:
+                source.unbind(binding)
+        for name in auto_deleted(self.bindings, self.exchanges, removed):
+            if self.exchanges[name].definition.durable:
+                self.broker.topology.delete_exchange(self.name, name, _ignore)
+            else:
+                self.apply_delete_exchange(name)
+
+    # -- the end ------------------------------------------------------------------------------
+
+    def connection_gone(self, entry: ConnectionEntry) -> None:
+        """Its exclusive queues go with it."""
+        for queue in list(entry.exclusive_queues):
+            self.apply_delete_queue(queue.name)
+
+
+def _ignore(error: Exception | None) -> None:
+    """Nobody waits for this one."""
+    del error

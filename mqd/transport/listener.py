@@ -1,0 +1,138 @@
+"""The AMQP listeners of a node, and the clients that came through them.
+
+Decides what is offered to a client, how many may come, when timeouts are looked at, and how all
+are sent away. Never reads a frame: `mqd.transport.session` does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import platform
+
+from mqd.amqp.connection import Offer, start_frame
+from mqd.amqp.fields import Table
+from mqd.amqp.replies import ConnectionError_, ReplyCode
+from mqd.broker.broker import Broker
+from mqd.broker.settings import Settings
+from mqd.clock import Clock
+from mqd.transport.session import Session
+
+log = logging.getLogger("mqd.listener")
+
+_TICK_S = 0.5
+_BACKLOG = 1024
+_CAPABILITIES = (
+    "publisher_confirms",
+    "exchange_exchange_bindings",
+    "basic.nack",
+    "consumer_cancel_notify",
+    "connection.blocked",
+    "consumer_priorities",
+    "authentication_failure_close",
+    "per_consumer_qos",
+    "direct_reply_to",
+)
+
+
+def server_properties(settings: Settings, node: str) -> Table:
+    """What connection.start says of the server (observed: 3.10.8)."""
+
+    def text(value: str) -> tuple[str, bytes]:
+        return "longstr", value.encode()
+
+    capabilities: Table = dict.fromkeys(_CAPABILITIES, ("bool", True))
+    return {
+        "capabilities": ("table", capabilities),
+        "cluster_name": text(settings.cluster_name or node),
+        "copyright": text("Copyright (c) the mqd authors"),
+        "information": text("Licensed under the Apache License 2.0."),
+        "platform": text(f"Python {platform.python_version()}"),
+        "product": text(settings.product),
+        "version": text(settings.product_version),
+    }
+
+
+class Listener:
+    """All plain AMQP listeners. `sessions` are the clients, those in the handshake too."""
+
+    def __init__(self, broker: Broker, settings: Settings, clock: Clock) -> None:
+        self.broker = broker
+        self.clock = clock
+        self.sessions: set[Session] = set()
+        self._servers: list[asyncio.Server] = []
+        self._connection_max = settings.connection_max
+        self._ticking: asyncio.TimerHandle | None = None
+        self._seen: dict[Session, tuple[int, int]] = {}
+        self._empty = asyncio.Event()
+        self._empty.set()
+        self.offer = Offer(
+            start=start_frame(
+                server_properties(settings, broker.node), " ".join(settings.auth_mechanisms)
+            ),
+            channel_max=settings.channel_max,
+            frame_bytes_max=settings.frame_bytes_max,
+            heartbeat_s=settings.heartbeat_s,
+            message_bytes_max=settings.message_bytes_max,
+        )
+
+    async def start(self, host: str | None, port: int) -> None:
+        """Listen; host None is every address of the machine, IPv6 and IPv4. Raises OSError."""
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(
+            self._session, host, port, backlog=_BACKLOG, reuse_address=True
+        )
+        self._servers.append(server)
+        if self._ticking is None:
+            self._ticking = loop.call_later(_TICK_S, self._tick)
+
+    def _session(self) -> asyncio.Protocol:
+        self._empty.clear()
+        return Session(self)
+
+    @property
+    def addresses(self) -> list[tuple[str, int]]:
+        """Where it listens now."""
+        return [socket.getsockname()[:2] for server in self._servers for socket in server.sockets]
+
+    def gone(self, session: Session) -> None:
+        """The session's socket is closed."""
+        self.sessions.discard(session)
+        self._seen.pop(session, None)
+        if not self.sessions:
+            self._empty.set()
+
+    def _tick(self) -> None:
+        now_ms = self.clock.monotonic_ms()
+        seen = self._seen
+        for session in list(self.sessions):
+            seen[session] = session.tick(now_ms, seen.get(session, (0, 0)))
+        self.broker.turn.end()
+        self._ticking = asyncio.get_running_loop().call_later(_TICK_S, self._tick)
+
+    async def stop(self, grace_s: float = 5.0) -> None:
+        """Take no more clients, send the others away and wait for them, a bounded time."""
+        self.suspend()
+        error = ConnectionError_(
+            ReplyCode.CONNECTION_FORCED,
+            "broker forced connection closure with reason 'shutdown'",
+            (0, 0),
+        )
+        for session in list(self.sessions):
+            session.close(error)
+        if self.sessions:
+            try:
+                await asyncio.wait_for(self._empty.wait(), grace_s)
+            except TimeoutError:
+                log.warning("%d clients did not answer connection.close", len(self.sessions))
+        for session in list(self.sessions):
+            session.abort()
+        if self._ticking is not None:
+            self._ticking.cancel()
+            self._ticking = None
+        self._servers.clear()
+
+    def suspend(self) -> None:
+        """Take no new clients."""
+        for server in self._servers:
+            server.close()
