@@ -1,0 +1,137 @@
+"""All message stores of a node: one directory, one writer thread.
+
+Decides where a vhost's file lies and what trouble the node as a whole is in. Never decides which
+vhosts there are: metadata does, and files of others are dropped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import logging
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from mqd.errors import ErrorCode, MqdError
+from mqd.limits import CLOSE_TIMEOUT_S
+from mqd.storage.database import open_database
+from mqd.storage.messages import VhostStore
+from mqd.storage.rows import MESSAGE_STORE
+from mqd.storage.writer import Writer
+
+log = logging.getLogger(__name__)
+
+
+class StorageEngine:
+    """See the module. Lives on the loop's thread.
+
+    on_trouble(text) is called when the first store fails to commit, and again with None when
+    the last one has recovered: whoever sets it raises and clears the disk alarm.
+    may_commit is asked on the writer thread right before every commit; metadata sets it, since
+    a message must not be permanent before its queue is. Submitting to the same writer does the
+    rest: what was proposed earlier is written earlier.
+    """
+
+    def __init__(self, directory: Path, writer: Writer, owns_writer: bool) -> None:
+        self.directory = directory
+        self.writer = writer
+        self.on_trouble: Callable[[str | None], None] = lambda _text: None
+        self.may_commit: Callable[[], bool] = lambda: True
+        self.stores: dict[str, VhostStore] = {}
+        self._owns_writer = owns_writer
+        self._troubled: dict[str, str] = {}
+
+    @classmethod
+    def open(cls, directory: str | os.PathLike[str], writer: Writer | None = None) -> StorageEngine:
+        """Inside a running loop, or with a writer that has one. Opens no store yet."""
+        path = Path(directory)
+        try:
+            path.mkdir(parents=True, exist_ok=True, mode=0o750)
+        except OSError as error:
+            raise MqdError(
+                ErrorCode.UNAVAILABLE,
+                f"cannot create message store directory {path}: {error.strerror}",
+            ) from error
+        return cls(path, writer or Writer(), writer is None)
+
+    def path_of(self, vhost: str) -> Path:
+        """A vhost's name may hold anything, so its file is named by a hash of it."""
+        digest = hashlib.sha256(vhost.encode("utf-8", "surrogateescape")).hexdigest()
+        return self.directory / f"{digest[:32]}.db"
+
+    def open_store(self, vhost: str) -> VhostStore:
+        """Open or create the vhost's store. `recover()` it before use.
+
+        Raises MqdError when its file cannot be used.
+        """
+        assert vhost not in self.stores, f"store of vhost {vhost!r} is open"
+        database = open_database(self.path_of(vhost), MESSAGE_STORE)
+        database.execute(
+            "INSERT OR IGNORE INTO meta VALUES ('vhost', ?)",
+            (vhost.encode("utf-8", "surrogateescape"),),
+        )
+        store = VhostStore(
+            database,
+            self.writer,
+            lambda text: self._trouble(vhost, text),
+            lambda: self.may_commit(),
+        )
+        self.stores[vhost] = store
+        return store
+
+    def drop_store(self, vhost: str) -> None:
+        """Delete what the vhost kept; its store must not be used any more."""
+        store = self.stores.pop(vhost, None)
+        if store is not None:
+            store.abandon()
+        path = self.path_of(vhost)
+        self.writer.submit(lambda: _delete(path), _report)
+        self._trouble(vhost, None)
+
+    def drop_unknown(self, vhosts: Iterable[str]) -> None:
+        """Delete files of vhosts that are none of these: the node died while dropping them."""
+        known = {self.path_of(vhost).name for vhost in vhosts}
+        for path in self.directory.glob("*.db"):
+            if path.name not in known:
+                log.info("deleting message store %s: its virtual host is gone", path.name)
+                _delete(path)
+
+    async def flush(self) -> None:
+        """Wait until all stores are on disc as they stand."""
+        await asyncio.gather(*(store.flush() for store in self.stores.values()))
+
+    async def close(self, timeout_s: float = CLOSE_TIMEOUT_S) -> bool:
+        """Write what is left and close every file; returns whether all was written.
+
+        Whoever wants messages marked as delivered before calls `mark_delivered` first.
+        """
+        stores = list(self.stores.values())
+        self.stores.clear()
+        clean = await asyncio.gather(*(store.close(timeout_s) for store in stores))
+        if self._owns_writer:
+            self.writer.stop()
+        return all(clean)
+
+    def _trouble(self, vhost: str, text: str | None) -> None:
+        before = bool(self._troubled)
+        if text is None:
+            if self._troubled.pop(vhost, None) is not None:
+                log.info("messages of virtual host '%s' are written again", vhost)
+        elif vhost not in self._troubled:
+            log.error("messages of virtual host '%s' cannot be written: %s", vhost, text)
+            self._troubled[vhost] = text
+        if bool(self._troubled) != before:
+            self.on_trouble(text)
+
+
+def _delete(path: Path) -> None:
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(f"{path}{suffix}")
+
+
+def _report(_result: object, error: BaseException | None) -> None:
+    if error is not None:
+        log.error("a message store could not be deleted: %s", error)

@@ -1,0 +1,363 @@
+"""The durable messages of one vhost: the `MessageStore` port over one SQLite file (DESIGN §3).
+
+Decides what a commit holds and when it starts. Never decides when a message is acknowledged to
+its publisher: it tells how far the disc has come.
+
+Theory. `append` and `settle` only push onto lists. When no commit is under way the next one is
+put together at the end of the loop's turn; while one runs, the lists gather the one after it.
+So there is no timer and no batch size: a commit is as large as the disc is slow. A message that
+is settled before its commit is put together is never written.
+
+A batch is what was appended before its commit began. It may take several rows (a row is bounded
+in bytes and messages); `durable_batch` reaches it with the last one. `Message.segment` and
+`Message.index` are set when the row is put together and stay, also over a failing disc.
+
+A commit that fails confirms nothing and loses nothing. Its news (what is settled) and its
+messages are then tried apart, news first, since deleting is what makes room; what consumers
+settle meanwhile is told in commits of their own. See `_retry`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from array import array
+from collections.abc import Callable, Iterable, Iterator
+from itertools import accumulate
+from typing import Any
+
+from mqd.broker.message import Message
+from mqd.limits import COMMIT_BYTES_MAX, COMMIT_MESSAGES_MAX, UPKEEP_COMMITS
+from mqd.storage.format import INDEX_BITS, Drop, pack_messages, pack_settled
+from mqd.storage.ledger import Ledger
+from mqd.storage.recovery import Recovery
+from mqd.storage.rows import Commit, write
+from mqd.storage.upkeep import Upkeep
+from mqd.storage.writer import Backoff, Writer
+
+Trouble = Callable[[str | None], None]
+
+
+def _ignore() -> None:
+    """Until the broker says what to do about durable batches."""
+
+
+class VhostStore:
+    """See `mqd.broker.ports.MessageStore`. Lives on the loop's thread.
+
+    trouble(text) is called when a commit fails, trouble(None) when all is written again.
+    may_commit is asked on the writer thread right before a commit.
+    """
+
+    def __init__(
+        self,
+        database: sqlite3.Connection,
+        writer: Writer,
+        trouble: Trouble,
+        may_commit: Callable[[], bool],
+    ) -> None:
+        self.durable_batch = 0
+        self.on_durable: Callable[[], None] = _ignore
+        self.ledger = Ledger()
+        self._database = database
+        self._writer = writer
+        self._trouble = trouble
+        self._may_commit = may_commit
+        self._gathering = 1
+        self._queue_ids: list[int] = []  # of the batch being gathered
+        self._messages: list[Message] = []
+        self._settled: list[Message] = []
+        self._drops: list[Drop] = []
+        self._rest: list[tuple[int, Message]] = []  # of the batch being written
+        self._writing = 0  # its number
+        self._awake = False  # a commit is under way, or about to be
+        self._last_id = 0
+        self._commits = 0
+        self._stuck_news: Commit | None = None
+        self._stuck_messages: Commit | None = None
+        self._backoff = Backoff()
+        self._timer: asyncio.TimerHandle | None = None
+        self._idle: list[Callable[[], None]] = []
+        self._delivered: list[Message] = []
+        self._closed = False
+        self._upkeep = Upkeep(database, writer, self.ledger)
+        rows = database.execute("SELECT count(*) FROM (SELECT 1 FROM commits LIMIT 1)")
+        self._recovered = rows.fetchone()[0] == 0
+
+    # the hot path
+
+    def append(self, queue_id: int, message: Message) -> int:
+        self._queue_ids.append(queue_id)
+        self._messages.append(message)
+        if not self._awake:
+            self._wake()
+        return self._gathering
+
+    def settle(self, queue_id: int, message: Message) -> None:
+        if message.settled:
+            return
+        message.settled = True
+        if message.segment:
+            self._settled.append(message)
+            if not self._awake:
+                self._wake()
+
+    # the rest of the port
+
+    def settle_all(self, queue_id: int, keep: Iterable[Message]) -> None:
+        kept = set()
+        keys = set()
+        for message in keep:
+            kept.add(id(message))
+            if message.segment:
+                keys.add(message.segment << INDEX_BITS | message.index)
+        for owner, message in self._rest:
+            if owner == queue_id and id(message) not in kept:
+                message.settled = True
+        for owner, message in zip(self._queue_ids, self._messages, strict=True):
+            if owner == queue_id and id(message) not in kept:
+                message.settled = True
+        if self.ledger.holds(queue_id):
+            self._drops.append(Drop(queue_id, self._last_id, frozenset(keys)))
+            if not self._awake:
+                self._wake()
+
+    def recover(self) -> Iterator[tuple[int, Message, bool]]:
+        """See the port. To be exhausted before anything is appended; once."""
+        recovery = Recovery(self._database, self.ledger)
+        meta = dict(self._database.execute("SELECT key, value FROM meta"))
+        was_closed = "closed" in meta
+        delivered = set(array("Q", meta.get("delivered", b"")))
+        self._awake = True  # nothing may be written while rows are read
+        for queue_id, message in recovery.messages():
+            key = message.segment << INDEX_BITS | message.index
+            yield queue_id, message, not was_closed or key in delivered
+        self._database.execute("DELETE FROM meta WHERE key IN ('closed', 'delivered')")
+        self._last_id = recovery.last_segment
+        self._recovered = True
+        self._awake = False
+        self._wake()
+
+    def mark_delivered(self, queue_id: int, message: Message) -> None:
+        """At an orderly shutdown only: the message was delivered before, say so after it."""
+        self._delivered.append(message)
+
+    # commits
+
+    def _wake(self) -> None:
+        if not self._recovered:
+            raise RuntimeError("a message store is recovered before it is used")
+        self._awake = True
+        self._writer.loop.call_soon(self._next)
+
+    def _next(self) -> None:
+        """Start the next commit, or fall asleep."""
+        while not self._closed:
+            if not self._rest and self._messages:
+                self._rest = list(zip(self._queue_ids, self._messages, strict=True))
+                self._queue_ids, self._messages = [], []
+                self._writing = self._gathering
+                self._gathering += 1
+            elif not self._rest and not self._settled and not self._drops:
+                self._sleep()
+                return
+            commit = self._build()
+            if commit is not None:
+                self._submit(commit, self._committed)
+                return
+            self._advance()
+
+    def _sleep(self) -> None:
+        if self._upkeep.is_due() and not self._idle:
+            self._upkeep.start(self._next)
+            return
+        self._awake = False
+        waiting, self._idle = self._idle, []
+        for each in waiting:
+            each()
+
+    def _build(self) -> Commit | None:
+        """Put the next row together: all that is settled, and as many messages as fit."""
+        row_id = self._last_id + 1
+        settled = self._news(row_id)
+        blob = b""
+        live = [pair for pair in self._rest if not pair[1].settled]
+        if live:
+            self._rest = self._cut(live)
+            queue_ids = [pair[0] for pair in live]
+            messages = [pair[1] for pair in live]
+            for index, message in enumerate(messages):
+                message.segment = row_id
+                message.index = index
+            blob = pack_messages(queue_ids, messages)
+            self.ledger.add(row_id, queue_ids, len(blob))
+        else:
+            self._rest = []
+        gone, stripped = self.ledger.take_unneeded()
+        if not (blob or settled or gone or stripped):
+            return None
+        self._last_id = row_id
+        return Commit(row_id, settled, blob, gone, stripped)
+
+    def _news(self, row_id: int) -> bytes:
+        settled, self._settled = self._settled, []
+        drops, self._drops = self._drops, []
+        keys = self.ledger.settle(row_id, settled) if settled else []
+        told = [
+            drop
+            for drop in drops
+            if self.ledger.drop(row_id, drop.queue_id, drop.last_segment, drop.kept)
+        ]
+        if not self.ledger.is_needed(row_id):
+            return b""  # a later drop emptied what earlier ones left
+        return pack_settled(keys, told)
+
+    @staticmethod
+    def _cut(live: list[tuple[int, Message]]) -> list[tuple[int, Message]]:
+        """Shorten to what one row may hold; returns what is left over."""
+        count = len(live)
+        if count <= COMMIT_MESSAGES_MAX:
+            total = sum([len(pair[1].content) for pair in live])
+            if total <= COMMIT_BYTES_MAX:
+                return []
+        sizes = accumulate(len(pair[1].content) for pair in live)
+        fitting = sum(1 for size in sizes if size <= COMMIT_BYTES_MAX)
+        fitting = min(max(fitting, 1), COMMIT_MESSAGES_MAX)
+        rest = live[fitting:]
+        del live[fitting:]
+        return rest
+
+    def _submit(self, commit: Commit, done: Callable[[Any, BaseException | None], None]) -> None:
+        def job() -> Commit:
+            if not self._may_commit():
+                raise sqlite3.OperationalError("the metadata log cannot be written")
+            write(self._database, commit)
+            return commit
+
+        self._commit = commit
+        self._writer.submit(job, done)
+
+    def _committed(self, _commit: Any, error: BaseException | None) -> None:
+        if self._closed:
+            return
+        if error is not None:
+            commit = self._commit
+            self._stuck_news = commit.news() if commit.has_news else None
+            self._stuck_messages = commit if commit.messages else None
+            self._failed(error)
+            return
+        self._advance()
+        self._commits += 1
+        if self._commits % UPKEEP_COMMITS == 0 and self._upkeep.is_due():
+            self._upkeep.start(self._next)
+        else:
+            self._next()
+
+    def _advance(self) -> None:
+        """A row is on disc, or needed none."""
+        if not self._rest and self.durable_batch != self._writing:
+            self.durable_batch = self._writing
+            self.on_durable()
+
+    # a disc that fails
+
+    def _failed(self, error: BaseException) -> None:
+        self._trouble(str(error) or type(error).__name__)
+        self._timer = self._writer.loop.call_later(self._backoff.next_s(), self._retry)
+
+    def _retry(self) -> None:
+        """Write what is stuck: news before messages, then what was settled since.
+
+        Each step that succeeds starts the next one at once, each that fails waits for the timer.
+        """
+        self._timer = None
+        if self._closed:
+            return
+        if self._stuck_news is None and (self._settled or self._drops):
+            self._stuck_news = self._later_news()
+        if self._stuck_news is not None:
+            self._submit(self._stuck_news, self._retried)
+            return
+        stuck = self._stuck_messages
+        if stuck is not None and stuck.id in self.ledger.rows:
+            self._submit(Commit(stuck.id, stuck.settled, stuck.messages, (), ()), self._retried)
+            return
+        self._stuck_messages = None
+        self._backoff.reset()
+        self._trouble(None)
+        self._advance()
+        self._next()
+
+    def _later_news(self) -> Commit | None:
+        row_id = self._last_id + 1
+        settled = self._news(row_id)
+        gone, stripped = self.ledger.take_unneeded()
+        if not (settled or gone or stripped):
+            return None
+        self._last_id = row_id
+        return Commit(row_id, settled, b"", gone, stripped)
+
+    def _retried(self, commit: Any, error: BaseException | None) -> None:
+        if self._closed:
+            return
+        if error is not None:
+            self._failed(error)
+            return
+        if commit is self._stuck_news:
+            self._stuck_news = None
+        else:
+            self._stuck_messages = None
+        self._retry()
+
+    # the end
+
+    async def flush(self) -> None:
+        """Wait until all that was appended and settled is on disc."""
+        if not self._awake:
+            return
+        done: asyncio.Future[None] = self._writer.loop.create_future()
+        self._idle.append(lambda: None if done.done() else done.set_result(None))
+        await done
+
+    async def close(self, timeout_s: float) -> bool:
+        """Write what is left and close the file; returns whether all was written.
+
+        A disc that does not take it within the timeout gets an unclean end: what was never
+        durable is lost, as after a crash.
+        """
+        clean: bool = self._recovered
+        if clean:
+            try:
+                await asyncio.wait_for(self.flush(), timeout_s)
+            except TimeoutError:
+                clean = False
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        delivered = [
+            message.segment << INDEX_BITS | message.index
+            for message in self._delivered
+            if message.segment and not message.settled
+        ]
+        try:
+            await self._writer.call(lambda: self._close(clean, delivered))
+        except sqlite3.Error:
+            return False
+        return clean
+
+    def _close(self, clean: bool, delivered: list[int]) -> None:
+        try:
+            if clean:
+                self._database.execute(
+                    "INSERT OR REPLACE INTO meta VALUES ('closed', 1), ('delivered', ?)",
+                    (array("Q", delivered).tobytes(),),
+                )
+        finally:
+            self._database.close()
+
+    def abandon(self) -> None:
+        """Write nothing more: the vhost is gone. The file is closed by the writer thread."""
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        self._writer.submit(self._database.close, lambda _result, _error: None)
