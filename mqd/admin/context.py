@@ -54,6 +54,7 @@ class MemoryUse:
     claims is in "other_proc"."""
 
     total_bytes: int
+    machine_bytes: int  # all there is, or what the control group leaves; fractions are of it
     limit_bytes: int  # above it the memory alarm is on
     watermark: Watermark
     parts: Mapping[str, int]

@@ -57,6 +57,7 @@ class Access:
 
     loopback_users: names that may log in from this machine alone, or a function that has them.
     version: grows with every change, so that others know when what they remember is stale.
+    refused_count, admitted_count: logins of clients since the start.
     """
 
     def __init__(
@@ -67,6 +68,8 @@ class Access:
         self.directory = directory
         self.loopback_users = loopback_users
         self.version = 0
+        self.refused_count = 0
+        self.admitted_count = 0
         self._answers: dict[tuple[str, ...], bool] = {}
 
     def changed(self) -> None:
@@ -79,9 +82,14 @@ class Access:
 
         The address counts only once the password fits: whoever guesses learns nothing of it.
         """
-        user = self.verify(credentials)
-        if not peer_is_loopback and self.is_loopback_only(user.name):
-            raise LoginRefused(user.name, f"user '{user.name}' can only connect via localhost")
+        try:
+            user = self.verify(credentials)
+            if not peer_is_loopback and self.is_loopback_only(user.name):
+                raise LoginRefused(user.name, f"user '{user.name}' can only connect via localhost")
+        except LoginRefused:
+            self.refused_count += 1
+            raise
+        self.admitted_count += 1
         return user
 
     def verify(self, credentials: Credentials) -> User:

@@ -1,0 +1,111 @@
+"""Client connections: listing and closing.
+
+Decides which connections an operator's wish is about. Never decides how one is closed: the
+connection sends connection.close with 320 and waits a bounded time for the answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import AsyncIterator, Callable, Iterable
+from typing import Final
+
+from mqd.admin import values
+from mqd.admin.context import AdminContext
+from mqd.admin.elixir import inspect
+from mqd.admin.listing import batches, columns, fields_of
+from mqd.amqp.replies import ReplyCode
+from mqd.broker.entries import ConnectionEntry
+from mqd.broker.snapshots import CONNECTION, Info
+from mqd.errors import ErrorCode, MqdError
+from mqd.names import Pid
+from mqd.rpc.v1 import connections_pb2 as pb
+from mqd.rpc.v1 import values_pb2
+
+_log = logging.getLogger(__name__)
+
+_PID: Final = re.compile(r"<[^<>]*\.\d+\.\d+\.\d+>")  # <node.creation.id.serial>
+
+_Read = Callable[[ConnectionEntry], Info | values_pb2.Table | values_pb2.Term]
+
+_COLUMNS: Final[dict[str, _Read]] = {
+    **CONNECTION,
+    # in the order the client sent them, unlike declare arguments (observed: 3.10.8)
+    "client_properties": lambda e: values.table(e.client_properties, in_order=True),
+    "protocol": lambda e: values.term_tuple(map(values.term, e.protocol)),
+}
+
+
+async def list_(ctx: AdminContext, request: pb.ListConnections) -> AsyncIterator[pb.ConnectionRows]:
+    """Rows of all connections of the node, oldest first."""
+    chosen = columns(request.columns, _COLUMNS)
+    entries = list(ctx.broker.connections.values())
+    rows = (fields_of(pb.ConnectionRow, chosen, entry) for entry in entries)
+    for batch in batches(rows, lambda chunk: pb.ConnectionRows(rows=chunk)):
+        yield batch
+
+
+async def close(ctx: AdminContext, request: pb.CloseConnection) -> values_pb2.Done:
+    """Close the connection of that pid; one that is gone is closed already (observed: 3.10.8).
+
+    Raises INVALID_ARGUMENT when the pid is no pid.
+    """
+    if not _PID.fullmatch(request.pid):
+        raise MqdError(
+            ErrorCode.INVALID_ARGUMENT, f"{{:invalid_pid_syntax, {inspect(request.pid)}}}"
+        )
+    entry = ctx.broker.connections.get(Pid(request.pid))
+    if entry is None:
+        _log.warning(
+            "Asked to close connection %s (reason: %s) but it is not open. Was it already closed?",
+            request.pid,
+            request.explanation,
+        )
+    else:
+        force_closed(ctx, [entry], request.explanation)
+    return values_pb2.Done()
+
+
+async def close_all(
+    ctx: AdminContext, request: pb.CloseAllConnections
+) -> pb.CloseAllConnectionsReply:
+    """Close those of a vhost, or of all with `global`; at most `limit` when that is not 0."""
+    everywhere = getattr(request, "global")
+    entries = [
+        entry
+        for entry in ctx.broker.connections.values()
+        if everywhere or entry.vhost.name == request.vhost
+    ]
+    if request.limit:
+        entries = entries[: request.limit]
+    if not request.per_connection_delay:
+        force_closed(ctx, entries, request.explanation)
+    else:
+        for entry in entries:
+            force_closed(ctx, [entry], request.explanation)
+            await asyncio.sleep(request.per_connection_delay / 1000)
+    return pb.CloseAllConnectionsReply(closed_count=len(entries))
+
+
+async def close_all_of_user(
+    ctx: AdminContext, request: pb.CloseAllUserConnections
+) -> values_pb2.Done:
+    """Close all connections of a user; there may be none, nor such a user (observed: 3.10.8)."""
+    close_those_of(ctx, request.username, request.explanation)
+    return values_pb2.Done()
+
+
+def close_those_of(ctx: AdminContext, username: str, reason: str) -> None:
+    """Close every connection of a user."""
+    entries = [entry for entry in ctx.broker.connections.values() if entry.user.name == username]
+    force_closed(ctx, entries, reason)
+
+
+def force_closed(ctx: AdminContext, entries: Iterable[ConnectionEntry], reason: str) -> None:
+    """Close connections with 320 CONNECTION_FORCED - reason, and let the closes leave."""
+    for entry in entries:
+        _log.info('Closing connection %s because "%s"', entry.pid, reason)
+        entry.close(ReplyCode.CONNECTION_FORCED, reason)
+    ctx.broker.turn.end()

@@ -1,0 +1,79 @@
+"""Parts of a node's state that several reports show.
+
+Decides what mqd says where RabbitMQ names Erlang, and how alarms, listeners and memory are laid
+out. Never judges: whether an alarm fails a check is the tool's decision.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from mqd.admin.context import AdminContext
+from mqd.rpc.v1 import diagnostics_pb2 as pb
+
+PRODUCT: Final = "RabbitMQ"  # what clients, scripts and dashboards look for
+ERLANG_VERSION: Final = "25.2.3"  # of the 3.10.8 that mqd is compared with; some tools parse it
+OTP_RELEASE: Final = f"Erlang/OTP {ERLANG_VERSION}"
+
+# RabbitMQ 3.10.8 lists them all, 0 or not. What mqd has no such thing as stays 0.
+MEMORY_CATEGORIES: Final = (
+    "connection_readers",
+    "connection_writers",
+    "connection_channels",
+    "connection_other",
+    "queue_procs",
+    "queue_slave_procs",
+    "quorum_queue_procs",
+    "quorum_queue_dlx_procs",
+    "stream_queue_procs",
+    "stream_queue_replica_reader_procs",
+    "stream_queue_coordinator_procs",
+    "plugins",
+    "other_proc",
+    "metrics",
+    "mgmt_db",
+    "mnesia",
+    "quorum_ets",
+    "other_ets",
+    "binary",
+    "msg_index",
+    "code",
+    "atom",
+    "other_system",
+    "allocated_unused",
+    "reserved_unallocated",
+)
+
+
+def alarms(ctx: AdminContext) -> list[pb.Alarm]:
+    """Resource alarms in effect, by name."""
+    return [pb.Alarm(resource=name, node=ctx.node.name) for name in sorted(ctx.broker.alarms)]
+
+
+def listeners(ctx: AdminContext) -> list[pb.Listener]:
+    """Listening sockets of this node."""
+    return [
+        pb.Listener(
+            node=ctx.node.name,
+            interface=listener.interface,
+            port=listener.port,
+            protocol=listener.protocol,
+            purpose=listener.purpose,
+        )
+        for listener in ctx.node.listeners()
+    ]
+
+
+def memory_parts(ctx: AdminContext) -> list[pb.MemoryPart]:
+    """Bytes by category, largest first; the sum is the process's memory.
+
+    What no category claims is other_proc.
+    """
+    use = ctx.node.memory()
+    sizes = dict.fromkeys(MEMORY_CATEGORIES, 0) | dict(use.parts)
+    claimed = sum(size for name, size in sizes.items() if name != "other_proc")
+    sizes["other_proc"] = max(0, use.total_bytes - claimed)
+    return [
+        pb.MemoryPart(name=name, bytes=size)
+        for name, size in sorted(sizes.items(), key=lambda part: (-part[1], part[0]))
+    ]

@@ -1,0 +1,100 @@
+"""From the broker's values to the messages that carry them.
+
+Decides how text, field tables and Erlang-like terms are put on the wire. Never chooses what is
+listed (`listing`) and never formats for people: that is the tool's part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from mqd.amqp.fields import Field, Table
+from mqd.rpc.v1 import values_pb2 as pb
+
+
+def text(value: str) -> str:
+    """A name as protobuf can carry it: AMQP lets names be no UTF-8, protobuf does not."""
+    if value.isascii():
+        return value
+    return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def table(value: Table, *, in_order: bool = False) -> pb.Table:
+    """A field table; sorted by name as RabbitMQ keeps declare arguments, or in the order sent."""
+    entries = value.items() if in_order else sorted(value.items())
+    return pb.Table(
+        entries=[
+            pb.TableEntry(name=text(name), value=field(item, in_order)) for name, item in entries
+        ]
+    )
+
+
+def field(value: Field, in_order: bool = False) -> pb.FieldValue:
+    """One field value under its wire kind."""
+    kind, content = value
+    if kind == "longstr":
+        return _longstr(content)
+    if kind == "table":
+        return pb.FieldValue(table=table(content, in_order=in_order))
+    if kind == "array":
+        return pb.FieldValue(array=pb.FieldArray(items=[field(item, in_order) for item in content]))
+    if kind == "decimal":
+        return pb.FieldValue(decimal=pb.Decimal(scale=content[0], value=content[1]))
+    if kind == "void":
+        return pb.FieldValue(void=True)
+    if kind == "binary":
+        return pb.FieldValue(binary=bytes(content))
+    return pb.FieldValue(**{kind: content})
+
+
+def _longstr(content: bytes) -> pb.FieldValue:
+    try:
+        return pb.FieldValue(longstr=bytes(content).decode())
+    except UnicodeDecodeError:
+        return pb.FieldValue(longstr_bytes=bytes(content))
+
+
+def atom(name: str) -> pb.Term:
+    return pb.Term(atom=text(name))
+
+
+def binary(value: str) -> pb.Term:
+    """Text as RabbitMQ keeps it: <<"...">>."""
+    return pb.Term(binary=text(value))
+
+
+def term_list(items: Iterable[pb.Term]) -> pb.Term:
+    return pb.Term(list=pb.TermList(items=items))
+
+
+def term_tuple(items: Iterable[pb.Term]) -> pb.Term:
+    return pb.Term(tuple=pb.TermList(items=items))
+
+
+def proplist(pairs: Mapping[str, pb.Term]) -> pb.Term:
+    """[{key, value}, ...] with atoms for keys."""
+    return pb.Term(
+        proplist=pb.TermMap(
+            pairs=[pb.TermPair(key=atom(key), value=value) for key, value in pairs.items()]
+        )
+    )
+
+
+def term(value: Any) -> pb.Term:
+    """A configuration value; None is the atom undefined."""
+    if value is None:
+        return atom("undefined")
+    if isinstance(value, bool):
+        return pb.Term(boolean=value)
+    if isinstance(value, int):
+        return pb.Term(integer=value)
+    if isinstance(value, float):
+        return pb.Term(float=value)
+    if isinstance(value, str):
+        return binary(value)
+    if isinstance(value, Mapping):
+        return proplist({str(key): term(item) for key, item in value.items()})
+    if isinstance(value, Iterable):
+        return term_list(term(item) for item in value)
+    return binary(str(value))

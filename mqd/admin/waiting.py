@@ -1,0 +1,28 @@
+"""From the broker's callbacks to something an operation can await.
+
+Decides nothing but that a caller who goes away does not take the change back: what was proposed
+is carried out. Never has a time limit of its own: the call's deadline is the caller's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from mqd.broker.ports import Done
+
+
+async def answer(begin: Callable[[Done], None]) -> None:
+    """Begin a change that tells its end to a `Done`; return then, or raise what it was told."""
+    future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def done(error: Exception | None) -> None:
+        if future.done():  # the caller went away
+            return
+        if error is None:
+            future.set_result(None)
+        else:
+            future.set_exception(error)
+
+    begin(done)
+    await future

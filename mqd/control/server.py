@@ -1,0 +1,118 @@
+"""The control socket: gRPC on the daemon's own loop.
+
+Decides where the socket stands, that nobody else's is taken over, and how long calls may take
+to end when the server stops. Serves whatever state the broker application is in, so that a
+stopped one can be started. Never decides what an rpc does (`bind`) or who may call
+(`interceptors`, and the mode of the directory: gRPC tells no peer uid on a unix socket).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import socket
+import stat
+from pathlib import Path
+
+import grpc
+
+from mqd import limits
+from mqd.admin.context import NodeControl
+from mqd.control.bind import handlers, services
+from mqd.control.interceptors import Guard
+from mqd.errors import ErrorCode, MqdError
+
+_log = logging.getLogger(__name__)
+
+_OPTIONS = (
+    ("grpc.max_receive_message_length", limits.CONTROL_MESSAGE_BYTES_MAX),
+    ("grpc.max_send_message_length", limits.CONTROL_MESSAGE_BYTES_MAX),
+    ("grpc.so_reuseport", 0),
+)
+
+
+class ControlServer:
+    """A control socket that is being served."""
+
+    def __init__(self, server: grpc.aio.Server, path: Path) -> None:
+        self._server = server
+        self.path = path
+
+    async def stop(self, grace_s: float = limits.CONTROL_GRACE_S) -> None:
+        """Take no more calls, let running ones end within `grace_s`, remove the socket."""
+        await self._server.stop(grace_s)
+        with contextlib.suppress(FileNotFoundError):
+            self.path.unlink()
+
+
+async def serve(node: NodeControl, path: Path) -> ControlServer:
+    """Serve the catalogue for `node` on the unix socket `path`.
+
+    Makes the directory (mode 0750) and removes the sockets of daemons that are gone. Raises
+    MqdError(ALREADY_EXISTS) when another daemon answers on `path`, MqdError(UNAVAILABLE) when the
+    directory cannot be used.
+    """
+    _prepare(path, node.name)
+    server = grpc.aio.server(options=_OPTIONS)
+    server.add_generic_rpc_handlers(handlers(Guard(node)))
+    await _add_standard_services(server)
+    try:
+        server.add_insecure_port(f"unix:{path}")
+    except RuntimeError as error:
+        raise MqdError(
+            ErrorCode.UNAVAILABLE, f"cannot listen on the control socket {path}: {error}"
+        ) from error
+    await server.start()
+    os.chmod(path, 0o660)
+    return ControlServer(server, path)
+
+
+def _prepare(path: Path, node: str) -> None:
+    try:
+        path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+        in_use = [found for found in path.parent.glob("*.sock") if not _is_stale(found)]
+    except OSError as error:
+        raise MqdError(
+            ErrorCode.UNAVAILABLE,
+            f"cannot use {path.parent} for the control socket: {error.strerror}; "
+            "set MQD_RUN_DIR to a directory that can be written",
+        ) from error
+    if path in in_use:
+        raise MqdError(
+            ErrorCode.ALREADY_EXISTS, f"node {node} is already running: it answers on {path}"
+        )
+
+
+def _is_stale(path: Path) -> bool:
+    """Whether nobody listens on a socket; removes it then."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            if not stat.S_ISSOCK(path.lstat().st_mode):
+                return False
+            probe.connect(os.fspath(path))
+        except ConnectionRefusedError:
+            _log.debug("removing the control socket %s of a node that is gone", path)
+            path.unlink(missing_ok=True)
+            return True
+        except FileNotFoundError:
+            return True
+        except PermissionError:  # another user's node
+            return False
+    return False
+
+
+async def _add_standard_services(server: grpc.aio.Server) -> None:
+    """Health and reflection, for tools that know gRPC but not mqd; where installed."""
+    try:
+        from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+        from grpc_reflection.v1alpha import reflection
+    except ImportError:
+        return
+    servicer = health.aio.HealthServicer()  # type: ignore[attr-defined]
+    health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
+    serving = health_pb2.HealthCheckResponse.SERVING
+    names = [service.full_name for service in services()]
+    for name in ("", *names):
+        await servicer.set(name, serving)
+    reflection.enable_server_reflection((*names, reflection.SERVICE_NAME), server)
