@@ -16,7 +16,11 @@ def format_binary(value: bytes) -> str:
     if not value:
         return "<<>>"
     if all(32 <= byte < 127 or byte >= 160 or byte in _ESCAPES for byte in value):
-        return '<<"' + "".join(_ESCAPES.get(byte, chr(byte)) for byte in value) + '">>'
+        # bytes, not characters: what was UTF-8 stays UTF-8 in the text
+        shown = b"".join(
+            _ESCAPES[byte].encode() if byte in _ESCAPES else bytes((byte,)) for byte in value
+        )
+        return f'<<"{shown.decode("utf-8", "surrogateescape")}">>'
     return "<<" + ",".join(map(str, value)) + ">>"
 
 

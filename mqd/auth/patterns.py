@@ -40,12 +40,13 @@ _ASSERTIONS = {
     "G": "\\A",
     "z": "\\Z",
     "Z": "(?=\\n?\\Z)",
+    "K": "(?:)",  # moves the start of the match, which nobody asks for
 }
 _SEQUENCES = {
     "R": "(?>\\r\\n|[\\n\\x0b\\f\\r\\x85])",
     "N": "[^\\n]",
     "C": "[\\x00-\\xff]",
-    "K": "(?:)",  # moves the start of the match, which nobody asks for
+    "X": "(?>\\r\\n|[\\x00-\\xff])",
 }
 
 
@@ -211,7 +212,9 @@ class _Translation:
         self.at = self.size if end < 0 else end + 2
 
     def _category(self) -> ByteSet:
-        match = re.compile(r"\\([pP])(?:\{(\^?)([A-Za-z_&]+)\}|([A-Z]))").match(self.text, self.at)
+        match = re.compile(r"\\([pP])(?:\{(\^?)([A-Za-z_&]+)\}|([A-Za-z]))").match(
+            self.text, self.at
+        )
         if match is None:
             raise _Fault("malformed \\P or \\p sequence", self.at + 2)
         members = of_category(match[3] or match[4])
@@ -230,7 +233,9 @@ class _Translation:
             re.ASCII,
         ).match(self.text, self.at)
         if match is None:
-            raise _Fault("a numbered reference must not be zero", self.at + 1)
+            form = "name/number or by a plain number" if letter == "g" else "name"
+            reason = f"\\{letter} is not followed by a braced, angle-bracketed, or quoted {form}"
+            raise _Fault(reason, self.at + 1)
         name = match[3] or match[4] or match[5] or match[6]
         if name:
             if name not in self.names:
@@ -240,7 +245,11 @@ class _Translation:
         number = int(match[1] or match[2])
         if number == 0:
             raise _Fault("a numbered reference must not be zero", match.end() - 1)
-        self._emit_reference(self.captures + 1 + number if number < 0 else number)
+        if number < 0:
+            number += self.captures + 1
+            if number < 1:
+                raise _Fault("reference to non-existent subpattern", match.end() - 1)
+        self._emit_reference(number)
         self.at = match.end()
 
     def _numbered_reference(self) -> None:
@@ -267,8 +276,6 @@ class _Translation:
             return _SIMPLE[letter]
         if letter in "LlUu":
             raise _Fault(_UNSUPPORTED_ESCAPE, self.at - 1)
-        if letter == "X":
-            raise _Fault("\\X is not supported", self.at - 1)
         if letter == "c":
             return self._control()
         if letter in "xo":
@@ -277,7 +284,10 @@ class _Translation:
             match = re.compile(r"[0-7]{1,3}").match(self.text, self.at - 1)
             assert match is not None
             self.at = match.end()
-            return int(match[0], 8) & 255
+            if int(match[0], 8) > 255:
+                reason = "octal value is greater than \\377 in 8-bit non-UTF-8 mode"
+                raise _Fault(reason, self.at - 1)
+            return int(match[0], 8)
         return ord(letter)
 
     def _control(self) -> int:
@@ -313,6 +323,8 @@ class _Translation:
         self.at += 1
         negated = self.text[self.at : self.at + 1] == "^"
         self.at += negated
+        if _POSIX.match(self.text, self.at - 1):
+            raise _Fault("POSIX named classes are supported only within a class", self.at - 1)
         members: set[int] = set()
         first = True
         while True:
@@ -369,8 +381,6 @@ class _Translation:
         if letter == "E":
             self.at += 2
             return frozenset()
-        if letter in "BRX":
-            raise _Fault("invalid escape sequence in character class", self.at + 1)
         return self._escaped_byte()
 
     def _posix(self, match: re.Match[str]) -> ByteSet:
@@ -389,7 +399,7 @@ class _Translation:
         if text.startswith("(*", at):
             if text[at + 2 : at + 3].isupper() or text[at + 2 : at + 3] == ":":
                 end = text.find(")", at)
-                raise _Fault("(*VERB) not recognized or malformed", end - 1 if end > 0 else at + 2)
+                raise _Fault("(*VERB) not recognized or malformed", end if end > 0 else at + 2)
             raise _Fault("nothing to repeat", at + 1)
         if not text.startswith("(?", at):
             self.captures += 1
@@ -479,7 +489,7 @@ class _Translation:
         name = match[1] or match[2] or match[3]
         known = 0 < int(name) <= self.captures if name.isdigit() else name in self.names
         if not known:
-            raise _Fault("reference to non-existent subpattern", match.end() - 1)
+            raise _Fault("reference to non-existent subpattern", match.end())
         self._enter(f"(?({name})", match.end() - self.at)
 
     def _flags(self) -> None:

@@ -29,9 +29,10 @@ class _Pattern:
     __slots__ = ("all_of", "destination", "wanted")
 
     def __init__(self, binding: BindingDefinition) -> None:
-        kind = binding.arguments.get(X_MATCH, ("longstr", b"all"))
-        # another value cannot come in by `validate_binding`; definitions of old may hold one
-        self.all_of, with_x = _KINDS.get(kind[1], (True, False))
+        field = binding.arguments.get(X_MATCH)
+        # `validate_binding` lets no other value in, but a file of definitions may hold one
+        kind = field[1] if field is not None and field[0] == "longstr" else b"all"
+        self.all_of, with_x = _KINDS.get(kind, (True, False))
         self.destination: Destination = (binding.destination_kind, binding.destination)
         self.wanted = {
             name: None if field[0] == "void" else comparable(field)
@@ -99,8 +100,9 @@ def comparable_table(table: Table) -> dict[str, Any]:
 def comparable(field: Field) -> Any:
     """A value of which `==` is the exchange's idea of equal; never None.
 
-    Widths do not count: a long 5 equals a signedint 5, and a double 5.0, as Erlang compares
-    them; true is not 1, and a string is no number.
+    Types do not count, as Erlang compares values: a long 5 equals a signedint 5, a timestamp 5
+    and a double 5.0, a longstr equals a binary of the same bytes. But true is not 1, and inside
+    tables and arrays, whose order counts, types have to be the same (all observed: 3.10.8).
     """
     kind, value = field
     if kind == "bool":
@@ -108,7 +110,7 @@ def comparable(field: Field) -> Any:
     if kind == "void":
         return ("void",)
     if kind == "table":
-        return ("table", tuple((name, item[0], comparable(item)) for name, item in value.items()))
+        return [(name, item[0], comparable(item)) for name, item in value.items()]
     if kind == "array":
-        return ("array", tuple((item[0], comparable(item)) for item in value))
+        return [(item[0], comparable(item)) for item in value]
     return value

@@ -55,7 +55,8 @@ def check_type(type_name: str, types: Registry = BUILT_IN) -> type[Exchange]:
     """
     found = types.get(type_name)
     if found is None:
-        raise ConnectionError_(ReplyCode.COMMAND_INVALID, f"unknown exchange type '{type_name}'")
+        what = "unknown" if type_name else "invalid"
+        raise ConnectionError_(ReplyCode.COMMAND_INVALID, f"{what} exchange type '{type_name}'")
     return found
 
 
