@@ -18,6 +18,7 @@ MESSAGE_BYTES_HARD_MAX: Final = 536_870_912
 SHORTSTR_BYTES_MAX: Final = 255
 
 READ_BYTES_MAX: Final = 131_072  # one read of one connection: bounds how long a turn can take
+READ_LARGE_BYTES_MAX: Final = 524_288  # the same while a large body comes in
 WRITE_HIGH_WATER_BYTES: Final = 1_048_576  # above it a consumer is offered nothing more
 WRITE_LOW_WATER_BYTES: Final = 262_144
 

@@ -37,6 +37,8 @@ _HEADERS_ACCEPTED = frozenset(
     }
 )
 OUR_HEADER = b"AMQP\x00\x00\x09\x01"
+CLOSE_OK_FRAME = b"\x01\x00\x00\x00\x00\x00\x04\x00\x0a\x00\x33\xce"
+_CHUNKED_BYTES_MIN = 8192  # below it, joining the rest with the next read is cheaper
 HEARTBEAT_FRAME = b"\x08\x00\x00\x00\x00\x00\x00\xce"
 
 
@@ -119,7 +121,9 @@ class Connection:
     """The protocol machine. Attributes not starting with an underscore are read by fastpath."""
 
     __slots__ = (
+        "_chunks",
         "_handler",
+        "_lost_frames",
         "_offer",
         "_rest",
         "assembling",
@@ -127,6 +131,7 @@ class Connection:
         "closing_channels",
         "frame_bytes_max",
         "heartbeat_s",
+        "missing",
         "outlet",
         "payload_bytes_max",
         "paused",
@@ -141,6 +146,9 @@ class Connection:
         self._offer = offer
         self._handler = handler
         self._rest = b""
+        self._chunks: list[bytes] = []  # of a large frame that is not all there yet
+        self.missing = 0  # how many bytes it lacks
+        self._lost_frames = False  # a size that cannot be: where frames begin is not known
         self.outlet = outlet
         self.phase = Phase.HEADER
         self.paused = False
@@ -164,27 +172,52 @@ class Connection:
 
     def receive_data(self, data: bytes) -> None:
         """Take what was read. Never raises for anything the peer did."""
-        if self._rest:
+        start = 0
+        if self.missing:
+            start = self._complete(data)
+            if self.missing:
+                return
+        elif self._rest:
             data = self._rest + data
             self._rest = b""
-        if self.paused:
-            self._rest = data
-            return
         if self.phase is Phase.HEADER:
             if len(data) < 8 and OUR_HEADER.startswith(data[:4]):
                 self._rest = data
                 return
             data = self._protocol_header(data)
-        if self.stopped:
+        elif self._lost_frames:
+            if CLOSE_OK_FRAME in data:
+                self._end()
             return
-        taken = fastpath.receive(self, data)
+        taken = start if self.stopped else fastpath.receive(self, data, start)
         if taken < len(data):
-            self._set_aside(data[taken:])
+            self._set_aside(data[taken:] if taken else data)
+
+    def _complete(self, data: bytes) -> int:
+        """More of a large frame. Its parts are joined once, when all are there."""
+        missing = self.missing
+        if len(data) < missing:
+            self._chunks.append(data)
+            self.missing = missing - len(data)
+            return len(data)
+        self._chunks.append(data[:missing])
+        frame = b"".join(self._chunks)
+        self._chunks = []
+        self.missing = 0
+        self.frame(frame)
+        return missing
 
     def _set_aside(self, rest: bytes) -> None:
         """Keep what cannot be read yet; after the end there is nothing to keep it for."""
-        if self.phase not in (Phase.CLOSED, Phase.REFUSED):
-            self._rest = rest
+        if self.phase in (Phase.CLOSED, Phase.REFUSED) or self._lost_frames:
+            return
+        if not self.paused and len(rest) >= 8:
+            missing = _ENVELOPE.unpack_from(rest)[2] + 8 - len(rest)
+            if missing > _CHUNKED_BYTES_MIN:
+                self._chunks = [rest]
+                self.missing = missing
+                return
+        self._rest = rest
 
     def pause(self) -> None:
         """Read no further frame until `resume`: an answer is waiting for the disc."""
@@ -202,6 +235,7 @@ class Connection:
         """Refuse a frame that is announced too large, before its bytes gather."""
         kind, channel_id, size = _ENVELOPE.unpack_from(data, pos)
         if size > self.payload_bytes_max:
+            self._lost_frames = True
             self.fail(channel_id, self._too_large(kind, size), (0, 0))
 
     def _too_large(self, kind: int, size: int) -> AmqpError:
@@ -233,18 +267,17 @@ class Connection:
                 raise self._bad_frame(
                     kind, frame[7:-1], f"{{invalid_frame_end_marker,{frame[-1]}}}"
                 )
-            payload = frame[7:-1]
             if self.phase is Phase.CLOSING:
-                self._frame_while_closing(kind, channel_id, payload)
+                self._frame_while_closing(kind, channel_id, frame)
             elif kind == 1:
-                self._method_frame(channel_id, frame, payload)
+                self._method_frame(channel_id, frame)
             elif kind == 8:
                 if channel_id != 0:
-                    raise self._unexpected(kind, payload)
+                    raise self._unexpected(frame)
             elif kind in (2, 3):
-                self._content_frame(kind, channel_id, frame, payload)
+                self._content_frame(kind, channel_id, frame, size)
             else:
-                raise self._bad_frame(kind, payload, "unknown_frame")
+                raise self._bad_frame(kind, frame[7:-1], "unknown_frame")
         except AmqpError as error:
             self.fail(channel_id, error, (0, 0))
 
@@ -256,23 +289,23 @@ class Connection:
         )
 
     @staticmethod
-    def _unexpected(kind: int, payload: bytes) -> AmqpError:
-        shown = erlang_binary(payload)
+    def _unexpected(frame: bytes) -> AmqpError:
+        shown = erlang_binary(frame[7:-1])
         return ConnectionError_(
-            ReplyCode.UNEXPECTED_FRAME, f"type {kind}, all octets = {shown}", (0, 0)
+            ReplyCode.UNEXPECTED_FRAME, f"type {frame[0]}, all octets = {shown}", (0, 0)
         )
 
-    def _frame_while_closing(self, kind: int, channel_id: int, payload: bytes) -> None:
+    def _frame_while_closing(self, kind: int, channel_id: int, frame: bytes) -> None:
         if kind != 1 or channel_id != 0:
             return
-        index = payload[:4]
+        index = frame[7:11]
         if index == b"\x00\x0a\x00\x33":
             self._end()
         elif index == b"\x00\x0a\x00\x32":  # both closed at once
             self.send(0, commands.Connection.CloseOk())
             self._end()
 
-    def _method_frame(self, channel_id: int, frame: bytes, payload: bytes) -> None:
+    def _method_frame(self, channel_id: int, frame: bytes) -> None:
         content = self.assembling.get(channel_id)
         if content is not None:
             wanted = "content body" if content.parts else "content header for class 60"
@@ -282,7 +315,7 @@ class Connection:
                 f"expected {wanted}, got non {instead} frame instead",
                 _PUBLISH,
             )
-        method = decode_method(payload)
+        method = decode_method(frame[7:-1])
         try:
             if channel_id == 0:
                 self._connection_method(method)
@@ -363,7 +396,7 @@ class Connection:
 
     def _channel_method(self, channel_id: int, method: Method, frame: bytes) -> None:
         if self.phase is not Phase.RUNNING:
-            raise self._unexpected(1, frame[7:-1])
+            raise self._unexpected(frame)
         channel = self.running.get(channel_id)
         if channel is None:
             if channel_id in self.closing_channels:
@@ -412,13 +445,13 @@ class Connection:
 
     # -- content ------------------------------------------------------------------------------
 
-    def _content_frame(self, kind: int, channel_id: int, frame: bytes, payload: bytes) -> None:
+    def _content_frame(self, kind: int, channel_id: int, frame: bytes, size: int) -> None:
         content = self.assembling.get(channel_id)
         if content is None:
             if channel_id in self.closing_channels:
                 return
             if channel_id == 0 or self.phase is not Phase.RUNNING:
-                raise self._unexpected(kind, payload)
+                raise self._unexpected(frame)
             if channel_id not in self.running:
                 raise ConnectionError_(ReplyCode.CHANNEL_ERROR, "expected 'channel.open'", (0, 0))
             raise ConnectionError_(
@@ -427,7 +460,7 @@ class Connection:
                 (0, 0),
             )
         if not content.parts:
-            self._content_header(kind, channel_id, content, frame, payload)
+            self._content_header(kind, channel_id, content, frame)
         elif kind != 3:
             raise ConnectionError_(
                 ReplyCode.UNEXPECTED_FRAME,
@@ -435,7 +468,7 @@ class Connection:
                 _PUBLISH,
             )
         else:
-            content.remaining -= len(payload)
+            content.remaining -= size
             if content.remaining < 0:
                 # 3.10.8 waits for ever here; a close that says why is kinder.
                 raise ConnectionError_(
@@ -443,18 +476,17 @@ class Connection:
                     "content body is longer than its header announced",
                     _PUBLISH,
                 )
-            if payload:
+            if size:
                 content.parts.append(frame)
             self._finish(channel_id, content)
 
-    def _content_header(
-        self, kind: int, channel_id: int, content: _Content, frame: bytes, payload: bytes
-    ) -> None:
+    def _content_header(self, kind: int, channel_id: int, content: _Content, frame: bytes) -> None:
         expected = "expected content header for class 60, got "
         if kind != 2:
             raise ConnectionError_(
                 ReplyCode.UNEXPECTED_FRAME, expected + "non content header frame instead", _PUBLISH
             )
+        payload = frame[7:-1]
         if len(payload) < 14:
             raise ConnectionError_(
                 ReplyCode.FRAME_ERROR, f"cannot decode {erlang_binary(payload)}", _PUBLISH

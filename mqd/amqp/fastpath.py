@@ -28,16 +28,16 @@ _ACK = struct.Struct(">BHIIQBB").unpack_from
 _BASIC = 60 << 16  # class id and weight, as they stand in a content header
 _ACK_INDEX = 0x003C0050
 _CONTENT_BYTES_MIN = 7 + 14 + 1
+_PUBLISH_BYTES_MAX = 8 + 4 + 2 + 256 + 256 + 1  # a longer frame is no key: do not hash a body
 
 
-def receive(connection: Connection, data: bytes) -> int:
-    """Handle every complete frame in `data`; returns how many bytes that took.
+def receive(connection: Connection, data: bytes, pos: int = 0) -> int:
+    """Handle every complete frame in `data` from `pos` on; returns where the rest begins.
 
     Stops early when the connection pauses or closes. Faults become close methods here and
     never leave.
     """
     end = len(data)
-    pos = 0
     publishes = connection.publishes
     body_max = connection.plain_bytes_max
     while end - pos >= 8:
@@ -46,8 +46,8 @@ def receive(connection: Connection, data: bytes) -> int:
             connection.check_size(data, pos)
             break
         frame = data[pos:frame_end]
+        target = publishes.get(frame) if frame_end - pos <= _PUBLISH_BYTES_MAX else None
         pos = frame_end
-        target = publishes.get(frame)
         if target is not None:
             if end - pos >= _CONTENT_BYTES_MIN and not connection.assembling:
                 kind, channel_id, size, basic, body_size, flags = _CONTENT(data, pos)

@@ -124,17 +124,22 @@ class Consumer(Sender):
 
 def readdress(content: bytes, channel_id: int, frame_bytes_max: int) -> bytes:
     """`Message.content` for a channel of another number, or a peer with smaller frames."""
-    ours = struct.pack(">H", channel_id)
-    parts: list[bytes] = []
+    starts: list[int] = []
     pos = 0
     while pos < len(content):
+        starts.append(pos)
         end = pos + 8 + int.from_bytes(content[pos + 3 : pos + 7], "big")
         if frame_bytes_max and end - pos > frame_bytes_max:
             message = Message(b"", content)
             return content_of(message.header, message.body, channel_id, frame_bytes_max)
-        parts += (content[pos : pos + 1], ours, content[pos + 3 : end])
         pos = end
-    return content if content[1:3] == ours else b"".join(parts)
+    ours = struct.pack(">H", channel_id)
+    if content[1:3] == ours:
+        return content
+    parts: list[bytes] = []
+    for start, end in zip(starts, [*starts[1:], pos], strict=True):
+        parts += (content[start : start + 1], ours, content[start + 3 : end])
+    return b"".join(parts)
 
 
 class Ring:

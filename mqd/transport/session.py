@@ -12,7 +12,7 @@ import asyncio
 import ipaddress
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from pamqp import commands
 
@@ -37,6 +37,7 @@ log = logging.getLogger("mqd.connection")
 
 _REFUSED_SILENCE_S = 3  # RabbitMQ: ?SILENT_CLOSE_DELAY, so that guessing passwords is slow
 _CLOSE_OK_TIMEOUT_S = 10
+_LARGE_PARTS = 32  # deliveries in a turn; with more of them bodies are small
 
 
 class Session(asyncio.Protocol):
@@ -50,6 +51,7 @@ class Session(asyncio.Protocol):
         "_listener",
         "_mechanism",
         "_properties",
+        "_reads_large",
         "_recv_cnt",
         "_recv_oct",
         "_send_cnt",
@@ -75,6 +77,7 @@ class Session(asyncio.Protocol):
         self._user: User | None = None
         self._recv_oct = self._recv_cnt = self._send_oct = self._send_cnt = 0
         self._blocked_told = False
+        self._reads_large = False
         now_ms = listener.clock.monotonic_ms()
         self._last_recv_ms = self._last_send_ms = now_ms
         self._deadline_ms = now_ms + listener.broker.settings.handshake_timeout_ms
@@ -82,8 +85,8 @@ class Session(asyncio.Protocol):
     # -- asyncio ------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # or another loop's equal of it
+        transport = self._transport
         transport.set_write_buffer_limits(
             limits.WRITE_HIGH_WATER_BYTES, limits.WRITE_LOW_WATER_BYTES
         )
@@ -107,7 +110,19 @@ class Session(asyncio.Protocol):
             self.connection.receive_data(data)
         except Exception:  # noqa: BLE001 - see the file's charter
             self._fault()
+        if self._reads_large != bool(self.connection.missing):
+            self._resize_reads()
         self.outlet.turn.end()
+
+    def _resize_reads(self) -> None:
+        """Read more at once while a large body comes in: one read is one turn."""
+        self._reads_large = not self._reads_large
+        if hasattr(self._transport, "max_size"):
+            self._transport.max_size = (
+                limits.READ_LARGE_BYTES_MAX
+                if self._reads_large
+                else self._listener.broker.settings.read_bytes_max
+            )
 
     def _fault(self) -> None:
         """A fault of ours: this client is told, the log has the details."""
@@ -160,13 +175,20 @@ class Session(asyncio.Protocol):
     def _flush(self) -> None:
         outlet = self.outlet
         frames = outlet.frames
-        data = frames[0] if len(frames) == 1 else b"".join(frames)
-        frames.clear()
         if outlet.closed:
+            frames.clear()
             return
-        self._send_oct += len(data)
+        write = self._transport.write
+        if len(frames) <= 4 * _LARGE_PARTS and max(map(len, frames)) > limits.READ_BYTES_MAX:
+            for part in frames:  # large bodies go out as they are: joining would copy them
+                write(part)
+                self._send_oct += len(part)
+        else:
+            data = b"".join(frames)
+            self._send_oct += len(data)
+            write(data)
+        frames.clear()
         self._send_cnt += 1
-        self._transport.write(data)
         if self.connection.phase is Phase.CLOSED:
             self._transport.close()
 
