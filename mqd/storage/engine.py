@@ -7,7 +7,6 @@ vhosts there are: metadata does, and files of others are dropped.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 import logging
 import os
@@ -16,7 +15,7 @@ from pathlib import Path
 
 from mqd.errors import ErrorCode, MqdError
 from mqd.limits import CLOSE_TIMEOUT_S
-from mqd.storage.database import open_database
+from mqd.storage.database import delete_database, open_database
 from mqd.storage.messages import VhostStore
 from mqd.storage.rows import MESSAGE_STORE
 from mqd.storage.writer import Writer
@@ -87,7 +86,7 @@ class StorageEngine:
         if store is not None:
             store.abandon()
         path = self.path_of(vhost)
-        self.writer.submit(lambda: _delete(path), _report)
+        self.writer.submit(lambda: delete_database(path), _report)
         self._trouble(vhost, None)
 
     def drop_unknown(self, vhosts: Iterable[str]) -> None:
@@ -96,7 +95,7 @@ class StorageEngine:
         for path in self.directory.glob("*.db"):
             if path.name not in known:
                 log.info("deleting message store %s: its virtual host is gone", path.name)
-                _delete(path)
+                delete_database(path)
 
     async def flush(self) -> None:
         """Wait until all stores are on disc as they stand."""
@@ -124,12 +123,6 @@ class StorageEngine:
             self._troubled[vhost] = text
         if bool(self._troubled) != before:
             self.on_trouble(text)
-
-
-def _delete(path: Path) -> None:
-    for suffix in ("", "-wal", "-shm", "-journal"):
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(f"{path}{suffix}")
 
 
 def _report(_result: object, error: BaseException | None) -> None:

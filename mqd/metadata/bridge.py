@@ -1,0 +1,85 @@
+"""Keeps a broker equal to the metadata: what is there when it starts, and every change after.
+
+Decides which of the broker's `apply_*` a command calls. Never decides what a change does there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from mqd.broker.broker import Broker
+from mqd.metadata.commands import (
+    Command,
+    DeleteBinding,
+    DeleteExchange,
+    DeleteGlobalParameter,
+    DeleteParameter,
+    DeletePermission,
+    DeleteQueue,
+    DeleteTopicPermission,
+    DeleteUser,
+    DeleteVhost,
+    PutBinding,
+    PutExchange,
+    PutGlobalParameter,
+    PutParameter,
+    PutPermission,
+    PutQueue,
+    PutTopicPermission,
+    PutUser,
+    PutVhost,
+)
+from mqd.metadata.machine import commands_of
+from mqd.metadata.store import MetadataStore
+
+
+def connect(
+    store: MetadataStore, broker: Broker, drop_store: Callable[[str], None]
+) -> Callable[[], None]:
+    """Apply everything that is there to a broker without vhosts, then every change.
+
+    drop_store(vhost) deletes the messages of a vhost that was deleted, after the broker has let
+    go of them. Returns how to end it.
+    """
+
+    def hear(command: Command) -> None:
+        apply_to(broker, command)
+        if isinstance(command, DeleteVhost):
+            drop_store(command.name)
+
+    for command in commands_of(store.state):
+        apply_to(broker, command)
+    return store.subscribe(hear)
+
+
+def apply_to(broker: Broker, command: Command) -> None:
+    """Make the broker follow one command."""
+    match command:
+        case PutVhost(vhost):
+            broker.apply_put_vhost(vhost.name)
+            broker.vhosts[vhost.name].tracing = vhost.tracing
+        case DeleteVhost(name):
+            broker.apply_delete_vhost(name)
+        case PutExchange(exchange):
+            broker.apply_put_exchange(exchange)
+        case DeleteExchange(vhost_name, name):
+            broker.apply_delete_exchange(vhost_name, name)
+        case PutQueue(queue):
+            broker.apply_put_queue(queue)
+        case DeleteQueue(vhost_name, name):
+            broker.apply_delete_queue(vhost_name, name)
+        case PutBinding(binding):
+            broker.apply_put_binding(binding)
+        case DeleteBinding(binding):
+            broker.apply_delete_binding(binding)
+        case (
+            PutUser()
+            | DeleteUser()
+            | PutPermission()
+            | DeletePermission()
+            | PutTopicPermission()
+            | DeleteTopicPermission()
+        ):
+            broker.apply_access_changed()
+        case PutParameter() | DeleteParameter() | PutGlobalParameter() | DeleteGlobalParameter():
+            pass  # whoever owns the component subscribes by itself

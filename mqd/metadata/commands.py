@@ -1,0 +1,303 @@
+"""Every change of durable state other than messages, as a value.
+
+Decides what changes there are and how they stand in the log. Never decides whether a change is
+allowed or what it does: that is `mqd.metadata.machine`.
+
+A command is logged as the JSON list `[kind, version, {field: value}]`. Kinds, fields and versions
+are only ever added: a log that an older mqd wrote must always be read. A field that is missing
+takes its default.
+
+    history: all kinds, version 1 - first release
+"""
+
+from __future__ import annotations
+
+import base64
+import enum
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any
+
+from mqd.amqp.fields import from_json, to_json
+from mqd.auth.permissions import Permission, TopicPermission
+from mqd.auth.users import User
+from mqd.broker.definitions import BindingDefinition, ExchangeDefinition, QueueDefinition
+from mqd.errors import ErrorCode, MqdError
+
+Json = Any  # what json.loads returns
+VERSION = 1
+
+
+class Must(enum.Enum):
+    """What the name of a put must be for it to be allowed."""
+
+    ANYTHING = "anything"  # put what is there or not
+    BE_NEW = "be_new"  # add
+    EXIST = "exist"  # change
+
+
+@dataclass(frozen=True, slots=True)
+class VhostRecord:
+    """default_queue_type: None when the vhost names none. tags_text: what add_vhost --tags said,
+    which listings show in place of the tags until some are set (observed: 3.10.8)."""
+
+    name: str
+    description: str = ""
+    tags: tuple[str, ...] = ()
+    default_queue_type: str | None = None
+    tracing: bool = False
+    tags_text: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PutVhost:
+    """A new vhost comes with its predeclared exchanges: the machine adds them, and listeners
+    hear of each as a PutExchange after the PutVhost."""
+
+    vhost: VhostRecord
+    must: Must = Must.ANYTHING
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteVhost:
+    """With its permissions, parameters, exchanges, queues and bindings; listeners hear of the
+    vhost alone."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class PutUser:
+    user: User
+    must: Must = Must.ANYTHING
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteUser:
+    """With its permissions."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class PutPermission:
+    user: str
+    vhost: str
+    permission: Permission
+
+
+@dataclass(frozen=True, slots=True)
+class DeletePermission:
+    """Nothing happens when there is none."""
+
+    user: str
+    vhost: str
+
+
+@dataclass(frozen=True, slots=True)
+class PutTopicPermission:
+    user: str
+    vhost: str
+    exchange: str
+    permission: TopicPermission
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteTopicPermission:
+    """exchange None: those on every exchange. Nothing happens when there is none."""
+
+    user: str
+    vhost: str
+    exchange: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PutParameter:
+    """value: any JSON value; whoever knows the component has checked it."""
+
+    vhost: str
+    component: str
+    name: str
+    value: Json
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteParameter:
+    vhost: str
+    component: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class PutGlobalParameter:
+    name: str
+    value: Json
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteGlobalParameter:
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class PutExchange:
+    exchange: ExchangeDefinition
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteExchange:
+    """With its bindings. Nothing happens when there is none."""
+
+    vhost: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class PutQueue:
+    queue: QueueDefinition
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteQueue:
+    """With its bindings. Nothing happens when there is none."""
+
+    vhost: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class PutBinding:
+    binding: BindingDefinition
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteBinding:
+    """Nothing happens when there is none."""
+
+    binding: BindingDefinition
+
+
+Command = (
+    PutVhost
+    | DeleteVhost
+    | PutUser
+    | DeleteUser
+    | PutPermission
+    | DeletePermission
+    | PutTopicPermission
+    | DeleteTopicPermission
+    | PutParameter
+    | DeleteParameter
+    | PutGlobalParameter
+    | DeleteGlobalParameter
+    | PutExchange
+    | DeleteExchange
+    | PutQueue
+    | DeleteQueue
+    | PutBinding
+    | DeleteBinding
+)
+
+_KINDS: dict[str, type[Command]] = {
+    "put_vhost": PutVhost,
+    "delete_vhost": DeleteVhost,
+    "put_user": PutUser,
+    "delete_user": DeleteUser,
+    "put_permission": PutPermission,
+    "delete_permission": DeletePermission,
+    "put_topic_permission": PutTopicPermission,
+    "delete_topic_permission": DeleteTopicPermission,
+    "put_parameter": PutParameter,
+    "delete_parameter": DeleteParameter,
+    "put_global_parameter": PutGlobalParameter,
+    "delete_global_parameter": DeleteGlobalParameter,
+    "put_exchange": PutExchange,
+    "delete_exchange": DeleteExchange,
+    "put_queue": PutQueue,
+    "delete_queue": DeleteQueue,
+    "put_binding": PutBinding,
+    "delete_binding": DeleteBinding,
+}
+_KIND_OF = {command: kind for kind, command in _KINDS.items()}
+_RECORDS = (
+    VhostRecord,
+    User,
+    Permission,
+    TopicPermission,
+    ExchangeDefinition,
+    QueueDefinition,
+    BindingDefinition,
+)
+_FIELDS = {each: tuple(one.name for one in fields(each)) for each in (*_RECORDS, *_KIND_OF)}
+_Reader = Callable[[Any], Any]
+
+
+def _nested(kind: type[Any]) -> _Reader:
+    return lambda plain: _record(kind, plain)
+
+
+# how the fields are read back that are no plain JSON values
+_READERS: dict[type[Any], dict[str, _Reader]] = {
+    VhostRecord: {"tags": tuple},
+    User: {"tags": tuple, "password_hash": base64.b64decode},
+    ExchangeDefinition: {"arguments": from_json},
+    QueueDefinition: {"arguments": from_json},
+    BindingDefinition: {"arguments": from_json},
+    PutVhost: {"vhost": _nested(VhostRecord), "must": Must},
+    PutUser: {"user": _nested(User), "must": Must},
+    PutPermission: {"permission": _nested(Permission)},
+    PutTopicPermission: {"permission": _nested(TopicPermission)},
+    PutExchange: {"exchange": _nested(ExchangeDefinition)},
+    PutQueue: {"queue": _nested(QueueDefinition)},
+    PutBinding: {"binding": _nested(BindingDefinition)},
+    DeleteBinding: {"binding": _nested(BindingDefinition)},
+}
+
+
+def encode(command: Command) -> str:
+    """One line of JSON."""
+    return json.dumps([_KIND_OF[type(command)], VERSION, _plain(command)], separators=(",", ":"))
+
+
+def _plain(value: Any) -> dict[str, Any]:
+    plain = {}
+    for name in _FIELDS[type(value)]:
+        part = getattr(value, name)
+        if type(part) in _FIELDS:
+            part = _plain(part)
+        elif name == "arguments":
+            part = to_json(part)
+        elif isinstance(part, bytes):
+            part = base64.b64encode(part).decode()
+        elif isinstance(part, Must):
+            part = part.value
+        plain[name] = part
+    return plain
+
+
+def decode(line: str) -> Command:
+    """Inverse of `encode`. Raises MqdError for what this mqd does not know."""
+    try:
+        kind, version, plain = json.loads(line)
+        command = _KINDS.get(kind)
+        if command is None or version > VERSION:
+            raise MqdError(
+                ErrorCode.PRECONDITION_FAILED,
+                f"the metadata log holds '{kind}' version {version}, which this mqd does not "
+                "know: start the newer mqd that wrote it",
+            )
+        decoded: Command = _record(command, plain)
+        return decoded
+    except (ValueError, TypeError, KeyError) as error:
+        raise MqdError(
+            ErrorCode.UNAVAILABLE, f"the metadata log holds what is no command: {line[:80]}"
+        ) from error
+
+
+def _record(kind: type[Any], plain: dict[str, Any]) -> Any:
+    values = {name: plain[name] for name in _FIELDS[kind] if name in plain}
+    for name, read in _READERS.get(kind, {}).items():
+        if name in values:
+            values[name] = read(values[name])
+    return kind(**values)

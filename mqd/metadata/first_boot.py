@@ -1,0 +1,39 @@
+"""What a virgin node starts with: one vhost and one user who may do everything in it.
+
+Decides the defaults (RabbitMQ 3.10: default_vhost, default_user, default_pass,
+default_user_tags, default_permissions). Never touches a node that has any vhost or user.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mqd.auth.passwords import hash_password
+from mqd.auth.permissions import Permission
+from mqd.auth.users import ADMINISTRATOR, User
+from mqd.metadata.commands import PutPermission, PutUser, PutVhost, VhostRecord
+from mqd.metadata.store import MetadataStore
+
+
+@dataclass(frozen=True, slots=True)
+class Seeds:
+    """The configuration's values; permissions are configure, write, read."""
+
+    vhost: str = "/"
+    user: str = "guest"
+    password: str = "guest"  # noqa: S105 - RabbitMQ's default, and loopback_users guards it
+    user_tags: tuple[str, ...] = (ADMINISTRATOR,)
+    permissions: tuple[str, str, str] = (".*", ".*", ".*")
+
+
+async def seed(store: MetadataStore, seeds: Seeds) -> bool:
+    """Seed a virgin store; returns whether it was one. Permanent on return."""
+    if not store.state.is_virgin:
+        return False
+    user = User(seeds.user, hash_password(seeds.password), tags=seeds.user_tags)
+    await store.propose_async(PutVhost(VhostRecord(seeds.vhost, "Default virtual host")))
+    await store.propose_async(PutUser(user))
+    await store.propose_async(
+        PutPermission(seeds.user, seeds.vhost, Permission(*seeds.permissions))
+    )
+    return True
