@@ -55,16 +55,18 @@ class Outlet:
 class Turn:
     """The turn that is going on, of one broker.
 
-    `wake` is called when something was put off while nobody would start another turn.
+    wake: called when something was put off; whoever drives the broker sets it to something that
+    soon calls `resume`, then `end`.
     """
 
-    __slots__ = ("_wake", "confirms", "later", "outlets")
+    __slots__ = ("_woken", "confirms", "later", "outlets", "wake")
 
-    def __init__(self, wake: Callable[[], None] = lambda: None) -> None:
+    def __init__(self) -> None:
         self.outlets: list[Outlet] = []
         self.confirms: list[Callable[[], None]] = []
         self.later: list[Callable[[], None]] = []
-        self._wake = wake
+        self.wake: Callable[[], None] = lambda: None
+        self._woken = False
 
     def end(self) -> None:
         """Confirms first, since they add to the outlets; then one write a connection."""
@@ -76,11 +78,13 @@ class Turn:
             outlets, self.outlets = self.outlets, []
             for outlet in outlets:
                 outlet.flush()
-        if self.later:
-            self._wake()
+        if self.later and not self._woken:
+            self._woken = True
+            self.wake()
 
     def resume(self) -> None:
         """Run what was put off; the caller ends the turn."""
+        self._woken = False
         later, self.later = self.later, []
         for step in later:
             step()

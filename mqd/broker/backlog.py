@@ -58,7 +58,7 @@ class Backlog:
         self._head: deque[Message] = deque()
         self._head_at = 0
         self._head_bytes = 0
-        self._pages: deque[tuple[int, int]] = deque()  # (handle, number of messages)
+        self._pages: list[tuple[int, int]] = []  # (handle, number of messages)
         self._paged = 0
         self._tail: list[Message] = []
         self._tail_bytes = 0
@@ -172,7 +172,7 @@ class Backlog:
             self._tail = []
             self._tail_bytes = 0
             return
-        handle, count = self._pages.popleft()
+        handle, count = self._pages.pop(0)
         self._paged -= count
         rows: list[Row] = marshal.loads(self._spool.take(handle))  # noqa: S302 - our own page
         for names, content, persistent, stored, segment, index in rows:
