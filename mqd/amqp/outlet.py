@@ -65,7 +65,7 @@ class Turn:
         self.outlets: list[Outlet] = []
         self.confirms: list[Callable[[], None]] = []
         self.later: list[Callable[[], None]] = []
-        self.wake: Callable[[], None] = lambda: None
+        self.wake: Callable[[], object] = lambda: None
         self._woken = False
 
     def end(self) -> None:
