@@ -57,6 +57,7 @@ class Broker:
         self.replies: dict[str, ReplyConsumer] = {}
         self._open_store = open_store
         self._transient_id = 0
+        self._recovered = False
 
     # -- connections --------------------------------------------------------------------------
 
@@ -120,7 +121,9 @@ class Broker:
 
     def apply_put_vhost(self, name: str) -> None:
         if name not in self.vhosts:
-            self.vhosts[name] = VHost(name, self, self._open_store(name))
+            vhost = self.vhosts[name] = VHost(name, self, self._open_store(name))
+            if self._recovered:
+                _recover(vhost)
 
     def apply_delete_vhost(self, name: str) -> None:
         """Its connections are closed, its transient entities go. The store is the caller's."""
@@ -162,22 +165,10 @@ class Broker:
         """Put the stored messages back into their queues; returns how many.
 
         Once, after the metadata was applied and before the first connection. Messages of queues
-        that exist no more are settled.
+        that exist no more are settled. A virtual host added later is recovered when it appears.
         """
-        count = 0
-        for vhost in self.vhosts.values():
-            queues = {queue.definition.id: queue for queue in vhost.queues.values()}
-            orphans: set[int] = set()
-            for queue_id, message, delivered in vhost.store.recover():
-                queue = queues.get(queue_id)
-                if queue is None:
-                    orphans.add(queue_id)
-                    continue
-                queue.recover(message, delivered)
-                count += 1
-            for queue_id in orphans:
-                vhost.store.settle_all(queue_id, ())
-        return count
+        self._recovered = True
+        return sum(map(_recover, self.vhosts.values()))
 
     # -- identifiers --------------------------------------------------------------------------
 
@@ -193,3 +184,19 @@ class Broker:
     def random_key(self) -> bytes:
         """A secret that cannot be guessed, for a reply consumer."""
         return secrets.token_bytes(16)
+
+
+def _recover(vhost: VHost) -> int:
+    count = 0
+    queues = {queue.definition.id: queue for queue in vhost.queues.values()}
+    orphans: set[int] = set()
+    for queue_id, message, delivered in vhost.store.recover():
+        queue = queues.get(queue_id)
+        if queue is None:
+            orphans.add(queue_id)
+            continue
+        queue.recover(message, delivered)
+        count += 1
+    for queue_id in orphans:
+        vhost.store.settle_all(queue_id, ())
+    return count
