@@ -1,0 +1,150 @@
+"""A broker as a process of its own, for tests that must see it from outside.
+
+Decides how such a process is started, found ready, stopped and killed. Everything it has is under
+one temporary directory and on free ports of 127.0.0.1. MQD_TEST_BROKER=host:port points the
+client tests at a broker that runs already (real RabbitMQ, to see that a test is right).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+_BOOT_S = 20.0
+_CONSTRUCTED = "from mqd.daemon.main import main; raise SystemExit(main())"
+_CTL = "from mqctl.main import main; raise SystemExit(main())"
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports nobody listened on a moment ago."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+    finally:
+        for one in sockets:
+            one.close()
+
+
+def answers_amqp(port: int) -> bool:
+    """Whether connection.start comes back for a protocol header."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), 1) as link:
+            link.settimeout(2)
+            link.sendall(b"AMQP\x00\x00\x09\x01")
+            return link.recv(16)[:1] == b"\x01"
+    except OSError:
+        return False
+
+
+class Node:
+    """One mqd process. Use as a context manager; the directory outlives it."""
+
+    def __init__(self, directory: Path, name: str = "t", extra_config: str = "") -> None:
+        self.directory = directory
+        self.port, dist_port = free_ports(2)
+        self.name = f"{name}{self.port}@localhost"
+        home = directory / "home"
+        home.mkdir(parents=True, exist_ok=True)
+        config = directory / "rabbitmq.conf"
+        config.write_text(f"listeners.tcp.local = 127.0.0.1:{self.port}\n{extra_config}")
+        plugins = directory / "enabled_plugins"
+        plugins.write_text("[].\n")
+        self.environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(home),
+            "XDG_RUNTIME_DIR": str(home),
+            "RABBITMQ_NODENAME": self.name,
+            "RABBITMQ_NODE_PORT": str(self.port),
+            "RABBITMQ_DIST_PORT": str(dist_port),
+            "RABBITMQ_MNESIA_BASE": str(directory / "mnesia"),
+            "RABBITMQ_LOG_BASE": str(directory / "log"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(plugins),
+            "RABBITMQ_CONFIG_FILE": str(config),
+            "RABBITMQ_PID_FILE": str(directory / "pid"),
+        }
+        self.process: subprocess.Popen[bytes] | None = None
+        self.boot_s = 0.0
+
+    @property
+    def address(self) -> tuple[str, int]:
+        return "127.0.0.1", self.port
+
+    def start(self) -> None:
+        """Start and wait until AMQP is answered. Raises RuntimeError with what it printed."""
+        began = time.monotonic()
+        with (self.directory / "output").open("ab") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", _CONSTRUCTED],
+                env=self.environment,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+            )
+        while not answers_amqp(self.port):
+            if self.process.poll() is not None or time.monotonic() - began > _BOOT_S:
+                self.kill()
+                printed = (self.directory / "output").read_text()[-2000:]
+                raise RuntimeError(f"mqd did not come up: {printed}")
+            time.sleep(0.005)
+        self.boot_s = time.monotonic() - began
+
+    def stop(self) -> int:
+        """SIGTERM; returns the exit code."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(15)
+
+    def kill(self) -> None:
+        """SIGKILL: no time for anything."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+    @property
+    def rss_mb(self) -> float:
+        assert self.process is not None
+        for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) / 1024
+        raise RuntimeError("no VmRSS")
+
+    def ctl(self, *words: str) -> str:
+        """mqctl against this node; RuntimeError when it fails."""
+        done = subprocess.run(
+            [sys.executable, "-c", _CTL, *words],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+        if done.returncode:
+            raise RuntimeError(f"mqctl {' '.join(words)}: {done.returncode}: {done.stderr}")
+        return done.stdout
+
+    def __enter__(self) -> Node:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process is not None and self.process.poll() is None:
+            try:
+                self.stop()
+            except subprocess.TimeoutExpired:
+                self.kill()
+
+
+def external() -> tuple[str, int] | None:
+    """The broker named by MQD_TEST_BROKER, if any."""
+    value = os.environ.get("MQD_TEST_BROKER")
+    if not value:
+        return None
+    host, _, port = value.partition(":")
+    return host, int(port)

@@ -1,0 +1,121 @@
+"""Scenario files: what a transcript says, line by line.
+
+Decides the form of a file and keeps everything a person wrote when the expectations are
+recorded again. Knows nothing of sockets; `player` gives the steps their meaning.
+
+    == name of the scenario            begins a scenario
+    # remark                           kept
+    a/1: queue.declare queue=q         a step: connection a, channel 1
+      a/1 queue.declare-ok queue='q'   what the server then sends, recorded
+
+Expectations of one step are grouped by connection and channel: the order between two channels
+means nothing to a client.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+_STEP = re.compile(r"([a-z]+)(?:/(\d+)(!?))?:\s*([\w.-]*)\s*(.*)")
+
+
+@dataclass
+class Step:
+    """One line of the script and what is expected after it."""
+
+    source: str
+    line: int
+    who: str  # connection, or "ctl", "kick", "wait", "cleanup"
+    channel: int | None
+    bare: bool  # a/1!: do not open the channel first
+    verb: str
+    rest: str
+    expected: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Scenario:
+    """A story with connections of its own; leaves nothing behind on the broker."""
+
+    name: str
+    path: Path
+    line: int
+    parts: list[Step | str] = field(default_factory=list)  # steps, and remarks as they stand
+
+    @property
+    def steps(self) -> list[Step]:
+        return [part for part in self.parts if isinstance(part, Step)]
+
+    @property
+    def label(self) -> str:
+        return f"{self.path.stem}: {self.name}"
+
+    @property
+    def waits(self) -> bool:
+        """Whether it contains a wait for something the server does by the clock."""
+        return any(step.who == "wait" for step in self.steps)
+
+    @property
+    def uses_ctl(self) -> bool:
+        return any(step.who in ("ctl", "kick") for step in self.steps)
+
+
+class ScriptError(ValueError):
+    """A line of a scenario file that is none of the known kinds."""
+
+
+@dataclass
+class ScriptFile:
+    path: Path
+    preamble: list[str]
+    scenarios: list[Scenario]
+
+    def dump(self) -> str:
+        """The file's text with the expectations the steps hold now."""
+        lines = list(self.preamble)
+        for scenario in self.scenarios:
+            lines.append(f"== {scenario.name}")
+            for part in scenario.parts:
+                if isinstance(part, str):
+                    lines.append(part)
+                else:
+                    lines.append(part.source)
+                    lines += ["  " + line for line in part.expected]
+        return "\n".join(lines).rstrip() + "\n"
+
+
+def load(path: Path) -> ScriptFile:
+    """Read a scenario file; ScriptError names file and line."""
+    result = ScriptFile(path, [], [])
+    last: Step | None = None
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        if line.startswith("== "):
+            result.scenarios.append(Scenario(line[3:].strip(), path, number))
+            last = None
+        elif not result.scenarios:
+            result.preamble.append(line)
+        elif line.startswith("  ") and last is not None:
+            last.expected.append(line[2:])
+        elif not line.strip() or line.startswith("#"):
+            result.scenarios[-1].parts.append(line)
+        else:
+            last = _step(line, path, number)
+            result.scenarios[-1].parts.append(last)
+    return result
+
+
+def _step(line: str, path: Path, number: int) -> Step:
+    match = _STEP.fullmatch(line.rstrip())
+    if match is None:
+        raise ScriptError(f"{path.name}:{number}: neither step, remark nor scenario: {line!r}")
+    who, channel, bare, verb, rest = match.groups()
+    return Step(
+        line.rstrip(), number, who, int(channel) if channel else None, bool(bare), verb, rest
+    )
+
+
+def load_all(directory: Path) -> list[ScriptFile]:
+    """Every scenario file, by name."""
+    return [load(path) for path in sorted(directory.glob("*.txt"))]
