@@ -62,8 +62,13 @@ class Configuration:
         yield from (rows[name] for name in sorted(rows))
 
 
-def load(files: Iterable[Path], variables: Variables) -> Configuration:
-    """Read the files, which exist, in this order. Raises ConfigError with every problem."""
+def load(
+    files: Iterable[Path], variables: Variables, given: Iterable[Entry] = ()
+) -> Configuration:
+    """Read the files, which exist, in this order. Raises ConfigError with every problem.
+
+    given: settings that come from nowhere on disc and stand above the files.
+    """
     entries: list[Entry] = []
     problems: list[str] = []
     names = []
@@ -73,6 +78,7 @@ def load(files: Iterable[Path], variables: Variables) -> Configuration:
             entries += parse(_text(path), str(path))
         except ConfigError as error:
             problems += error.problems
+    entries += given
     by_key = {entry.key: entry for entry in entries}
     settings: dict[str, Setting] = {}
     for entry in by_key.values():

@@ -97,9 +97,7 @@ class FileHandler(logging.Handler):
     def _open(self) -> TextIO:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            return open(
-                self.path, "a", buffering=1, encoding="utf-8", errors="backslashreplace"
-            )
+            return open(self.path, "a", buffering=1, encoding="utf-8", errors="backslashreplace")
         except OSError as error:
             raise MqdError(
                 ErrorCode.UNAVAILABLE,

@@ -1,0 +1,231 @@
+"""Joins the parts: the only place that builds the objects of a broker.
+
+Decides who is given what and in which order things are opened and closed. The daemon and
+`mqd.embedded` both come through here, so that there is one composition. Never reads a file or a
+variable: a `Blueprint` carries every value.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mqd.auth.access import Access
+from mqd.broker.broker import Broker
+from mqd.broker.settings import Settings as BrokerSettings
+from mqd.clock import Clock
+from mqd.config.settings import FirstBoot, NodeSettings
+from mqd.config.values import Address
+from mqd.errors import ErrorCode, MqdError
+from mqd.metadata import bridge
+from mqd.metadata.first_boot import Seeds, seed
+from mqd.metadata.store import MetadataStore
+from mqd.names import NodeName, PidSource
+from mqd.storage.engine import StorageEngine
+from mqd.storage.spool import FileSpool
+from mqd.storage.writer import Writer
+from mqd.transport.listener import Listener
+
+SPOOL_RETRY_S = 1.0
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Blueprint:
+    """Every value that a broker application is built from."""
+
+    node: NodeName
+    data: Path
+    settings: NodeSettings
+    clock: Clock
+    pids: PidSource
+
+
+class App:
+    """The broker application: what start_app makes and stop_app ends."""
+
+    def __init__(
+        self,
+        blueprint: Blueprint,
+        broker: Broker,
+        metadata: MetadataStore,
+        listener: Listener,
+        opened: contextlib.AsyncExitStack,
+    ) -> None:
+        self.broker = broker
+        self.metadata = metadata
+        self._wanted = blueprint.settings.listeners
+        self._listener = listener
+        self._opened = opened
+        self._disk_alarms: set[str] = set()
+        self._closed = False
+        self.addresses: Sequence[tuple[str, int]] = ()
+
+    async def listen(self) -> None:
+        """Take clients on every address of the configuration. Raises MqdError."""
+        for address in self._wanted:
+            await self._bind(address)
+        self.addresses = tuple(self._listener.addresses)
+        for host, port in self.addresses:
+            shown = f"[{host}]" if ":" in host else host
+            _log.info("started TCP listener on %s:%d", shown, port)
+
+    async def _bind(self, address: Address) -> None:
+        try:
+            await self._listener.start(address.host or None, address.port)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise MqdError(
+                ErrorCode.UNAVAILABLE,
+                f"cannot listen on {address.host or '*'}:{address.port}: {reason}; "
+                "set RABBITMQ_NODE_PORT or listeners.tcp",
+            ) from error
+
+    def suspend_listeners(self) -> None:
+        self._listener.suspend()
+
+    async def resume_listeners(self) -> None:
+        """Harmless when they were not suspended."""
+        if not self._listener.addresses:
+            await self.listen()
+
+    async def send_clients_away(self, text: str) -> None:
+        for entry in list(self.broker.connections.values()):
+            entry.close(320, f"CONNECTION_FORCED - {text}")
+
+    def set_alarm(self, name: str, on: bool) -> None:
+        """The memory alarm, or the disc alarm for want of space."""
+        if name == "disk":
+            self._disk_alarm("space", on)
+        else:
+            self._tell(name, on)
+
+    def storage_trouble(self, part: str, text: str | None) -> None:
+        """Commits fail, or work again: whatever is said to be free, publishers wait."""
+        self._disk_alarm(part, text is not None)
+
+    def spool_trouble(self, spool: FileSpool, text: str | None) -> None:
+        """The spool leaves it to us to find out when it can write again."""
+        self.storage_trouble("spool", text)
+        if text is not None:
+            loop = asyncio.get_running_loop()
+
+            def retry() -> None:
+                if not self._closed and not spool.retry():
+                    loop.call_later(SPOOL_RETRY_S, retry)
+
+            loop.call_later(SPOOL_RETRY_S, retry)
+
+    def _disk_alarm(self, reason: str, on: bool) -> None:
+        if on:
+            self._disk_alarms.add(reason)
+        else:
+            self._disk_alarms.discard(reason)
+        self._tell("disk", bool(self._disk_alarms))
+
+    def _tell(self, name: str, on: bool) -> None:
+        self.broker.set_alarm(name, on)
+        self.broker.turn.end()
+
+    async def drain(self) -> None:
+        """Take no more clients and send the others away, a bounded time."""
+        await self._listener.stop()
+
+    async def close(self) -> None:
+        """Write what is left and close every file; also after a failed `drain`."""
+        self._closed = True
+        await self._opened.aclose()
+
+
+async def boot(blueprint: Blueprint, step: Callable[[str], None]) -> App:
+    """Open, recover, listen. `step` hears the name of each part before it starts.
+
+    Raises MqdError with what hinders; what was opened until then is closed again.
+    """
+    async with contextlib.AsyncExitStack() as opened:
+        writer = Writer()
+        opened.callback(writer.stop)
+        step("metadata")
+        metadata = MetadataStore.open(blueprint.data / "metadata.db", writer)
+        opened.push_async_callback(metadata.close)
+        if await seed(metadata, _seeds(blueprint.settings.first_boot)):
+            _tell_of_seeds(blueprint.settings.first_boot)
+        step("message_store")
+        engine = StorageEngine.open(blueprint.data / "messages", writer)
+        opened.push_async_callback(engine.close)
+        engine.may_commit = metadata.may_commit
+        engine.drop_unknown(metadata.state.vhosts)
+        spool = FileSpool(blueprint.data / "spool")
+        opened.callback(spool.close)
+        broker = _broker(blueprint, metadata, engine, spool)
+        step("recovery")
+        bridge.connect(metadata, broker, engine.drop_store)
+        recovered = broker.recover()
+        if recovered:
+            _log.info("Recovered %d messages", recovered)
+        step("networking")
+        settings = broker.settings
+        listener = Listener(broker, settings, blueprint.clock)
+        opened.push_async_callback(listener.stop)
+        app = App(blueprint, broker, metadata, listener, opened)
+        engine.on_trouble = functools.partial(app.storage_trouble, "messages")
+        metadata.on_trouble = functools.partial(app.storage_trouble, "metadata")
+        spool.on_trouble = functools.partial(app.spool_trouble, spool)
+        await app.listen()
+        app._opened = opened.pop_all()
+        return app
+
+
+def _seeds(first: FirstBoot) -> Seeds:
+    permissions = (first.configure, first.write, first.read)
+    return Seeds(first.vhost, first.user, first.password, first.tags, permissions)
+
+
+def _tell_of_seeds(first: FirstBoot) -> None:
+    """The lines of RabbitMQ 3.10.8's first boot."""
+    _log.info("Adding vhost '%s' (description: 'Default virtual host')", first.vhost)
+    _log.info("Created user '%s'", first.user)
+    tags = ",".join(first.tags)
+    _log.info("Successfully set user tags for user '%s' to [%s]", first.user, tags)
+    text = "Successfully set permissions for '%s' in virtual host '%s' to '%s', '%s', '%s'"
+    _log.info(text, first.user, first.vhost, first.configure, first.write, first.read)
+
+
+def _broker(
+    blueprint: Blueprint, metadata: MetadataStore, engine: StorageEngine, spool: FileSpool
+) -> Broker:
+    auth = Access(metadata.state, blueprint.settings.loopback_users)
+    return Broker(
+        node=blueprint.node,
+        pids=blueprint.pids,
+        clock=blueprint.clock,
+        auth=auth,
+        topology=metadata,
+        open_store=engine.open_store,
+        spool=spool,
+        settings=broker_settings(blueprint.settings),
+    )
+
+
+def broker_settings(settings: NodeSettings) -> BrokerSettings:
+    """The part of the configuration that the broker and its connections use."""
+    amqp = settings.amqp
+    return BrokerSettings(
+        channel_max=amqp.channel_max,
+        frame_bytes_max=amqp.frame_bytes_max,
+        heartbeat_s=amqp.heartbeat_s,
+        handshake_timeout_ms=amqp.handshake_timeout_ms,
+        message_bytes_max=amqp.message_bytes_max,
+        connection_max=amqp.connection_max,
+        auth_mechanisms=amqp.auth_mechanisms,
+        cluster_name=settings.cluster_name or "",
+        consumer_timeout_ms=amqp.consumer_timeout_ms,
+        product=amqp.product,
+        product_version=amqp.product_version,
+    )

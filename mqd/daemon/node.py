@@ -1,0 +1,176 @@
+"""The node as its administrator sees it: `mqd.admin.context.NodeControl`.
+
+Decides where each answer comes from. Starts and stops through `Lifecycle`, which it is; never
+formats anything.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mqd.admin.context import (
+    DiskSpace,
+    FileDescriptors,
+    ListenerInfo,
+    MemoryUse,
+    Watermark,
+)
+from mqd.broker.broker import Broker
+from mqd.clock import Clock
+from mqd.config.load import Configuration
+from mqd.daemon import machine
+from mqd.daemon.compose import Blueprint
+from mqd.daemon.lifecycle import Lifecycle
+from mqd.daemon.logs import Logging, Outputs
+from mqd.daemon.systemd import Notifier
+from mqd.metadata.store import MetadataStore
+from mqd.names import NodeName
+
+VERSION = "3.10.8"  # what clients and scripts take the node for
+AMQP_PURPOSE = "AMQP 0-9-1 and AMQP 1.0"
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFiles:
+    """Of one node, for those who ask: paths, secrets and texts that never change."""
+
+    cookie: str
+    config_files: tuple[str, ...]
+    enabled_plugins: Path
+    logs: Outputs
+    configuration: Configuration
+
+
+class Node(Lifecycle):
+    """Implements `NodeControl`; see there for what each member means."""
+
+    def __init__(
+        self,
+        blueprint: Blueprint,
+        files: NodeFiles,
+        notifier: Notifier,
+        logging: Logging | None = None,
+    ) -> None:
+        super().__init__(blueprint, notifier)
+        self._files = files
+        self._logging = logging
+        self._fully_qualified = ""
+        self.started_at_ms = blueprint.clock.monotonic_ms()
+
+    # -- who it is ----------------------------------------------------------------------------
+
+    @property
+    def name(self) -> NodeName:
+        return self.blueprint.node
+
+    @property
+    def version(self) -> str:
+        return VERSION
+
+    @property
+    def pid(self) -> int:
+        return os.getpid()
+
+    @property
+    def clock(self) -> Clock:
+        return self.blueprint.clock
+
+    @property
+    def cookie(self) -> str:
+        return self._files.cookie
+
+    @property
+    def cluster_name_default(self) -> str:
+        given = self.blueprint.settings.cluster_name
+        if given:
+            return given
+        if not self._fully_qualified:  # asks the resolver: once, and not at boot
+            self._fully_qualified = socket.getfqdn()
+        return f"{self.name.partition('@')[0]}@{self._fully_qualified}"
+
+    # -- what it holds ------------------------------------------------------------------------
+
+    @property
+    def broker(self) -> Broker | None:
+        return self.app.broker if self.app else None
+
+    @property
+    def metadata(self) -> MetadataStore | None:
+        return self.app.metadata if self.app else None
+
+    @property
+    def data_directory(self) -> Path:
+        return self.blueprint.data
+
+    @property
+    def config_files(self) -> Sequence[str]:
+        return self._files.config_files
+
+    @property
+    def log_files(self) -> Sequence[str]:
+        return self._files.logs.names
+
+    @property
+    def enabled_plugins_file(self) -> Path:
+        return self._files.enabled_plugins
+
+    @property
+    def enabled_plugins(self) -> Sequence[str]:
+        return ()
+
+    @property
+    def environment(self) -> Mapping[str, object]:
+        rows = self._files.configuration.effective()
+        return {
+            row.name: row.value if isinstance(row.value, int | float) else str(row.value)
+            for row in rows
+        }
+
+    # -- what it uses -------------------------------------------------------------------------
+
+    def listeners(self) -> Sequence[ListenerInfo]:
+        bound = self.app.addresses if self.app else ()
+        return [
+            ListenerInfo(f"[{host}]" if ":" in host else host, port, "amqp", AMQP_PURPOSE)
+            for host, port in bound
+        ]
+
+    def memory(self) -> MemoryUse:
+        alarms = self.alarms
+        return MemoryUse(
+            total_bytes=machine.memory_used_bytes(),
+            limit_bytes=alarms.memory_limit_bytes,
+            machine_bytes=alarms.memory_total_bytes,
+            watermark=Watermark(alarms.memory_fraction, alarms.memory_absolute_bytes),
+            parts={},
+        )
+
+    def disk(self) -> DiskSpace:
+        free = machine.disk_free_bytes(self.data_directory)
+        return DiskSpace(free, self.alarms.disk_limit_bytes)
+
+    def file_descriptors(self) -> FileDescriptors:
+        # observed: 3.10.8 keeps some descriptors for itself and a tenth of the rest for files
+        limit = max(machine.open_files_limit() - 97, 0)
+        return FileDescriptors(
+            used=machine.open_files(),
+            limit=limit,
+            sockets_used=len(self.broker.connections) if self.broker else 0,
+            sockets_limit=max(limit * 9 // 10 - 2, 0),
+        )
+
+    # -- what may be changed while it runs ----------------------------------------------------
+
+    def set_memory_watermark(self, watermark: Watermark) -> None:
+        self.alarms.set_memory_watermark(watermark.fraction, watermark.absolute_bytes)
+
+    def set_disk_free_limit(self, limit_bytes: int) -> None:
+        self.alarms.set_disk_limit(limit_bytes)
+
+    def set_log_level(self, level: str) -> None:
+        if self._logging is not None:
+            self._logging.set_level(level)

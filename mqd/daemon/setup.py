@@ -1,0 +1,48 @@
+"""What this process was told: variables, files, paths, settings, in the order they need each other.
+
+Decides that order only. Reads the configuration and nothing else; makes no file.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mqd.config.load import Configuration, load
+from mqd.config.settings import NodeSettings, node_settings
+from mqd.config.variables import Variables
+from mqd.daemon import paths as places
+from mqd.daemon.logs import Outputs, outputs
+from mqd.daemon.paths import NodePaths
+from mqd.daemon.systemd import Notifier
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """All of it."""
+
+    variables: Variables
+    paths: NodePaths
+    configuration: Configuration
+    settings: NodeSettings
+    logs: Outputs
+    notifier: Notifier
+
+
+def read_setup(environ: Mapping[str, str]) -> Setup:
+    """Raises ConfigError with every problem."""
+    variables = Variables(environ)
+    base = places.bases(environ, os.geteuid())
+    places.apply_environment_file(variables, base)
+    paths = places.resolve(variables, base, environ)
+    configuration = load(paths.config_files, variables)
+    settings = node_settings(configuration)
+    logs = outputs(
+        settings.log,
+        paths.log_base,
+        paths.node,
+        variables.text("LOGS"),
+        variables.text("LOG"),
+    )
+    return Setup(variables, paths, configuration, settings, logs, Notifier(environ))
