@@ -141,6 +141,8 @@ class Access:
     def require(self, user: str, resource: Resource, permission: Kind) -> None:
         """Raises ChannelError where `check` says no."""
         if not self.check(user, resource, permission):
+            if not resource.name and resource.kind == "exchange":
+                resource = Resource(resource.kind, resource.vhost, DEFAULT_EXCHANGE)
             raise ChannelError(
                 ReplyCode.ACCESS_REFUSED, f"access to {resource} refused for user '{user}'"
             )
