@@ -29,6 +29,7 @@ from mqd.broker.message import Message
 from mqd.broker.ports import Spool
 
 _OVERHEAD_BYTES = 120  # what a message object costs beside its content, measured on CPython 3.11
+_PATIENCE_MESSAGES = 512  # what may come before it is looked again whether a tail can be paged
 
 Row = tuple[bytes, bytes, bool, bool, int, int]
 
@@ -44,6 +45,7 @@ class Backlog:
         "_limit_bytes",
         "_limit_messages",
         "_paged",
+        "_patience",
         "_pages",
         "_returned",
         "_spool",
@@ -64,6 +66,7 @@ class Backlog:
         self._tail_bytes = 0
         self._returned: list[tuple[int, Message]] = []
         self._flagged_to = 0
+        self._patience = 0  # do not try to page out a shorter tail
 
     def __len__(self) -> int:
         return len(self._returned) + len(self._head) + self._paged + len(self._tail)
@@ -123,7 +126,7 @@ class Backlog:
         self._returned.clear()
         self._head.clear()
         self._tail.clear()
-        self._head_bytes = self._tail_bytes = self._paged = 0
+        self._head_bytes = self._tail_bytes = self._paged = self._patience = 0
         for handle, _ in self._pages:
             self._spool.drop(handle)
         self._pages.clear()
@@ -148,29 +151,40 @@ class Backlog:
             yield message
 
     def _page_out(self) -> None:
-        if self._pending():
-            return  # the store is about to say where it keeps them; a page cannot be told later
+        """Write out the tail, but what waits for a commit to begin: the store is about to say
+        where it keeps that, and a page cannot be told later."""
+        tail = self._tail
+        end = self._pending_from()
+        if end < len(tail) // 2:
+            self._patience = len(tail) + _PATIENCE_MESSAGES
+            return
         rows: list[Row] = [
-            (m.names, m.content, m.persistent, m.stored, m.segment, m.index) for m in self._tail
+            (m.names, m.content, m.persistent, m.stored, m.segment, m.index) for m in tail[:end]
         ]
         self._pages.append((self._spool.write(marshal.dumps(rows)), len(rows)))
         self._paged += len(rows)
-        self._tail = []
-        self._tail_bytes = 0
+        self._tail = tail[end:]
+        self._tail_bytes = sum(len(m.content) + _OVERHEAD_BYTES for m in self._tail)
+        self._patience = 0
 
-    def _pending(self) -> bool:
-        """Whether a message in the tail waits for a commit to begin; commits begin in order."""
-        for message in reversed(self._tail):
-            if message.stored:
-                return not message.segment
-        return False
+    def _pending_from(self) -> int:
+        """Where in the tail stands the first message of a commit that has not begun; commits
+        begin in order, so all after it wait as well."""
+        tail = self._tail
+        end = len(tail)
+        for index in range(end - 1, -1, -1):
+            if tail[index].stored:
+                if tail[index].segment:
+                    return end
+                end = index
+        return end
 
     def _refill(self) -> None:
         if not self._pages:
             self._head.extend(self._tail)
             self._head_bytes = self._tail_bytes
             self._tail = []
-            self._tail_bytes = 0
+            self._tail_bytes = self._patience = 0
             return
         handle, count = self._pages.pop(0)
         self._paged -= count
