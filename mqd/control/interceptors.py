@@ -1,9 +1,9 @@
 """What happens around every operation, once, before and after it.
 
 Decides, in this order: is the caller's cookie the node's, is the node in the state that the verb
-needs, then (initial metadata: mqctl prints the banner now) the operation, then how its failure is
-answered. Never looks into a request. One of the three places that catch everything: what is no
-MqdError is logged with its traceback and answered without one.
+needs, then (initial metadata: the tool prints its banner now) the operation, then how a failure of
+it is answered. Never looks into a request. One of the three places that catch everything: what is
+no MqdError is logged with its traceback and answered without one.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ Streaming = Callable[[AdminContext, Message], AsyncIterator[Message]]
 
 COOKIE_KEY = "mqd-cookie-hash"
 ACTOR_KEY = "mqd-actor"
+_ADMITTED = (("mqd-admitted", "1"),)  # a refused call may have initial metadata too, but empty
 
 _log = logging.getLogger(__name__)
 
@@ -88,7 +89,7 @@ class Guard:
         # its own start: only a stopped one may be reset.
         if needs == verb_pb2.STOPPED and state is not AppState.STOPPED:
             raise app_running()
-        await call.send_initial_metadata(())
+        await call.send_initial_metadata(_ADMITTED)
         return AdminContext(self._node, str(sent.get(ACTOR_KEY, "")) or "unknown")
 
 

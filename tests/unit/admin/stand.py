@@ -1,0 +1,292 @@
+"""A node to administer in tests: the real broker, state machine and access rules, in memory.
+
+Decides what `NodeControl` answers there, and offers connections without sockets. Nothing here
+reads a clock or a file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from mqd.admin.context import (
+    AdminContext,
+    AppState,
+    DiskSpace,
+    FileDescriptors,
+    ListenerInfo,
+    MemoryUse,
+    Watermark,
+)
+from mqd.amqp.fields import Table
+from mqd.amqp.outlet import Outlet
+from mqd.amqp.properties import Properties, encode
+from mqd.amqp.replies import AmqpError
+from mqd.auth.access import Access
+from mqd.auth.passwords import hash_password
+from mqd.auth.permissions import Permission
+from mqd.auth.users import User
+from mqd.broker.broker import Broker
+from mqd.broker.channel import Channel
+from mqd.broker.consumers import Consumer
+from mqd.broker.definitions import QueueDefinition
+from mqd.broker.entries import ConnectionEntry
+from mqd.broker.memory import MemorySpool, MemoryStore, MemoryTopology
+from mqd.broker.message import content_of, names_of
+from mqd.broker.queues.classic import ClassicQueue
+from mqd.broker.settings import Settings
+from mqd.clock import ManualClock
+from mqd.metadata import machine
+from mqd.metadata.commands import (
+    Command,
+    DeleteVhost,
+    PutExchange,
+    PutPermission,
+    PutUser,
+    PutVhost,
+    VhostRecord,
+)
+from mqd.metadata.store import MetadataStore
+from mqd.names import NodeName, PidSource
+
+NODE = NodeName("rabbit@unit")
+
+
+class Peer:
+    """The far end of a connection that has no socket."""
+
+    def __init__(self) -> None:
+        self.closed_with: AmqpError | None = None
+
+    def close(self, error: AmqpError) -> None:
+        self.closed_with = error
+
+    def hold(self, reason: str) -> None:
+        pass
+
+    def release(self) -> None:
+        pass
+
+    def counts(self) -> tuple[int, int, int, int, int]:
+        return 100, 10, 200, 20, 0
+
+
+class MemoryMetadata:
+    """The state machine without a file: what is proposed is applied at once."""
+
+    def __init__(self) -> None:
+        self.state = machine.State()
+        self.broker: Broker | None = None
+        self.proposed: list[Command] = []
+
+    async def propose_async(self, command: Command) -> None:
+        self.propose_now(command)
+
+    def propose_now(self, command: Command) -> None:
+        heard = machine.apply(self.state, command)
+        self.proposed.append(command)
+        assert self.broker is not None
+        for each in heard:
+            match each:
+                case PutVhost():
+                    self.broker.apply_put_vhost(each.vhost.name)
+                case DeleteVhost():
+                    self.broker.apply_delete_vhost(each.name)
+                case PutExchange():
+                    self.broker.apply_put_exchange(each.exchange)
+                case _:
+                    self.broker.apply_access_changed()
+
+
+class StandNode:
+    """Implements `mqd.admin.context.NodeControl`. `calls` records what it was told to do."""
+
+    name = NODE
+    version = "3.10.8"
+    pid = 4711
+    cookie = "SECRET"
+    cluster_name_default = "rabbit@unit.example"
+    data_directory = Path("/data")
+    config_files: Sequence[str] = ("/etc/rabbitmq/rabbitmq.conf",)
+    enabled_plugins_file = Path("/etc/rabbitmq/enabled_plugins")
+    enabled_plugins: Sequence[str] = ()
+    in_maintenance = False
+
+    def __init__(self) -> None:
+        self.broker: Broker | None = None
+        self.metadata: MetadataStore | None = None
+        self.app_state = AppState.STOPPED
+        self.clock = ManualClock(90_500)
+        self.started_at_ms = 500
+        self.log_files: Sequence[str] = ("<stdout>",)
+        self.environment: Mapping[str, object] = {"heartbeat": 60, "default_user": "guest"}
+        self.calls: list[tuple[object, ...]] = []
+
+    def listeners(self) -> Sequence[ListenerInfo]:
+        return [ListenerInfo("127.0.0.1", 5672, "amqp", "AMQP 0-9-1 and AMQP 1.0")]
+
+    def memory(self) -> MemoryUse:
+        return MemoryUse(
+            total_bytes=1000,
+            machine_bytes=10_000,
+            limit_bytes=4000,
+            watermark=Watermark(0.4),
+            parts={"queue_procs": 300},
+        )
+
+    def disk(self) -> DiskSpace:
+        return DiskSpace(free_bytes=5000, limit_bytes=50)
+
+    def file_descriptors(self) -> FileDescriptors:
+        return FileDescriptors(used=7, limit=1000, sockets_used=1, sockets_limit=900)
+
+    async def start_app(self) -> None:
+        self.calls.append(("start_app",))
+
+    async def stop_app(self) -> None:
+        self.calls.append(("stop_app",))
+
+    async def await_running(self) -> None:
+        self.calls.append(("await_running",))
+
+    async def reset(self, force: bool) -> None:
+        self.calls.append(("reset", force))
+
+    def force_boot(self) -> None:
+        self.calls.append(("force_boot",))
+
+    def request_shutdown(self) -> None:
+        self.calls.append(("request_shutdown",))
+
+    async def suspend_listeners(self) -> None:
+        self.calls.append(("suspend_listeners",))
+
+    async def resume_listeners(self) -> None:
+        self.calls.append(("resume_listeners",))
+
+    async def drain(self) -> None:
+        self.calls.append(("drain",))
+
+    async def revive(self) -> None:
+        self.calls.append(("revive",))
+
+    def set_memory_watermark(self, watermark: Watermark) -> None:
+        self.calls.append(("memory", watermark))
+
+    def set_disk_free_limit(self, limit_bytes: int) -> None:
+        self.calls.append(("disk", limit_bytes))
+
+    def set_log_level(self, level: str) -> None:
+        self.calls.append(("log_level", level))
+
+
+class Stand:
+    """A running node with the vhost "/" and the user guest."""
+
+    def __init__(self) -> None:
+        self.node = StandNode()
+        self.metadata = MemoryMetadata()
+        topology = MemoryTopology()
+        self.broker = Broker(
+            node=NODE,
+            pids=PidSource(NODE, creation=1),
+            clock=self.node.clock,
+            auth=Access(self.metadata.state),
+            topology=topology,
+            open_store=lambda vhost: MemoryStore(),
+            spool=MemorySpool(),
+            settings=Settings(),
+        )
+        topology.broker = self.metadata.broker = self.node.broker = self.broker
+        self.node.metadata = cast("MetadataStore", self.metadata)
+        self.node.app_state = AppState.RUNNING
+        self.ctx = AdminContext(self.node)
+        guest = User("guest", hash_password("guest"), tags=("administrator",))
+        self.metadata.propose_now(PutVhost(VhostRecord("/", "Default virtual host")))
+        self.metadata.propose_now(PutUser(guest))
+        self.metadata.propose_now(PutPermission("guest", "/", Permission(".*", ".*", ".*")))
+
+    def add_vhost(self, name: str) -> None:
+        self.metadata.propose_now(PutVhost(VhostRecord(name)))
+
+    def add_user(self, name: str) -> None:
+        self.metadata.propose_now(PutUser(User(name, hash_password("pw"))))
+
+    def connect(
+        self, user: str = "guest", vhost: str = "/", properties: Table | None = None
+    ) -> ConnectionEntry:
+        pid = self.broker.pids.new()
+        port = 40_000 + len(self.broker.connections)
+        entry = ConnectionEntry(
+            pid=pid,
+            name=f"127.0.0.1:{port} -> 127.0.0.1:5672",
+            outlet=Outlet(self.broker.turn, lambda: None),
+            peer=Peer(),
+            user=self.metadata.state.users[user],
+            vhost=self.broker.vhosts[vhost],
+            host="127.0.0.1",
+            port=5672,
+            peer_host="127.0.0.1",
+            peer_port=port,
+            frame_max=131_072,
+            channel_max=2047,
+            timeout=60,
+            client_properties=properties or {},
+            connected_at=1_700_000_000_000,
+        )
+        self.broker.add_connection(entry)
+        return entry
+
+    def channel(self, entry: ConnectionEntry, number: int = 1) -> Channel:
+        return self.broker.open_channel(entry, number)
+
+    def queue(
+        self,
+        name: str,
+        vhost: str = "/",
+        *,
+        owner: ConnectionEntry | None = None,
+        durable: bool = True,
+        arguments: Table | None = None,
+    ) -> ClassicQueue:
+        definition = QueueDefinition(
+            self.broker.topology.new_queue_id(),
+            vhost,
+            name,
+            durable=durable,
+            exclusive=owner is not None,
+            arguments=arguments or {},
+        )
+        return self.broker.vhosts[vhost].apply_put_queue(definition, owner)
+
+    def publish(
+        self,
+        queue: ClassicQueue,
+        body: bytes = b"hello",
+        *,
+        persistent: bool = True,
+        timestamp: int | None = None,
+    ) -> None:
+        header = encode(Properties(timestamp=timestamp), len(body))
+        queue.publish(names_of("", queue.name), content_of(header, body, 1, 4096), persistent)
+
+    def consume(self, channel: Channel, queue: ClassicQueue, tag: str, **options: Any) -> Consumer:
+        settings = {"no_ack": False, "exclusive": False, "prefetch": 0, "arguments": {}} | options
+        consumer = Consumer(tag, channel, queue, **settings)
+        channel.consumers[tag] = consumer
+        queue.add_consumer(consumer)
+        queue.drain()
+        return consumer
+
+
+def closed_with(entry: ConnectionEntry) -> tuple[int, str] | None:
+    """Code and text the broker closed a connection with, None while it is open."""
+    assert isinstance(entry.peer, Peer)
+    error = entry.peer.closed_with
+    return None if error is None else (int(error.code), error.text)
+
+
+async def rows(batches: AsyncIterator[Any]) -> list[Any]:
+    """All rows of a listing, whatever batches they came in."""
+    return [row async for batch in batches for row in batch.rows]

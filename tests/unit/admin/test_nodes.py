@@ -1,0 +1,128 @@
+"""mqd.admin.nodes."""
+
+from __future__ import annotations
+
+import pytest
+
+from mqd.admin import nodes
+from mqd.admin.context import AppState, Watermark
+from mqd.errors import ErrorCode, MqdError
+from mqd.rpc.v1 import nodes_pb2 as pb
+from tests.unit.admin.stand import NODE, Stand
+
+pytestmark = pytest.mark.asyncio
+
+
+@pytest.mark.parametrize("state", list(AppState))
+async def test_probe(state: AppState) -> None:
+    stand = Stand()
+    stand.node.app_state = state
+    reply = await nodes.probe(stand.ctx, pb.ProbeRequest())
+    assert (reply.node, reply.pid) == (NODE, 4711)
+    assert pb.AppState.Name(reply.app) == f"APP_STATE_{state.name}"
+
+
+@pytest.mark.parametrize(
+    ("operation", "request_", "call"),
+    [
+        (nodes.stop_app, pb.StopAppRequest(), ("stop_app",)),
+        (nodes.start_app, pb.StartAppRequest(), ("start_app",)),
+        (nodes.reset, pb.ResetRequest(), ("reset", False)),
+        (nodes.force_reset, pb.ResetRequest(), ("reset", True)),
+        (nodes.force_boot, pb.ForceBootRequest(), ("force_boot",)),
+        (nodes.suspend_listeners, pb.SuspendListenersRequest(), ("suspend_listeners",)),
+        (nodes.resume_listeners, pb.SuspendListenersRequest(), ("resume_listeners",)),
+        (nodes.set_log_level, pb.SetLogLevelRequest(level="debug"), ("log_level", "debug")),
+        (
+            nodes.set_memory_high_watermark,
+            pb.SetMemoryHighWatermarkRequest(fraction=0.5),
+            ("memory", Watermark(0.5)),
+        ),
+        (
+            nodes.set_memory_high_watermark,
+            pb.SetMemoryHighWatermarkRequest(absolute_bytes=100),
+            ("memory", Watermark(0.0, 100)),
+        ),
+        (
+            nodes.set_disk_free_limit,
+            pb.SetDiskFreeLimitRequest(absolute_bytes=100),
+            ("disk", 100),
+        ),
+        (
+            nodes.set_disk_free_limit,
+            pb.SetDiskFreeLimitRequest(memory_fraction=0.1),
+            ("disk", 1000),
+        ),
+    ],
+)
+async def test_what_the_node_is_told(operation, request_, call) -> None:  # type: ignore[no-untyped-def]
+    stand = Stand()
+    await operation(stand.ctx, request_)
+    assert stand.node.calls == [call]
+
+
+async def test_shutdown_answers_with_the_pid_to_wait_for() -> None:
+    stand = Stand()
+    assert (await nodes.shutdown(stand.ctx, pb.ShutdownRequest())).pid == 4711
+    assert stand.node.calls == [("request_shutdown",)]
+
+
+async def test_await_startup_waits_while_the_app_boots() -> None:
+    stand = Stand()
+    await nodes.await_startup(stand.ctx, pb.AwaitStartupRequest())
+    assert stand.node.calls == [("await_running",)]
+
+
+async def test_await_startup_does_not_wait_for_a_start_app() -> None:
+    stand = Stand()
+    stand.node.app_state = AppState.STOPPED
+    with pytest.raises(MqdError, match=r"^rabbit_is_not_running$"):
+        await nodes.await_startup(stand.ctx, pb.AwaitStartupRequest())
+
+
+@pytest.mark.parametrize(
+    ("operation", "request_", "words"),
+    [
+        (
+            nodes.set_log_level,
+            pb.SetLogLevelRequest(level="bogus"),
+            "level bogus is not supported. Try one of debug, info, warning, error, critical, none",
+        ),
+        (
+            nodes.set_memory_high_watermark,
+            pb.SetMemoryHighWatermarkRequest(fraction=1.5),
+            "The threshold should be a fraction between 0.0 and 1.0",
+        ),
+        (nodes.set_memory_high_watermark, pb.SetMemoryHighWatermarkRequest(), "threshold"),
+        (nodes.set_disk_free_limit, pb.SetDiskFreeLimitRequest(), "disk free limit"),
+        (
+            nodes.set_disk_free_limit,
+            pb.SetDiskFreeLimitRequest(memory_fraction=-1),
+            "disk free limit",
+        ),
+    ],
+)
+async def test_what_is_refused_before_the_node_hears_of_it(  # type: ignore[no-untyped-def]
+    operation, request_, words
+) -> None:
+    stand = Stand()
+    with pytest.raises(MqdError, match=words) as caught:
+        await operation(stand.ctx, request_)
+    assert caught.value.code is ErrorCode.INVALID_ARGUMENT
+    assert stand.node.calls == []
+
+
+async def test_environment_is_one_application_with_typed_values() -> None:
+    stand = Stand()
+    stand.node.environment = {"b": 1, "a": "x", "c": True, "d": [0.5], "e": None}
+    reply = await nodes.environment(stand.ctx, pb.EnvironmentRequest())
+    (application,) = reply.applications.proplist.pairs
+    assert application.key.atom == "rabbit"
+    pairs = application.value.proplist.pairs
+    assert [pair.key.atom for pair in pairs] == ["a", "b", "c", "d", "e"]
+    assert (pairs[0].value.binary, pairs[1].value.integer, pairs[2].value.boolean) == ("x", 1, True)
+    assert (pairs[3].value.list.items[0].float, pairs[4].value.atom) == (0.5, "undefined")
+
+
+async def test_force_gc_answers() -> None:
+    await nodes.force_gc(Stand().ctx, pb.ForceGcRequest())

@@ -1,0 +1,294 @@
+"""mqd.control over a real socket: binding, guarding, failing, starting and stopping."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import socket
+import stat
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+import pytest_asyncio
+
+from mqd.admin import users
+from mqd.admin.context import AppState
+from mqd.control import bind, server, status
+from mqd.control.interceptors import cookie_hash
+from mqd.control.server import ControlServer, serve
+from mqd.errors import ErrorCode, MqdError
+from mqd.rpc.v1 import (
+    diagnostics_pb2,
+    diagnostics_pb2_grpc,
+    nodes_pb2,
+    nodes_pb2_grpc,
+    users_pb2,
+    users_pb2_grpc,
+    values_pb2,
+    verb_pb2,
+)
+from tests.unit.admin.stand import Stand
+
+
+class Served(Stand):
+    """A stand whose catalogue is served, and a client of it."""
+
+    control: ControlServer
+    channel: grpc.aio.Channel
+
+    @property
+    def metadata_sent(self) -> tuple[tuple[str, str], ...]:
+        return (("mqd-cookie-hash", cookie_hash(self.node.cookie)), ("mqd-actor", "tester"))
+
+
+@pytest_asyncio.fixture
+async def served(tmp_path: Path) -> AsyncIterator[Served]:
+    stand = Served()
+    stand.control = await serve(stand.node, tmp_path / "run" / "n.sock")
+    async with grpc.aio.insecure_channel(f"unix:{stand.control.path}") as stand.channel:
+        yield stand
+    await stand.control.stop(0)
+
+
+async def failure(call: Any) -> tuple[grpc.StatusCode, str, str | None]:
+    """Status, details and mqd-code of a call that has to fail."""
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call
+    error = caught.value
+    trailers = dict(error.trailing_metadata())
+    return error.code(), error.details() or "", trailers.get("mqd-code")
+
+
+# -- binding ----------------------------------------------------------------------------------
+
+
+ALL = [operation for service in bind.services() for operation in bind.operations(service)]
+
+
+@pytest.mark.parametrize("operation", ALL, ids=lambda operation: operation.method.full_name)
+def test_every_rpc_has_a_function_of_its_kind(operation: bind.Operation) -> None:
+    function = operation.resolve()
+    assert inspect.isasyncgenfunction(function) == operation.method.server_streaming
+    assert inspect.iscoroutinefunction(function) != operation.method.server_streaming
+    assert list(inspect.signature(function).parameters) == ["ctx", "request"]
+
+
+def test_every_public_operation_has_an_rpc() -> None:
+    bound = {(operation.module, operation.function) for operation in ALL}
+    assert len(bound) == len(ALL)
+    for module in {operation.resolve().__module__ for operation in ALL}:
+        for name, function in vars(__import__(module, fromlist=["_"])).items():
+            own = getattr(function, "__module__", None) == module
+            if own and not name.startswith("_"):
+                is_operation = inspect.iscoroutinefunction(function)
+                is_operation |= inspect.isasyncgenfunction(function)
+                assert not is_operation or (module, name) in bound, f"{module}.{name}"
+
+
+def test_all_verbs_of_an_rpc_need_the_same() -> None:
+    for operation in ALL:
+        verbs = operation.method.GetOptions().Extensions[verb_pb2.verb]
+        assert len({verb.needs for verb in verbs}) <= 1, operation.method.full_name
+
+
+def test_listings_stream_batches_of_rows() -> None:
+    for operation in ALL:
+        if operation.method.server_streaming:
+            (field,) = operation.method.output_type.fields
+            assert field.name == "rows"
+
+
+@pytest.mark.parametrize(
+    ("rpc", "name"),
+    [("ChangePassword", "change_password"), ("List", "list_"), ("Import", "import_")],
+)
+def test_names(rpc: str, name: str) -> None:
+    assert bind.python_name(rpc) == name
+
+
+# -- status -----------------------------------------------------------------------------------
+
+
+def test_every_code_has_a_status_and_the_catalogue_knows_it() -> None:
+    assert set(status.STATUS) == set(ErrorCode)
+    assert {int(code) for code in ErrorCode} == set(values_pb2.ErrorCode.values()) - {0}
+
+
+# -- guarding ---------------------------------------------------------------------------------
+
+
+@pytest.mark.asyncio
+async def test_a_call_with_the_cookie_is_served(served: Served) -> None:
+    nodes = nodes_pb2_grpc.NodesStub(served.channel)
+    reply = await nodes.Probe(nodes_pb2.ProbeRequest(), metadata=served.metadata_sent)
+    assert reply.pid == 4711
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("metadata", [(), (("mqd-cookie-hash", "wrong"),)])
+async def test_a_call_without_it_is_not(
+    served: Served, metadata: tuple[tuple[str, str], ...]
+) -> None:
+    nodes = nodes_pb2_grpc.NodesStub(served.channel)
+    code, details, name = await failure(
+        nodes.Shutdown(nodes_pb2.ShutdownRequest(), metadata=metadata)
+    )
+    assert (code, name) == (grpc.StatusCode.UNAUTHENTICATED, "ACCESS_REFUSED")
+    assert "cookie" in details
+    assert served.node.calls == []
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("state", [state for state in AppState if state is not AppState.RUNNING])
+async def test_a_verb_that_needs_the_app(served: Served, state: AppState) -> None:
+    served.node.app_state = state
+    stub = users_pb2_grpc.UsersStub(served.channel)
+    call = stub.Delete(users_pb2.DeleteUser(username="x"), metadata=served.metadata_sent)
+    code, details, name = await failure(call)
+    assert (code, name) == (grpc.StatusCode.FAILED_PRECONDITION, "APP_STOPPED")
+    assert details == (
+        "this command requires the 'rabbit' app to be running on the target node. "
+        "Start it with 'rabbitmqctl start_app'."
+    )
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("state", [state for state in AppState if state is not AppState.STOPPED])
+async def test_a_verb_that_needs_it_stopped(served: Served, state: AppState) -> None:
+    served.node.app_state = state
+    nodes = nodes_pb2_grpc.NodesStub(served.channel)
+    call = nodes.Reset(nodes_pb2.ResetRequest(), metadata=served.metadata_sent)
+    code, _, name = await failure(call)
+    assert (code, name) == (grpc.StatusCode.FAILED_PRECONDITION, "APP_RUNNING")
+    assert served.node.calls == []
+
+
+@pytest.mark.asyncio
+async def test_a_stopped_app_leaves_the_node_answering(served: Served) -> None:
+    served.node.app_state = AppState.STOPPED
+    ping = diagnostics_pb2_grpc.DiagnosticsStub(served.channel).Ping
+    await ping(diagnostics_pb2.PingRequest(), metadata=served.metadata_sent)
+    nodes = nodes_pb2_grpc.NodesStub(served.channel)
+    await nodes.StartApp(nodes_pb2.StartAppRequest(), metadata=served.metadata_sent)
+    assert served.node.calls == [("start_app",)]
+
+
+@pytest.mark.asyncio
+async def test_the_banner_is_due_before_an_operation_fails(served: Served) -> None:
+    """Initial metadata comes before the failure, unless the precondition failed."""
+    stub = users_pb2_grpc.UsersStub(served.channel)
+
+    async def initial(call: Any) -> bool:
+        with contextlib.suppress(grpc.aio.AioRpcError):
+            await call
+        return "mqd-admitted" in dict(await call.initial_metadata())
+
+    request = users_pb2.DeleteUser(username="nosuch")
+    assert await initial(stub.Delete(request, metadata=served.metadata_sent))
+    assert not await initial(stub.Delete(request))
+
+
+# -- failing ----------------------------------------------------------------------------------
+
+
+@pytest.mark.asyncio
+async def test_an_expected_failure_keeps_its_words(served: Served) -> None:
+    stub = users_pb2_grpc.UsersStub(served.channel)
+    request = users_pb2.ClearPasswordRequest(username="jörg\n")
+    found = await failure(stub.ClearPassword(request, metadata=served.metadata_sent))
+    assert found == (grpc.StatusCode.NOT_FOUND, '{:no_such_user, "jörg\\n"}', "NO_SUCH_USER")
+
+
+@pytest.mark.asyncio
+async def test_a_failure_in_a_listing(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    stub = users_pb2_grpc.UsersStub(served.channel)
+    served.node.metadata = None
+
+    async def drained() -> list[Any]:
+        call = stub.List(users_pb2.ListUsers(), metadata=served.metadata_sent)
+        return [batch async for batch in call]
+
+    code, _, name = await failure(drained())
+    assert (code, name) == (grpc.StatusCode.FAILED_PRECONDITION, "APP_STOPPED")
+
+
+@pytest.mark.asyncio
+async def test_a_fault_of_ours_is_logged_and_not_shown(
+    served: Served, caplog: pytest.LogCaptureFixture
+) -> None:
+    served.broker.auth = None  # type: ignore[assignment]
+    stub = users_pb2_grpc.UsersStub(served.channel)
+    request = users_pb2.AuthenticateUser(username="guest", password="secret")
+    code, details, name = await failure(stub.Authenticate(request, metadata=served.metadata_sent))
+    assert (code, name) == (grpc.StatusCode.INTERNAL, "INTERNAL")
+    assert "NoneType" not in details
+    (record,) = [record for record in caplog.records if record.exc_info]
+    assert record.getMessage() == "control call mqd.rpc.v1.Users.Authenticate failed"
+    assert "secret" not in caplog.text.replace("password=", "")
+
+
+def test_a_long_text_is_cut_to_what_a_header_carries() -> None:
+    assert status.details("x" * 10_000) == "x" * 3999 + "…"
+
+
+# -- the socket -------------------------------------------------------------------------------
+
+
+@pytest.mark.asyncio
+async def test_the_directory_is_closed_to_others_and_the_socket_goes_at_the_end(
+    served: Served,
+) -> None:
+    path = served.control.path
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o750
+    assert stat.S_IMODE(path.stat().st_mode) == 0o660
+    await served.control.stop(0)
+    assert not path.exists()
+
+
+@pytest.mark.asyncio
+async def test_a_socket_that_answers_is_not_taken_over(served: Served) -> None:
+    with pytest.raises(MqdError, match="rabbit@unit is already running") as caught:
+        await serve(served.node, served.control.path)
+    assert caught.value.code is ErrorCode.ALREADY_EXISTS
+    nodes = nodes_pb2_grpc.NodesStub(served.channel)
+    await nodes.Probe(nodes_pb2.ProbeRequest(), metadata=served.metadata_sent)
+
+
+@pytest.mark.asyncio
+async def test_sockets_of_dead_daemons_go_and_other_files_stay(tmp_path: Path) -> None:
+    stand = Stand()
+    mine, others = tmp_path / "n.sock", tmp_path / "other.sock"
+    for path in (mine, others):
+        with socket.socket(socket.AF_UNIX) as dead:
+            dead.bind(str(path))
+    (tmp_path / "file.sock").write_text("not a socket")
+    control = await serve(stand.node, mine)
+    assert not others.exists()
+    assert (tmp_path / "file.sock").exists()
+    await control.stop(0)
+
+
+@pytest.mark.asyncio
+async def test_a_directory_that_cannot_be_used(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(MqdError, match="MQD_RUN_DIR") as caught:
+        await serve(Stand().node, tmp_path / "file" / "n.sock")
+    assert caught.value.code is ErrorCode.UNAVAILABLE
+
+
+@pytest.mark.asyncio
+async def test_health_and_reflection_for_other_tools(served: Served) -> None:
+    health = pytest.importorskip("grpc_health.v1.health_pb2")
+    health_grpc = pytest.importorskip("grpc_health.v1.health_pb2_grpc")
+    check = health_grpc.HealthStub(served.channel).Check
+    reply = await check(health.HealthCheckRequest(service="mqd.rpc.v1.Users"))
+    assert reply.status == health.HealthCheckResponse.SERVING
+
+
+def test_the_functions_that_serve_are_those_of_admin() -> None:
+    served_by = {operation.method.full_name: operation.resolve() for operation in ALL}
+    assert served_by["mqd.rpc.v1.Users.Add"] is users.add
+    assert server.serve is serve
