@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from mqd.control.server import ControlServer
 
 _ORIGIN = "argument"
+# Blocking clients do not answer while the test that ends us does not call them.
+_DRAIN_S = 0.1
 # A test suite must not stall because the machine it runs on is full.
 _NO_ALARMS = {
     "disk_free_limit.absolute": "0",
@@ -145,7 +147,7 @@ async def _start(options: _Options, opened: contextlib.AsyncExitStack) -> Node:
     opened.callback(DataLock(data).release)
     clock = SystemClock()
     pids = PidSource(options.node, clock.wall_ms() // 1000)
-    blueprint = Blueprint(options.node, data, options.settings, clock, pids)
+    blueprint = Blueprint(options.node, data, options.settings, clock, pids, _DRAIN_S)
     files = NodeFiles(
         cookie=options.cookie,
         config_files=(),

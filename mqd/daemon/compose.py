@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import functools
 import logging
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,13 +39,17 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Blueprint:
-    """Every value that a broker application is built from."""
+    """Every value that a broker application is built from.
+
+    drain_s: what clients get for answering connection.close when the app stops.
+    """
 
     node: NodeName
     data: Path
     settings: NodeSettings
     clock: Clock
     pids: PidSource
+    drain_s: float = 5.0
 
 
 class App:
@@ -60,7 +65,7 @@ class App:
     ) -> None:
         self.broker = broker
         self.metadata = metadata
-        self._wanted = blueprint.settings.listeners
+        self._blueprint = blueprint
         self._listener = listener
         self._opened = opened
         self._disk_alarms: set[str] = set()
@@ -69,7 +74,7 @@ class App:
 
     async def listen(self) -> None:
         """Take clients on every address of the configuration. Raises MqdError."""
-        for address in self._wanted:
+        for address in self._blueprint.settings.listeners:
             await self._bind(address)
         self.addresses = tuple(self._listener.addresses)
         for host, port in self.addresses:
@@ -80,7 +85,7 @@ class App:
         try:
             await self._listener.start(address.host or None, address.port)
         except OSError as error:
-            reason = error.strerror or str(error)
+            reason = os.strerror(error.errno) if error.errno else str(error)
             raise MqdError(
                 ErrorCode.UNAVAILABLE,
                 f"cannot listen on {address.host or '*'}:{address.port}: {reason}; "
@@ -135,7 +140,7 @@ class App:
 
     async def drain(self) -> None:
         """Take no more clients and send the others away, a bounded time."""
-        await self._listener.stop()
+        await self._listener.stop(self._blueprint.drain_s)
 
     async def close(self) -> None:
         """Write what is left and close every file; also after a failed `drain`."""
@@ -172,7 +177,7 @@ async def boot(blueprint: Blueprint, step: Callable[[str], None]) -> App:
         step("networking")
         settings = broker.settings
         listener = Listener(broker, settings, blueprint.clock)
-        opened.push_async_callback(listener.stop)
+        opened.push_async_callback(listener.stop, 0.0)
         app = App(blueprint, broker, metadata, listener, opened)
         engine.on_trouble = functools.partial(app.storage_trouble, "messages")
         metadata.on_trouble = functools.partial(app.storage_trouble, "metadata")
