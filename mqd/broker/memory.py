@@ -18,18 +18,25 @@ if TYPE_CHECKING:
 
 
 class MemoryStore:
-    """A MessageStore whose batches are durable when `commit` is called."""
+    """A MessageStore whose batches are durable when `commit` is called, or at once.
+
+    kept: what a restart would find: queue id → (segment, index) → message. A message may come
+    back from a page as another object: its place is its identity, as in the real store.
+    """
 
     def __init__(self, *, commit_at_once: bool = True) -> None:
         self.durable_batch = 0
         self.on_durable: Callable[[], None] = lambda: None
-        self.kept: dict[int, dict[int, Message]] = {}
+        self.kept: dict[int, dict[tuple[int, int], Message]] = {}
         self._commit_at_once = commit_at_once
         self._batch = 1
+        self._index = 0
 
     def append(self, queue_id: int, message: Message) -> int:
+        self._index += 1
         message.segment = self._batch
-        self.kept.setdefault(queue_id, {})[id(message)] = message
+        message.index = self._index
+        self.kept.setdefault(queue_id, {})[message.segment, message.index] = message
         if self._commit_at_once:
             self.durable_batch = self._batch
             return 0
@@ -43,10 +50,10 @@ class MemoryStore:
 
     def settle(self, queue_id: int, message: Message) -> None:
         message.settled = True
-        self.kept.get(queue_id, {}).pop(id(message), None)
+        self.kept.get(queue_id, {}).pop((message.segment, message.index), None)
 
     def settle_all(self, queue_id: int, keep: Iterable[Message]) -> None:
-        kept = {id(message): message for message in keep}
+        kept = {(message.segment, message.index): message for message in keep}
         if kept:
             self.kept[queue_id] = kept
         else:
