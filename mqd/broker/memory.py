@@ -20,40 +20,47 @@ if TYPE_CHECKING:
 class MemoryStore:
     """A MessageStore whose batches are durable when `commit` is called, or at once.
 
-    kept: what a restart would find: queue id → (segment, index) → message. A message may come
-    back from a page as another object: its place is its identity, as in the real store.
+    kept: what a restart would find: queue id → index → message. As in the real store a message
+    has a segment once its commit began; from then on its place is its identity, since a backlog
+    brings it back from a page as another object.
     """
 
     def __init__(self, *, commit_at_once: bool = True) -> None:
         self.durable_batch = 0
         self.on_durable: Callable[[], None] = lambda: None
-        self.kept: dict[int, dict[tuple[int, int], Message]] = {}
+        self.kept: dict[int, dict[int, Message]] = {}
         self._commit_at_once = commit_at_once
         self._batch = 1
         self._index = 0
+        self._gathered: list[Message] = []
 
     def append(self, queue_id: int, message: Message) -> int:
         self._index += 1
-        message.segment = self._batch
         message.index = self._index
-        self.kept.setdefault(queue_id, {})[message.segment, message.index] = message
+        self.kept.setdefault(queue_id, {})[message.index] = message
         if self._commit_at_once:
-            self.durable_batch = self._batch
+            message.segment = self.durable_batch = self._batch
             return 0
+        self._gathered.append(message)
         return self._batch
 
     def commit(self) -> None:
         """Everything so far is durable now."""
+        gathered, self._gathered = self._gathered, []
+        for message in gathered:
+            message.segment = self._batch
         self.durable_batch = self._batch
         self._batch += 1
         self.on_durable()
 
     def settle(self, queue_id: int, message: Message) -> None:
+        kept = self.kept.get(queue_id, {})
+        assert message.segment or kept.get(message.index) is message, "settled by a copy"
         message.settled = True
-        self.kept.get(queue_id, {}).pop((message.segment, message.index), None)
+        kept.pop(message.index, None)
 
     def settle_all(self, queue_id: int, keep: Iterable[Message]) -> None:
-        kept = {(message.segment, message.index): message for message in keep}
+        kept = {message.index: message for message in keep}
         if kept:
             self.kept[queue_id] = kept
         else:
