@@ -2,9 +2,9 @@
 
 Decides the line (`2022-09-01 12:00:00.123456+00:00 [info] <0.230.0> text`, the prefix repeated
 on every line of a longer text), the outputs (file, standard output or error, journal) and which
-level goes where. Never decides what is logged. A logger below `mqd` belongs to the category its
-last part names: `mqd.transport.connection` to `connection`. A record may carry `pid`, the id of
-the connection, channel or queue it is about.
+level goes where. Never decides what is logged. `mqd.connection` is the logger of the category
+connection, and so on. A line that names a process of this node, <rabbit@host.1795354533.5695.0>,
+writes it as the node itself does, <0.5695.0>, and is said to be of that process.
 """
 
 from __future__ import annotations
@@ -41,25 +41,36 @@ _REOPEN_CHECK_S = 1.0
 _JOURNAL = "/run/systemd/journal/socket"
 
 
-def local_pid(pid: str) -> str:
-    """<rabbit@host.1795354533.5695.0> as the node itself writes it: <0.5695.0>."""
-    if pid.startswith("<0."):
-        return pid
-    serial = pid.strip("<>").rsplit(".", 2)
-    return f"<0.{serial[1]}.{serial[2]}>" if len(serial) == 3 else _NODE_PID
-
-
 class Formatter(logging.Formatter):
-    """RabbitMQ 3.10's plain text form."""
+    """RabbitMQ 3.10's plain text form.
 
-    def __init__(self) -> None:
+    pid_prefix: what every process id of this node begins with, "<rabbit@host.1795354533.".
+    """
+
+    def __init__(self, pid_prefix: str = "") -> None:
         super().__init__()
+        self._pid_prefix = pid_prefix
         self._second = -1
         self._date = ""
         self._offset = ""
 
-    def prefix(self, record: logging.LogRecord) -> str:
-        second = int(record.created)
+    def format(self, record: logging.LogRecord) -> str:
+        text, pid = self.localised(record.getMessage())
+        if record.exc_info:
+            text = f"{text}\n{self.formatException(record.exc_info)}"
+        prefix = f"{self._stamp(record.created)} [{_level_name(record)}] {pid} "
+        return prefix + text.replace("\n", "\n" + prefix) if "\n" in text else prefix + text
+
+    def localised(self, text: str) -> tuple[str, str]:
+        """The text with short process ids, and the first of them."""
+        at = text.find(self._pid_prefix) if self._pid_prefix else -1
+        if at < 0:
+            return text, _NODE_PID
+        text = text.replace(self._pid_prefix, "<0.")
+        return text, text[at : text.find(">", at) + 1]
+
+    def _stamp(self, created: float) -> str:
+        second = int(created)
         if second != self._second:
             now = time.localtime(second)
             minutes = (now.tm_gmtoff or 0) // 60
@@ -67,18 +78,11 @@ class Formatter(logging.Formatter):
             self._offset = f"{sign}{abs(minutes) // 60:02d}:{abs(minutes) % 60:02d}"
             self._date = time.strftime("%Y-%m-%d %H:%M:%S", now)
             self._second = second
-        micros = int((record.created - second) * 1_000_000)
-        level = _NAMES.get(record.levelno, "info")
-        pid = getattr(record, "pid", None)
-        who = local_pid(pid) if pid else _NODE_PID
-        return f"{self._date}.{micros:06d}{self._offset} [{level}] {who} "
+        return f"{self._date}.{int((created - second) * 1_000_000):06d}{self._offset}"
 
-    def format(self, record: logging.LogRecord) -> str:
-        text = record.getMessage()
-        if record.exc_info:
-            text = f"{text}\n{self.formatException(record.exc_info)}"
-        prefix = self.prefix(record)
-        return prefix + text.replace("\n", "\n" + prefix) if "\n" in text else prefix + text
+
+def _level_name(record: logging.LogRecord) -> str:
+    return _NAMES.get(record.levelno, "info")
 
 
 class FileHandler(logging.Handler):
@@ -149,10 +153,12 @@ class JournalHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         text = record.getMessage()
-        if record.exc_info and self.formatter:
-            text = f"{text}\n{self.formatter.formatException(record.exc_info)}"
+        if isinstance(self.formatter, Formatter):
+            text, _ = self.formatter.localised(text)
+            if record.exc_info:
+                text = f"{text}\n{self.formatter.formatException(record.exc_info)}"
         body = text.encode("utf-8", "backslashreplace")
-        level = _SYSLOG.get(_NAMES.get(record.levelno, "info"), 2)
+        level = _SYSLOG.get(_level_name(record), 2)
         fields = b"PRIORITY=%d\nSYSLOG_IDENTIFIER=mqd\nMESSAGE\n" % level
         try:
             self._socket.send(fields + len(body).to_bytes(8, "little") + body + b"\n")
@@ -229,10 +235,11 @@ def _with_levels(settings: LogSettings, levels: str) -> LogSettings:
 
 
 class Logging:
-    """The handlers of this process; `close` takes them away again."""
+    """The handlers of this process; `close` takes them away again. pid_prefix: see Formatter."""
 
-    def __init__(self, out: Outputs) -> None:
+    def __init__(self, out: Outputs, pid_prefix: str = "") -> None:
         self._out = out
+        self._formatter = Formatter(pid_prefix)
         self._root = logging.getLogger("mqd")
         self._handlers: list[logging.Handler] = []
         settings = out.settings
@@ -248,15 +255,14 @@ class Logging:
         self._set_categories()
 
     def _add(self, handler: logging.Handler, level: str) -> None:
-        handler.setFormatter(Formatter())
+        handler.setFormatter(self._formatter)
         handler.setLevel(LEVELS[level])
         self._handlers.append(handler)
         self._root.addHandler(handler)
 
     def _set_categories(self) -> None:
         for category, level in self._out.settings.categories.items():
-            for area in ("transport", "broker"):
-                logging.getLogger(f"mqd.{area}.{category}").setLevel(LEVELS[level])
+            logging.getLogger(f"mqd.{category}").setLevel(LEVELS[level])
 
     def set_level(self, level: str) -> None:
         """At run time, for everything: `rabbitmqctl set_log_level`."""

@@ -13,6 +13,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
+from mqd import __version__
+
 EXIT_FAILED = 1
 EXIT_USAGE = 64
 EXIT_CONFIG = 78
@@ -53,7 +55,7 @@ def _run(arguments: list[str]) -> int:
         _print(USAGE.rstrip())
         return 0
     if mode == "version":
-        _print(f"mqd {own_version()}")
+        _print(f"mqd {__version__}")
         return 0
     return _guarded(mode)
 
@@ -88,6 +90,9 @@ def _guarded(mode: str) -> int:
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         _complain(f"{where}{error.strerror or error}")
+        return EXIT_FAILED
+    except Exception as error:  # noqa: BLE001 - ours to mend, and the log has the details
+        _complain(f"internal error, {type(error).__name__}: {error}; the log has the details")
         return EXIT_FAILED
 
 
@@ -146,16 +151,6 @@ def _forget_terminal() -> None:
     for descriptor in (0, 1, 2):
         os.dup2(null, descriptor)
     os.close(null)
-
-
-def own_version() -> str:
-    """Of this distribution."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("mqd")
-    except PackageNotFoundError:  # run from a source tree
-        return "0 (not installed)"
 
 
 def _print(text: str) -> None:

@@ -11,11 +11,14 @@ import asyncio
 import contextlib
 import faulthandler
 import gc
+import importlib
 import logging
 import signal
 import sys
 from collections.abc import Callable
+from typing import Any
 
+from mqd import __version__
 from mqd.daemon import machine, report
 from mqd.daemon.clock import SystemClock
 from mqd.daemon.compose import Blueprint
@@ -24,6 +27,7 @@ from mqd.daemon.locks import DataLock, remove_pid_file, write_pid_file
 from mqd.daemon.logs import Logging
 from mqd.daemon.node import Node, NodeFiles
 from mqd.daemon.setup import Setup
+from mqd.errors import MqdError
 from mqd.names import PidSource
 
 _log = logging.getLogger(__name__)
@@ -35,7 +39,9 @@ def run(setup: Setup, on_ready: Callable[[], None]) -> int:
     with contextlib.ExitStack() as taken:
         lock = DataLock(setup.paths.data)
         taken.callback(lock.release)
-        log = Logging(setup.logs)
+        clock = SystemClock()
+        pids = PidSource(setup.paths.node, clock.wall_ms() // 1000)
+        log = Logging(setup.logs, f"<{pids.node}.{pids.creation}.")
         taken.callback(log.close)
         cookie = setup.variables.text("ERLANG_COOKIE") or read_or_create(setup.paths.cookie)
         write_pid_file(setup.paths.pid_file)
@@ -44,44 +50,41 @@ def run(setup: Setup, on_ready: Callable[[], None]) -> int:
         machine.raise_open_files_limit()
         _introduce(setup, cookie)
         try:
-            asyncio.run(_serve(setup, cookie, log, on_ready))
+            blueprint = Blueprint(setup.paths.node, setup.paths.data, setup.settings, clock, pids)
+            node = _node(setup, blueprint, cookie, log)
+            asyncio.run(_serve(node, setup, on_ready))
+        except MqdError as error:
+            _log.error("the node cannot run: %s", error.detail)
+            raise
         except Exception:
-            _log.exception("the node ended")
+            _log.exception("the node failed")
             raise
     return 0
 
 
 def _introduce(setup: Setup, cookie: str) -> None:
-    from mqd.daemon.main import own_version
-
-    version = own_version()
     for warning in report.warnings(setup.variables, setup.paths):
         _log.warning("%s", warning)
-    _log.info("Starting mqd %s, compatible with RabbitMQ 3.10.8", version)
+    _log.info("Starting mqd %s, compatible with RabbitMQ 3.10.8", __version__)
     _log.info("%s", report.log_header(setup.paths, setup.logs, setup.configuration, cookie))
-    sys.stdout.write(report.banner(version, setup.paths, setup.logs, setup.configuration))
+    sys.stdout.write(report.banner(__version__, setup.paths, setup.logs, setup.configuration))
     sys.stdout.flush()
 
 
-def make_node(setup: Setup, cookie: str, log: Logging | None) -> Node:
-    """The node that a set-up describes."""
-    clock = SystemClock()
-    pids = PidSource(setup.paths.node, clock.wall_ms() // 1000)
-    paths = setup.paths
-    blueprint = Blueprint(paths.node, paths.data, setup.settings, clock, pids)
+def _node(setup: Setup, blueprint: Blueprint, cookie: str, log: Logging) -> Node:
     files = NodeFiles(
         cookie=cookie,
         config_files=setup.configuration.files,
-        enabled_plugins=paths.enabled_plugins,
+        enabled_plugins=setup.paths.enabled_plugins,
         logs=setup.logs,
         configuration=setup.configuration,
     )
     return Node(blueprint, files, setup.notifier, log)
 
 
-async def _serve(setup: Setup, cookie: str, log: Logging, on_ready: Callable[[], None]) -> None:
-    node = make_node(setup, cookie, log)
-    _listen_to_signals(node, setup)
+async def _serve(node: Node, setup: Setup, on_ready: Callable[[], None]) -> None:
+    _listen_to_signals(node)
+    asyncio.get_running_loop().set_exception_handler(_stray_exception)
     async with contextlib.AsyncExitStack() as opened:
         opened.push_async_callback(node.stop_app)
         await node.start_app()
@@ -93,16 +96,10 @@ async def _serve(setup: Setup, cookie: str, log: Logging, on_ready: Callable[[],
 
 
 async def _serve_control(node: Node, setup: Setup, opened: contextlib.AsyncExitStack) -> None:
-    # AMQP is answered by now: gRPC takes longer to import than all the rest.
-    server_module = await asyncio.to_thread(_import_control)
-    server = await server_module(node, setup.paths.control_socket)
-    opened.push_async_callback(server.stop)
-
-
-def _import_control():  # type: ignore[no-untyped-def]
-    from mqd.control.server import serve
-
-    return serve
+    # AMQP is answered by now: importing gRPC takes longer than all the rest, so a thread does it.
+    server = await asyncio.to_thread(importlib.import_module, "mqd.control.server")
+    control = await server.serve(node, setup.paths.control_socket)
+    opened.push_async_callback(control.stop)
 
 
 def _ready(node: Node, on_ready: Callable[[], None]) -> None:
@@ -115,6 +112,11 @@ def _ready(node: Node, on_ready: Callable[[], None]) -> None:
     on_ready()
 
 
+def _stray_exception(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """What nobody awaited or caught: a fault of ours that must not pass unseen."""
+    _log.error("%s", context.get("message"), exc_info=context.get("exception"))
+
+
 def _feed_watchdog(node: Node) -> None:
     interval_s = node.notifier.watchdog_s
     if interval_s:
@@ -122,7 +124,7 @@ def _feed_watchdog(node: Node) -> None:
         asyncio.get_running_loop().call_later(interval_s, _feed_watchdog, node)
 
 
-def _listen_to_signals(node: Node, setup: Setup) -> None:
+def _listen_to_signals(node: Node) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, node.request_shutdown)
