@@ -67,10 +67,15 @@ def listeners(ctx: AdminContext) -> list[pb.Listener]:
 def memory_parts(ctx: AdminContext) -> list[pb.MemoryPart]:
     """Bytes by category, largest first; the sum is the process's memory.
 
-    What no category claims is other_proc.
+    binary is message bodies, as in RabbitMQ. What no category claims is other_proc.
     """
     use = ctx.node.memory()
-    sizes = dict.fromkeys(MEMORY_CATEGORIES, 0) | dict(use.parts)
+    bodies = sum(
+        queue.backlog.resident_bytes
+        for vhost in ctx.broker.vhosts.values()
+        for queue in vhost.queues.values()
+    )
+    sizes = dict.fromkeys(MEMORY_CATEGORIES, 0) | {"binary": bodies} | dict(use.parts)
     claimed = sum(size for name, size in sizes.items() if name != "other_proc")
     sizes["other_proc"] = max(0, use.total_bytes - claimed)
     return [

@@ -1,0 +1,69 @@
+"""Every scenario of tests/ctl/scenarios against a real mqd."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mqd.rpc.socket_path import socket_path
+from tests.ctl import golden
+from tests.ctl.clients import Clients
+from tests.nodes import Node
+
+_CONTROL_WITHIN_S = 10.0
+_CALL = "import sys; sys.argv[0] = {!r}; from mqctl.main import main; raise SystemExit(main())"
+
+FILES = sorted(path.stem for path in golden.SCENARIOS.glob("*.yaml"))
+CASES = [(name, scenario) for name in FILES for scenario in golden.load(name)]
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    with Node(tmp_path_factory.mktemp("ctl")) as node:
+        _await_control(node)
+        yield node
+
+
+def _await_control(node: Node) -> None:
+    """AMQP is answered before the control socket is there."""
+    path = Path(socket_path(node.name, node.environment))
+    end = time.monotonic() + _CONTROL_WITHIN_S
+    while not path.exists():
+        assert time.monotonic() < end, f"no control socket at {path}"
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    "case", CASES, ids=[f"{name}: {scenario['name']}" for name, scenario in CASES]
+)
+def test_golden(node: Node, case: tuple[str, dict[str, Any]]) -> None:
+    def run(tool: str, words: list[str], stdin: str) -> tuple[int, str, str]:
+        done = subprocess.run(
+            [sys.executable, "-c", _CALL.format(tool), *words],
+            env=node.environment,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+        return done.returncode, done.stdout, done.stderr
+
+    for verb in ("stop_app", "reset", "start_app"):
+        assert run("mqctl", [verb], "")[0] == 0
+    place = golden.Place(node.name, node.port)
+    clients = Clients(node.port)
+    try:
+        for step in case[1]["steps"]:
+            for action in step.get("amqp", ()):
+                clients.act(action)
+            if "run" in step:
+                assert golden.take(step, place, run) == golden.expected(step), step["run"]
+    finally:
+        clients.close()
