@@ -27,6 +27,7 @@ from mqd.limits import FRAME_BYTES_MIN, MESSAGE_BYTES_HARD_MAX, ROUTE_CACHE_ENTR
 
 _ENVELOPE = struct.Struct(">BHI")
 _HEADER = struct.Struct(">HHQH")
+_OPEN_OK = struct.Struct(">BHIIIB")  # pamqp insists on a channel id of "0", 3.10.8 sends none
 _PUBLISH = (60, 40)
 _HEADERS_ACCEPTED = frozenset(
     {
@@ -269,6 +270,8 @@ class Connection:
                 )
             if self.phase is Phase.CLOSING:
                 self._frame_while_closing(kind, channel_id, frame)
+            elif (kind == 1 and size < 4) or (kind == 2 and size < 14) or (kind == 8 and size):
+                raise self._bad_frame(kind, frame[7:-1], "unknown_frame")
             elif kind == 1:
                 self._method_frame(channel_id, frame)
             elif kind == 8:
@@ -426,6 +429,8 @@ class Connection:
             self.closing_channels.discard(channel_id)
         elif isinstance(method, commands.Channel.Close):
             self.send(channel_id, commands.Channel.CloseOk())
+        elif isinstance(method, commands.Channel.Open):
+            raise ConnectionError_(ReplyCode.CHANNEL_ERROR, "second 'channel.open' seen")
 
     def _open_channel(self, channel_id: int) -> None:
         if self.channel_max and len(self.running) >= self.channel_max:
@@ -435,7 +440,7 @@ class Connection:
                 f"negotiated channel_max ({self.channel_max})",
             )
         self.running[channel_id] = self._handler.open_channel(channel_id)
-        self.send(channel_id, commands.Channel.OpenOk())
+        self.outlet.write(_OPEN_OK.pack(1, channel_id, 8, 0x0014000B, 0, 0xCE))
 
     def _drop_channel(self, channel_id: int) -> None:
         channel = self.running.pop(channel_id)
@@ -452,8 +457,6 @@ class Connection:
                 return
             if channel_id == 0 or self.phase is not Phase.RUNNING:
                 raise self._unexpected(frame)
-            if channel_id not in self.running:
-                raise ConnectionError_(ReplyCode.CHANNEL_ERROR, "expected 'channel.open'", (0, 0))
             raise ConnectionError_(
                 ReplyCode.UNEXPECTED_FRAME,
                 "expected method frame, got non method frame instead",
@@ -482,16 +485,14 @@ class Connection:
 
     def _content_header(self, kind: int, channel_id: int, content: _Content, frame: bytes) -> None:
         expected = "expected content header for class 60, got "
+        not_a_header = ConnectionError_(
+            ReplyCode.UNEXPECTED_FRAME, expected + "non content header frame instead", _PUBLISH
+        )
         if kind != 2:
-            raise ConnectionError_(
-                ReplyCode.UNEXPECTED_FRAME, expected + "non content header frame instead", _PUBLISH
-            )
-        payload = frame[7:-1]
-        if len(payload) < 14:
-            raise ConnectionError_(
-                ReplyCode.FRAME_ERROR, f"cannot decode {erlang_binary(payload)}", _PUBLISH
-            )
-        class_id, _, body_size, flags = _HEADER.unpack_from(payload)
+            raise not_a_header
+        class_id, weight, body_size, flags = _HEADER.unpack_from(frame, 7)
+        if weight:
+            raise not_a_header
         if class_id != 60:
             raise ConnectionError_(
                 ReplyCode.UNEXPECTED_FRAME,

@@ -25,6 +25,10 @@ class FieldError(ValueError):
     """A table that cannot be read: names what is wrong, not where it came from."""
 
 
+class UnknownFieldType(FieldError):
+    """The type octet of a value is none of AMQP's or RabbitMQ's."""
+
+
 _FIXED: dict[int, tuple[str, struct.Struct]] = {
     ord("I"): ("signedint", struct.Struct(">i")),
     ord("l"): ("long", struct.Struct(">q")),
@@ -47,7 +51,7 @@ DEPTH_MAX = 64  # nested tables beyond it are refused rather than recursed into
 def decode_table(data: bytes, start: int = 0) -> tuple[Table, int]:
     """Read the table whose 4-byte length stands at `start`; returns it and where it ended.
 
-    Raises FieldError on truncation, an unknown type or a name that is no UTF-8.
+    Raises FieldError on truncation, UnknownFieldType on an unknown type.
     """
     return _table(data, start, 0)
 
@@ -70,10 +74,7 @@ def _table(data: bytes, start: int, depth: int) -> tuple[Table, int]:
         name_end = pos + 1 + data[pos]
         if name_end >= end:
             raise FieldError("field name is cut off")
-        try:
-            name = data[pos + 1 : name_end].decode()
-        except UnicodeDecodeError as error:
-            raise FieldError("field name is not UTF-8") from error
+        name = data[pos + 1 : name_end].decode("utf-8", "surrogateescape")  # as 3.10.8: any bytes
         table[name], pos = _value(data, name_end, end, depth)
     if pos != end:
         raise FieldError("value runs past the end of its table")
@@ -112,14 +113,14 @@ def _value(data: bytes, pos: int, end: int, depth: int) -> tuple[Field, int]:
         if pos + 5 > end:
             raise FieldError("decimal is cut off")
         return ("decimal", struct.unpack_from(">BI", data, pos)), pos + 5
-    raise FieldError(f"unknown field type {tag}")
+    raise UnknownFieldType(f"unknown field type {tag}")
 
 
 def encode_table(table: Table) -> bytes:
     """The table with its 4-byte length in front."""
     parts: list[bytes] = []
     for name, field in table.items():
-        raw = name.encode()
+        raw = name.encode("utf-8", "surrogateescape")
         parts += (bytes((len(raw),)), raw, _encode(field))
     body = b"".join(parts)
     return _LENGTH.pack(len(body)) + body
