@@ -147,6 +147,7 @@ class JournalHandler(logging.Handler):
         try:
             self._socket.connect(address)
         except OSError as error:
+            self._socket.close()
             raise MqdError(
                 ErrorCode.UNAVAILABLE, f"no journal at {address}: set log.journald = false"
             ) from error

@@ -1,0 +1,99 @@
+"""When publishers are blocked for want of memory or disc space."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+
+import pytest
+
+from mqd.config.settings import ResourceSettings
+from mqd.daemon import alarms, machine
+from mqd.daemon.alarms import Alarms, disk_interval_s
+
+
+class Machine:
+    """What the machine would say."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.used, self.free, self.total = 100, 1000, 1000
+        monkeypatch.setattr(machine, "memory_used_bytes", lambda: self.used)
+        monkeypatch.setattr(machine, "memory_total_bytes", lambda: self.total)
+        monkeypatch.setattr(machine, "disk_free_bytes", lambda _directory: self.free)
+
+
+@pytest.fixture
+def host(monkeypatch: pytest.MonkeyPatch) -> Machine:
+    return Machine(monkeypatch)
+
+
+def watching(settings: ResourceSettings) -> tuple[Alarms, list[tuple[str, bool]]]:
+    told: list[tuple[str, bool]] = []
+    return Alarms("n@h", Path(), settings, lambda *news: told.append(news)), told
+
+
+def test_memory_above_the_watermark_is_told_once_and_cleared(
+    host: Machine, caplog: pytest.LogCaptureFixture
+) -> None:
+    watch, told = watching(ResourceSettings(memory_relative=0.4))
+    watch.check_memory()
+    host.used = 401
+    with caplog.at_level(logging.INFO, alarms.__name__):
+        watch.check_memory()
+        watch.check_memory()
+        host.used = 400
+        watch.check_memory()
+    assert told == [("memory", True), ("memory", False)]
+    texts = [record.getMessage() for record in caplog.records]
+    assert texts[0] == "vm_memory_high_watermark set. Memory used:401 allowed:400"
+    assert texts[1].startswith("memory resource limit alarm set on node n@h.\n\n*****")
+    assert texts[-1] == "memory resource limit alarm cleared across the cluster"
+
+
+def test_a_watermark_of_nothing_blocks_everybody(host: Machine) -> None:
+    watch, told = watching(ResourceSettings(memory_relative=0.0))
+    host.used = 0
+    watch.check_memory()
+    assert told == [("memory", True)]
+
+
+def test_an_absolute_watermark_and_one_set_at_run_time(host: Machine) -> None:
+    watch, told = watching(ResourceSettings(memory_relative=None, memory_absolute_bytes=150))
+    assert watch.memory_limit_bytes == 150
+    watch.set_memory_watermark(0.05, 0)
+    assert watch.memory_limit_bytes == 50
+    assert told == [("memory", True)]
+
+
+def test_disc_space_below_the_limit(host: Machine) -> None:
+    watch, told = watching(ResourceSettings(disk_absolute_bytes=1000))
+    watch.check_disk()
+    host.free = 999
+    watch.check_disk()
+    watch.set_disk_limit(500)
+    assert told == [("disk", True), ("disk", False)]
+
+
+def test_a_limit_relative_to_memory(host: Machine) -> None:
+    watch, _ = watching(ResourceSettings(disk_relative=1.5))
+    assert watch.disk_limit_bytes == 1500
+    assert host.total == 1000
+
+
+def test_a_disc_that_may_soon_be_full_is_looked_at_more_often() -> None:
+    assert disk_interval_s(50_000_000, 50_000_000) == 0.1
+    assert disk_interval_s(10**12, 50_000_000) == 10.0
+    assert disk_interval_s(550_000_000, 50_000_000) == 1.0
+
+
+def test_it_looks_at_once_and_stops_when_told(host: Machine) -> None:
+    async def scenario() -> None:
+        watch, told = watching(ResourceSettings(disk_absolute_bytes=5000))
+        watch.start()
+        assert told == [("disk", True)]
+        watch.stop()
+        assert watch._timers == {}
+
+    asyncio.run(scenario())
+    assert host.free == 1000

@@ -1,0 +1,42 @@
+"""What the machine has, against what it says elsewhere."""
+
+from __future__ import annotations
+
+import os
+import resource
+from pathlib import Path
+
+from mqd.daemon import machine
+
+
+def test_memory_is_plausible() -> None:
+    total = machine.memory_total_bytes()
+    assert 0 < total <= os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    assert 1_000_000 < machine.memory_used_bytes() < total
+
+
+def test_disc_space_is_what_the_file_system_says(tmp_path: Path) -> None:
+    found = os.statvfs(tmp_path)
+    assert machine.disk_free_bytes(tmp_path) <= found.f_blocks * found.f_frsize
+
+
+def test_an_open_file_more_is_counted() -> None:
+    before = machine.open_files()
+    descriptor = os.open(os.devnull, os.O_RDONLY)
+    try:
+        assert machine.open_files() == before + 1
+    finally:
+        os.close(descriptor)
+
+
+def test_a_limit_somebody_set_stays() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (1000, hard))
+        machine.raise_open_files_limit()
+        assert machine.open_files_limit() == 1000
+        resource.setrlimit(resource.RLIMIT_NOFILE, (1024, hard))
+        machine.raise_open_files_limit()
+        assert machine.open_files_limit() == (65_536 if hard < 0 else min(65_536, hard))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
