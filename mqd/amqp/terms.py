@@ -15,18 +15,31 @@ def format_binary(value: bytes) -> str:
     """<<"text">> when every byte can be shown, <<1,2,3>> otherwise."""
     if not value:
         return "<<>>"
-    if all(32 <= byte < 127 or byte >= 160 or byte in _ESCAPES for byte in value):
-        # bytes, not characters: what was UTF-8 stays UTF-8 in the text
-        shown = b"".join(
-            _ESCAPES[byte].encode() if byte in _ESCAPES else bytes((byte,)) for byte in value
-        )
-        return f'<<"{shown.decode("utf-8", "surrogateescape")}">>'
-    return "<<" + ",".join(map(str, value)) + ">>"
+    shown = _shown(value)
+    return f'<<"{shown}">>' if shown is not None else f"<<{','.join(map(str, value))}>>"
 
 
 def format_string(value: str) -> str:
-    """A character list: "text"."""
-    return '"' + "".join(_ESCAPES.get(ord(char), char) for char in value) + '"'
+    """A list of characters: "text", or [1,2,3] when some cannot be shown."""
+    raw = value.encode("utf-8", "surrogateescape")
+    shown = _shown(raw)
+    return f'"{shown}"' if shown is not None else f"[{','.join(map(str, raw))}]"
+
+
+def _shown(raw: bytes) -> str | None:
+    """The bytes as Latin-1 text with its escapes; None when one of them is not printable.
+
+    Bytes, not characters: what was UTF-8 is UTF-8 again when the text reaches the wire.
+    """
+    parts: list[bytes] = []
+    for byte in raw:
+        if byte in _ESCAPES:
+            parts.append(_ESCAPES[byte].encode())
+        elif 32 <= byte < 127 or byte >= 160:
+            parts.append(bytes((byte,)))
+        else:
+            return None
+    return b"".join(parts).decode("utf-8", "surrogateescape")
 
 
 def format_float(value: float) -> str:
