@@ -6,7 +6,8 @@ PYTHON ?= python3
 all: lint types test
 
 proto:            ## regenerate mqd/rpc/v1 from proto/
-	$(PYTHON) -m grpc_tools.protoc -I proto --python_out=. --grpc_python_out=. --mypy_out=. --mypy_grpc_out=. proto/mqd/rpc/v1/*.proto
+	$(PYTHON) -m grpc_tools.protoc -I proto --python_out=. --grpc_python_out=. --mypy_out=quiet:. --mypy_grpc_out=quiet:. proto/mqd/rpc/v1/*.proto
+	$(PYTHON) proto/make_index.py
 
 lint:             ## ruff and the import contracts
 	$(PYTHON) -m ruff check mqd mqctl tests

@@ -77,7 +77,6 @@ class ConnectionRow(_message.Message):
     name: _builtins.str
     port: _builtins.int
     host: _builtins.str
-    """an address; printed as text"""
     peer_port: _builtins.int
     peer_host: _builtins.str
     ssl: _builtins.bool

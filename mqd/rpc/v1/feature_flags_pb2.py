@@ -26,7 +26,7 @@ from mqd.rpc.v1 import values_pb2 as mqd_dot_rpc_dot_v1_dot_values__pb2
 from mqd.rpc.v1 import verb_pb2 as mqd_dot_rpc_dot_v1_dot_verb__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1emqd/rpc/v1/feature_flags.proto\x12\nmqd.rpc.v1\x1a\x17mqd/rpc/v1/values.proto\x1a\x15mqd/rpc/v1/verb.proto\"+\n\x10ListFeatureFlags\x12\x17\n\x07\x63olumns\x18\x01 \x03(\tB\x06\xb2\xbb\x18\x02P\x01\"\x88\x02\n\x0e\x46\x65\x61tureFlagRow\x12\x19\n\x04name\x18\x01 \x01(\tB\x06\xba\xbb\x18\x02\x08\x01H\x00\x88\x01\x01\x12\x1a\n\x05state\x18\x02 \x01(\tB\x06\xba\xbb\x18\x02\x08\x01H\x01\x88\x01\x01\x12\x1e\n\tstability\x18\x03 \x01(\tB\x06\xba\xbb\x18\x02\x08\x01H\x02\x88\x01\x01\x12 \n\x0bprovided_by\x18\x04 \x01(\tB\x06\xba\xbb\x18\x02\x08\x01H\x03\x88\x01\x01\x12\x19\n\x04\x64\x65sc\x18\x05 \x01(\tB\x06\xba\xbb\x18\x02\x08\x03H\x04\x88\x01\x01\x12\x1c\n\x07\x64oc_url\x18\x06 \x01(\tB\x06\xba\xbb\x18\x02\x08\x03H\x05\x88\x01\x01\x42\x07\n\x05_nameB\x08\n\x06_stateB\x0c\n\n_stabilityB\x0e\n\x0c_provided_byB\x07\n\x05_descB\n\n\x08_doc_url\";\n\x0f\x46\x65\x61tureFlagRows\x12(\n\x04rows\x18\x01 \x03(\x0b\x32\x1a.mqd.rpc.v1.FeatureFlagRow\"z\n\x11\x45nableFeatureFlag\x12\x65\n\x04name\x18\x01 \x01(\tBW\xb2\xbb\x18S\x08\x01\x1a\x0c\x66\x65\x61ture_flag2\x18name of the flag, or allZ\'feature_flag cannot be an empty string.2\xd6\x03\n\x0c\x46\x65\x61tureFlags\x12\xc4\x01\n\x04List\x12\x1c.mqd.rpc.v1.ListFeatureFlags\x1a\x1b.mqd.rpc.v1.FeatureFlagRows\"\x7f\xaa\xbb\x18{\n\x12list_feature_flags\x12\x02\x01\x02\x1a\rfeature_flags\"\x13Lists feature flags(\x02\x32\x19Listing feature flags ...:\x05tableB\nname statez\rfeature-flags0\x01\x12\xfe\x01\n\x06\x45nable\x12\x1d.mqd.rpc.v1.EnableFeatureFlag\x1a\x10.mqd.rpc.v1.Done\"\xc2\x01\xaa\xbb\x18\xbd\x01\n\x13\x65nable_feature_flag\x12\x01\x01\x1a\rfeature_flags\"4Enables a feature flag or all that the node supports(\x03\x32\x14\x45nabling {which} ...Z7\x08\x03\x10@\x1a\x31This feature flag is not supported by node {node}z\rfeature-flagsb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1emqd/rpc/v1/feature_flags.proto\x12\nmqd.rpc.v1\x1a\x17mqd/rpc/v1/values.proto\x1a\x15mqd/rpc/v1/verb.proto\"+\n\x10ListFeatureFlags\x12\x17\n\x07\x63olumns\x18\x01 \x03(\tB\x06\xb2\xbb\x18\x02P\x01\"\xf8\x01\n\x0e\x46\x65\x61tureFlagRow\x12\x19\n\x04name\x18\x01 \x01(\tB\x06\xba\xbb\x18\x02\x08\x01H\x00\x88\x01\x01\x12\x1a\n\x05state\x18\x02 \x01(\tB\x06\xba\xbb\x18\x02\x08\x01H\x01\x88\x01\x01\x12\x1e\n\tstability\x18\x03 \x01(\tB\x06\xba\xbb\x18\x02\x08\x01H\x02\x88\x01\x01\x12 \n\x0bprovided_by\x18\x04 \x01(\tB\x06\xba\xbb\x18\x02\x08\x01H\x03\x88\x01\x01\x12\x11\n\x04\x64\x65sc\x18\x05 \x01(\tH\x04\x88\x01\x01\x12\x14\n\x07\x64oc_url\x18\x06 \x01(\tH\x05\x88\x01\x01\x42\x07\n\x05_nameB\x08\n\x06_stateB\x0c\n\n_stabilityB\x0e\n\x0c_provided_byB\x07\n\x05_descB\n\n\x08_doc_url\";\n\x0f\x46\x65\x61tureFlagRows\x12(\n\x04rows\x18\x01 \x03(\x0b\x32\x1a.mqd.rpc.v1.FeatureFlagRow\"z\n\x11\x45nableFeatureFlag\x12\x65\n\x04name\x18\x01 \x01(\tBW\xb2\xbb\x18S\x08\x01\x1a\x0c\x66\x65\x61ture_flag2\x18name of the flag, or allZ\'feature_flag cannot be an empty string.2\xda\x03\n\x0c\x46\x65\x61tureFlags\x12\xc8\x01\n\x04List\x12\x1c.mqd.rpc.v1.ListFeatureFlags\x1a\x1b.mqd.rpc.v1.FeatureFlagRows\"\x82\x01\xaa\xbb\x18~\n\x12list_feature_flags\x12\x02\x01\x02\x1a\rfeature_flags\"\x13Lists feature flags(\x02\x32\x19Listing feature flags ...:\x05tableB\nname statez\rfeature-flags\x88\x01\x01\x30\x01\x12\xfe\x01\n\x06\x45nable\x12\x1d.mqd.rpc.v1.EnableFeatureFlag\x1a\x10.mqd.rpc.v1.Done\"\xc2\x01\xaa\xbb\x18\xbd\x01\n\x13\x65nable_feature_flag\x12\x01\x01\x1a\rfeature_flags\"4Enables a feature flag or all that the node supports(\x03\x32\x14\x45nabling {which} ...Z7\x08\x03\x10@\x1a\x31This feature flag is not supported by node {node}z\rfeature-flagsb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,24 +43,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FEATUREFLAGROW'].fields_by_name['stability']._serialized_options = b'\272\273\030\002\010\001'
   _globals['_FEATUREFLAGROW'].fields_by_name['provided_by']._loaded_options = None
   _globals['_FEATUREFLAGROW'].fields_by_name['provided_by']._serialized_options = b'\272\273\030\002\010\001'
-  _globals['_FEATUREFLAGROW'].fields_by_name['desc']._loaded_options = None
-  _globals['_FEATUREFLAGROW'].fields_by_name['desc']._serialized_options = b'\272\273\030\002\010\003'
-  _globals['_FEATUREFLAGROW'].fields_by_name['doc_url']._loaded_options = None
-  _globals['_FEATUREFLAGROW'].fields_by_name['doc_url']._serialized_options = b'\272\273\030\002\010\003'
   _globals['_ENABLEFEATUREFLAG'].fields_by_name['name']._loaded_options = None
   _globals['_ENABLEFEATUREFLAG'].fields_by_name['name']._serialized_options = b'\262\273\030S\010\001\032\014feature_flag2\030name of the flag, or allZ\'feature_flag cannot be an empty string.'
   _globals['_FEATUREFLAGS'].methods_by_name['List']._loaded_options = None
-  _globals['_FEATUREFLAGS'].methods_by_name['List']._serialized_options = b'\252\273\030{\n\022list_feature_flags\022\002\001\002\032\rfeature_flags\"\023Lists feature flags(\0022\031Listing feature flags ...:\005tableB\nname statez\rfeature-flags'
+  _globals['_FEATUREFLAGS'].methods_by_name['List']._serialized_options = b'\252\273\030~\n\022list_feature_flags\022\002\001\002\032\rfeature_flags\"\023Lists feature flags(\0022\031Listing feature flags ...:\005tableB\nname statez\rfeature-flags\210\001\001'
   _globals['_FEATUREFLAGS'].methods_by_name['Enable']._loaded_options = None
   _globals['_FEATUREFLAGS'].methods_by_name['Enable']._serialized_options = b'\252\273\030\275\001\n\023enable_feature_flag\022\001\001\032\rfeature_flags\"4Enables a feature flag or all that the node supports(\0032\024Enabling {which} ...Z7\010\003\020@\0321This feature flag is not supported by node {node}z\rfeature-flags'
   _globals['_LISTFEATUREFLAGS']._serialized_start=94
   _globals['_LISTFEATUREFLAGS']._serialized_end=137
   _globals['_FEATUREFLAGROW']._serialized_start=140
-  _globals['_FEATUREFLAGROW']._serialized_end=404
-  _globals['_FEATUREFLAGROWS']._serialized_start=406
-  _globals['_FEATUREFLAGROWS']._serialized_end=465
-  _globals['_ENABLEFEATUREFLAG']._serialized_start=467
-  _globals['_ENABLEFEATUREFLAG']._serialized_end=589
-  _globals['_FEATUREFLAGS']._serialized_start=592
-  _globals['_FEATUREFLAGS']._serialized_end=1062
+  _globals['_FEATUREFLAGROW']._serialized_end=388
+  _globals['_FEATUREFLAGROWS']._serialized_start=390
+  _globals['_FEATUREFLAGROWS']._serialized_end=449
+  _globals['_ENABLEFEATUREFLAG']._serialized_start=451
+  _globals['_ENABLEFEATUREFLAG']._serialized_end=573
+  _globals['_FEATUREFLAGS']._serialized_start=576
+  _globals['_FEATUREFLAGS']._serialized_end=1050
 # @@protoc_insertion_point(module_scope)

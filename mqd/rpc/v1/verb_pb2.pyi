@@ -37,6 +37,7 @@ CONVENTIONS
  - Listings: `columns` names the info keys wanted, already validated; the server fills those fields of
    each row and leaves the rest unset. A field with presence (`optional`) that is unset where it was asked for
    is "undefined" and printed blank.
+ - service Local (local.proto) is served by nobody: verbs that need no node.
  - Field numbers are never reused.
 """
 
@@ -118,6 +119,8 @@ class _KindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Kind.ValueType],
     PID: _Kind.ValueType  # 2
     CHARS: _Kind.ValueType  # 3
     """Erlang string (list of characters)"""
+    ADDRESS: _Kind.ValueType  # 4
+    """an IP address, as text on the wire"""
 
 class Kind(_Kind, metaclass=_KindEnumTypeWrapper): ...
 
@@ -127,6 +130,8 @@ ATOM: Kind.ValueType  # 1
 PID: Kind.ValueType  # 2
 CHARS: Kind.ValueType  # 3
 """Erlang string (list of characters)"""
+ADDRESS: Kind.ValueType  # 4
+"""an IP address, as text on the wire"""
 Global___Kind: _TypeAlias = Kind  # noqa: Y015
 
 @_typing.final
@@ -149,6 +154,8 @@ class Verb(_message.Message):
     FORMATTERS_FIELD_NUMBER: _builtins.int
     GUIDES_FIELD_NUMBER: _builtins.int
     HIDDEN_FIELD_NUMBER: _builtins.int
+    WRAPPED_FIELD_NUMBER: _builtins.int
+    COLLECTED_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     section: _builtins.str
     """key of a help heading: mqctl/help.py"""
@@ -170,6 +177,10 @@ class Verb(_message.Message):
     no_table_headers: _builtins.bool
     """headers are off unless --table-headers"""
     hidden: _builtins.bool
+    wrapped: _builtins.bool
+    """with --formatter json the done text is the "value" of an object, not its "message" """
+    collected: _builtins.bool
+    """rows are gathered on the node: an empty list prints as an empty line or []"""
     @_builtins.property
     def scopes(self) -> _containers.RepeatedScalarFieldContainer[Global___Scope.ValueType]: ...
     @_builtins.property
@@ -201,10 +212,12 @@ class Verb(_message.Message):
         formatters: _abc.Iterable[_builtins.str] | None = ...,
         guides: _abc.Iterable[_builtins.str] | None = ...,
         hidden: _builtins.bool = ...,
+        wrapped: _builtins.bool = ...,
+        collected: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["banner", b"banner", "default_columns", b"default_columns", "done", b"done", "errors", b"errors", "formatter", b"formatter", "formatters", b"formatters", "guides", b"guides", "help", b"help", "hidden", b"hidden", "name", b"name", "needs", b"needs", "no_table_headers", b"no_table_headers", "scopes", b"scopes", "section", b"section", "silent", b"silent", "timeout_s", b"timeout_s"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["banner", b"banner", "collected", b"collected", "default_columns", b"default_columns", "done", b"done", "errors", b"errors", "formatter", b"formatter", "formatters", b"formatters", "guides", b"guides", "help", b"help", "hidden", b"hidden", "name", b"name", "needs", b"needs", "no_table_headers", b"no_table_headers", "scopes", b"scopes", "section", b"section", "silent", b"silent", "timeout_s", b"timeout_s", "wrapped", b"wrapped"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -37,6 +37,7 @@ CONVENTIONS
  - Listings: `columns` names the info keys wanted, already validated; the server fills those fields of
    each row and leaves the rest unset. A field with presence (`optional`) that is unset where it was asked for
    is "undefined" and printed blank.
+ - service Local (local.proto) is served by nobody: verbs that need no node.
  - Field numbers are never reused.
 """
 

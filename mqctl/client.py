@@ -1,0 +1,142 @@
+"""The connection to a node: cookie, deadline, one call at a time.
+
+Decides where the node is reached and what a broken call means. Words nothing: it raises, the
+pipeline says.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from mqctl.wire.call import Broken, Call, Status
+from mqd.rpc.socket_path import socket_path
+
+PROGRAM = "mqctl/0.1"
+DEADLINE_EXCEEDED = 4
+DEADLINE_SLACK_S = 1.0  # the node's own deadline answer is waited for this long
+
+
+class Unreachable(Exception):
+    """Nobody answers for the node, or not to us."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class TimedOut(Exception):
+    """The verb's time is over."""
+
+
+class Refused(Exception):
+    """The node answered with a failure. code: name of an ErrorCode; detail: its text."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(f"{code}: {detail}")
+        self.code = code
+        self.detail = detail
+
+
+def find_cookie(option: str | None) -> str | None:
+    """--erlang-cookie, else RABBITMQ_ERLANG_COOKIE, else the file in the home directory."""
+    given = option or os.environ.get("RABBITMQ_ERLANG_COOKIE")
+    if given:
+        return given
+    path = os.path.join(os.environ.get("HOME") or os.path.expanduser("~"), ".erlang.cookie")
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read().strip()
+    except OSError:
+        return None
+
+
+class Reply:
+    """A call that has been sent. Iterate it for the reply messages."""
+
+    def __init__(self, call: Call, message_class: Any) -> None:
+        self._call = call
+        self._class = message_class
+
+    def wait_ready(self) -> None:
+        """Return once the node has admitted the call: cookie and the node's state are right."""
+        with _translated():
+            self._call.wait_ready()
+
+    def __iter__(self) -> Iterator[Any]:
+        with _translated():
+            for data in self._call.messages():
+                yield self._class.FromString(data)
+
+    def one(self) -> Any:
+        """The reply of a unary call."""
+        message = None
+        for item in self:
+            message = item
+        return self._class() if message is None else message
+
+
+class _translated:
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: Any, value: Any, _traceback: object) -> None:
+        if kind is None:
+            return
+        if issubclass(kind, TimeoutError):
+            raise TimedOut from value
+        if issubclass(kind, Status):
+            raise _refusal(value) from None
+        if issubclass(kind, (Broken, OSError)):
+            raise Unreachable(str(value)) from value
+
+
+def _refusal(status: Status) -> Exception:
+    code = status.trailers.get("mqd-code", "")
+    if code == "ACCESS_REFUSED" and status.code == 16:
+        return Unreachable("the node refused this tool's cookie")
+    if code:
+        return Refused(code, status.message)
+    if status.code == DEADLINE_EXCEEDED:
+        return TimedOut()
+    if status.code == 14:
+        return Unreachable(status.message)
+    return Refused("INTERNAL", status.message or "the node ended the call without a reason")
+
+
+class Client:
+    """Calls to one node. timeout_s None: wait as long as it takes."""
+
+    def __init__(self, node: str, timeout_s: float | None, cookie: str | None) -> None:
+        self.node = node
+        self.timeout_s = timeout_s
+        self.cookie = cookie
+        self.path = socket_path(node)
+        self._sockets: list[Any] = []  # kept open until the process ends
+
+    def call(self, path: str, request: Any, reply_class: Any) -> Reply:
+        """Send a request. Raises Unreachable when there is nothing to send it to."""
+        import socket
+
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._sockets.append(sock)
+        if self.timeout_s is not None:
+            sock.settimeout(self.timeout_s + DEADLINE_SLACK_S)
+        with _translated():
+            sock.connect(self.path)
+            call = Call(sock)
+            call.start(path, self._metadata(), self.timeout_s, request.SerializeToString())
+        return Reply(call, reply_class)
+
+    def _metadata(self) -> list[tuple[bytes, bytes]]:
+        metadata = [(b"mqd-client", PROGRAM.encode())]
+        if self.cookie is not None:
+            from hashlib import sha256
+
+            digest = sha256(self.cookie.encode()).hexdigest()
+            metadata.append((b"mqd-cookie-hash", digest.encode()))
+        actor = os.environ.get("SUDO_USER") or os.environ.get("USER")
+        if actor and actor.isascii() and actor.isprintable():
+            metadata.append((b"mqd-actor", actor.encode()))
+        return metadata

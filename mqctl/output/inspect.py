@@ -1,0 +1,56 @@
+"""Formatter `inspect`, and the text of values without another: Elixir's inspect/1, to_string/1."""
+
+from __future__ import annotations
+
+from mqctl.output.terms import Atom, Chars, Pid, Term, is_proplist
+
+
+def pid_text(pid: Pid) -> str:
+    """#PID<..>: what Elixir calls a process id."""
+    return "#PID" + str(pid)
+
+
+def _atom(name: str) -> str:
+    if name.replace("_", "a").replace("@", "a").isalnum() and not name[:1].isdigit() and name:
+        return ":" + name
+    return ':"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def inspect(value: Term) -> str:
+    """As Elixir's inspect/1, without its line breaks."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, Atom):
+        return _atom(value)
+    if isinstance(value, Pid):
+        return pid_text(value)
+    if isinstance(value, Chars):
+        return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    if isinstance(value, str):
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+        return '"' + escaped.replace("\n", "\\n").replace("\t", "\\t") + '"'
+    if isinstance(value, dict):
+        pairs = (f"{inspect(k)} => {inspect(v)}" for k, v in value.items())
+        return "%{" + ", ".join(pairs) + "}"
+    if isinstance(value, tuple):
+        return "{" + ", ".join(map(inspect, value)) + "}"
+    if isinstance(value, list):
+        if value and is_proplist(value) and all(isinstance(k, Atom) for k, _ in value):
+            return "[" + ", ".join(f"{k}: {inspect(v)}" for k, v in value) + "]"
+        return "[" + ", ".join(map(inspect, value)) + "]"
+    return str(value)
+
+
+def text(value: Term) -> str:
+    """to_string/1 where that is defined, else inspect/1: what the string formatter prints."""
+    if isinstance(value, Pid):
+        return inspect(value)
+    if isinstance(value, bool):
+        return inspect(value)
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, float):
+        from mqctl.output.erlang import float_text
+
+        return float_text(value)
+    return inspect(value)

@@ -1,0 +1,21 @@
+"""Verbs on consumers that differ from the common behaviour."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from mqctl.behaviour import Behaviour
+from mqctl.output.results import Result, Rows, Value
+
+
+class ListConsumers(Behaviour):
+    """Its rows come in a list of their own, which only the erlang format shows."""
+
+    def rows(self, messages: Iterable[Any]) -> Result:
+        """Observed: 3.10.8."""
+        listing = super().rows(messages)
+        if isinstance(listing, Rows) and self.invocation.formatter == "erlang":
+            rows = list(listing.rows)
+            return Value([rows] if rows else [])
+        return listing

@@ -1,0 +1,79 @@
+"""Which verbs deviate from the common behaviour, and where their code is.
+
+Decides nothing else; imports only the module of the verb asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mqctl.behaviour import Behaviour
+
+# verb -> (module of mqctl.verbs, class)
+OVERRIDES: dict[str, tuple[str, str]] = {
+    "add_user": ("users", "AddUser"),
+    "alarms": ("alarms", "Alarms"),
+    "authenticate_user": ("users", "AuthenticateUser"),
+    "autocomplete": ("local", "Autocomplete"),
+    "await_startup": ("waiting", "AwaitStartup"),
+    "check_alarms": ("alarms", "CheckAlarms"),
+    "check_local_alarms": ("alarms", "CheckLocalAlarms"),
+    "check_port_connectivity": ("listeners", "CheckPortConnectivity"),
+    "check_port_listener": ("listeners", "CheckPortListener"),
+    "check_protocol_listener": ("listeners", "CheckProtocolListener"),
+    "check_running": ("running", "CheckRunning"),
+    "check_virtual_hosts": ("running", "CheckVirtualHosts"),
+    "clear_topic_permissions": ("permissions", "ClearTopicPermissions"),
+    "close_all_connections": ("connections", "CloseAllConnections"),
+    "cluster_status": ("cluster_status", "ClusterStatus"),
+    "command_line_arguments": ("facts", "CommandLineArguments"),
+    "delete_queue": ("queues", "DeleteQueue"),
+    "enable_feature_flag": ("feature_flags", "EnableFeatureFlag"),
+    "environment": ("facts", "Environment"),
+    "erlang_cookie_hash": ("facts", "NamedValue"),
+    "erlang_cookie_sources": ("local", "CookieSources"),
+    "erlang_version": ("facts", "NamedValue"),
+    "force_boot": ("stopping", "ForceBoot"),
+    "help": ("local", "Help"),
+    "is_booting": ("running", "IsBooting"),
+    "is_running": ("running", "IsRunning"),
+    "list_ciphers": ("local", "ListCiphers"),
+    "list_consumers": ("consumers", "ListConsumers"),
+    "list_hashes": ("local", "ListHashes"),
+    "list_node_auth_attempt_stats": ("facts", "AuthAttempts"),
+    "listeners": ("listeners", "Listeners"),
+    "log_location": ("facts", "LogLocation"),
+    "log_tail": ("facts", "LogTail"),
+    "memory_breakdown": ("memory", "MemoryBreakdown"),
+    "node_health_check": ("alarms", "NodeHealthCheck"),
+    "os_env": ("facts", "OsEnv"),
+    "ping": ("running", "Ping"),
+    "resolve_hostname": ("facts", "ResolveHostname"),
+    "restart_vhost": ("vhosts", "RestartVhost"),
+    "rotate_logs": ("local", "RotateLogs"),
+    "server_version": ("facts", "NamedValue"),
+    "set_disk_free_limit": ("limits", "SetDiskFreeLimit"),
+    "set_log_level": ("limits", "SetLogLevel"),
+    "set_vm_memory_high_watermark": ("limits", "SetMemoryHighWatermark"),
+    "shutdown": ("stopping", "Shutdown"),
+    "status": ("status", "Status"),
+    "stop": ("stopping", "Stop"),
+    "tls_versions": ("facts", "TlsVersions"),
+    "version": ("local", "Version"),
+    "wait": ("waiting", "Wait"),
+}
+
+
+def behaviour_class(verb: str, scope: int) -> type[Behaviour]:
+    """The class that runs a verb; scope is for verbs whose name means two things."""
+    del scope
+    place = OVERRIDES.get(verb)
+    if place is None:
+        from mqctl.behaviour import Behaviour
+
+        return Behaviour
+    module = importlib.import_module(f"mqctl.verbs.{place[0]}")
+    found: type[Behaviour] = getattr(module, place[1])
+    return found

@@ -1,0 +1,34 @@
+"""Verbs on virtual hosts that differ from the common behaviour."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mqctl import exit_codes
+from mqctl.behaviour import Behaviour
+from mqctl.client import Refused
+from mqctl.failures import error
+from mqctl.output.results import Result, Value
+
+
+class RestartVhost(Behaviour):
+    """Says whether there was anything to restart."""
+
+    def output(self, message: Any) -> Result:
+        """Both outcomes are success."""
+        where = f"vhost '{self.invocation.vhost}'"
+        node = f"node '{self.invocation.node}'"
+        if message.restarted:
+            return Value(f"Successfully restarted {where} on {node}")
+        return Value(f"V{where[1:]} is already running on {node}")
+
+    def explain(self, refused: Refused) -> Exception:
+        """Observed: 3.10.8 joins the two sentences."""
+        if refused.code not in ("NO_SUCH_VHOST", "NOT_FOUND"):
+            return super().explain(refused)
+        vhost = self.invocation.vhost
+        return error(
+            f"Failed to start vhost '{vhost}' on node '{self.invocation.node}'"
+            f'Reason: {{:no_such_vhost, "{vhost}"}}',
+            exit_codes.SOFTWARE,
+        )
