@@ -214,8 +214,7 @@ class World:
         """Finish the turn, and those that follow because work was put off."""
         self.turn.end()
         while self.turn.later:
-            self.turn.resume()
-            self.turn.end()
+            self.turn.run()
 
     def commit(self) -> None:
         """What was stored so far is on disc."""

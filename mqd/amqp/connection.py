@@ -22,7 +22,7 @@ from mqd.amqp.codec import Method, decode_method, encode_method, erlang_binary
 from mqd.amqp.fields import Table
 from mqd.amqp.outlet import Outlet
 from mqd.amqp.replies import AmqpError, ChannelError, ConnectionError_, ReplyCode
-from mqd.amqp.states import ANSWERS_TO_CLIENT, HANDSHAKE, Phase
+from mqd.amqp.states import ANSWERS_TO_CLIENT, HANDSHAKE, RABBIT_STATES, Phase
 from mqd.limits import FRAME_BYTES_MIN, MESSAGE_BYTES_HARD_MAX, ROUTE_CACHE_ENTRIES_MAX
 
 _ENVELOPE = struct.Struct(">BHI")
@@ -39,6 +39,7 @@ _HEADERS_ACCEPTED = frozenset(
 )
 OUR_HEADER = b"AMQP\x00\x00\x09\x01"
 CLOSE_OK_FRAME = b"\x01\x00\x00\x00\x00\x00\x04\x00\x0a\x00\x33\xce"
+_FRAME_SLACK_BYTES = 8  # 3.10.8 forgets the envelope: clients that do so too get along with it
 _CHUNKED_BYTES_MIN = 8192  # below it, joining the rest with the next read is cheaper
 HEARTBEAT_FRAME = b"\x08\x00\x00\x00\x00\x00\x00\xce"
 
@@ -235,7 +236,7 @@ class Connection:
     def check_size(self, data: bytes, pos: int) -> None:
         """Refuse a frame that is announced too large, before its bytes gather."""
         kind, channel_id, size = _ENVELOPE.unpack_from(data, pos)
-        if size > self.payload_bytes_max:
+        if size > self.payload_bytes_max + _FRAME_SLACK_BYTES:
             self._lost_frames = True
             self.fail(channel_id, self._too_large(kind, size), (0, 0))
 
@@ -261,7 +262,7 @@ class Connection:
         """The general path: any complete frame, envelope included."""
         kind, channel_id, size = _ENVELOPE.unpack_from(frame)
         try:
-            if size > self.payload_bytes_max:
+            if size > self.payload_bytes_max + _FRAME_SLACK_BYTES:
                 raise self._too_large(kind, size)
             if frame[-1] != 0xCE:
                 # The octet that stood in its place is shown as RabbitMQ shows it.
@@ -332,25 +333,27 @@ class Connection:
     # -- channel 0 ----------------------------------------------------------------------------
 
     def _connection_method(self, method: Method) -> None:
-        if isinstance(method, commands.Connection.Close):
-            if self.phase in (Phase.RUNNING, Phase.OPEN):
-                self._close_channels()
-                self.send(0, commands.Connection.CloseOk())
-            self._end()
-            return
         wanted = HANDSHAKE.get(self.phase)
         if wanted is not None:
             if not isinstance(method, wanted):
-                raise ConnectionError_(ReplyCode.COMMAND_INVALID, "unimplemented method")
+                raise self._out_of_turn()
             self._handshake(method)
+        elif isinstance(method, commands.Connection.Close):
+            self._close_channels()
+            self.send(0, commands.Connection.CloseOk())
+            self._end()
         elif isinstance(method, commands.Connection.UpdateSecret):
             secret: Any = method.new_secret  # a longstr: bytes from our codec
             self._handler.update_secret(secret)
             self.send(0, commands.Connection.UpdateSecretOk())
-        elif method.index >> 16 == 10:
-            raise ConnectionError_(ReplyCode.COMMAND_INVALID, "unimplemented method")
         else:
-            raise ConnectionError_(ReplyCode.COMMAND_INVALID, "unimplemented method on channel 0")
+            raise self._out_of_turn()
+
+    def _out_of_turn(self) -> AmqpError:
+        state = RABBIT_STATES.get(self.phase, "running")
+        return ConnectionError_(
+            ReplyCode.CHANNEL_ERROR, f"unexpected method in connection state {state}"
+        )
 
     def _handshake(self, method: Method) -> None:
         offer = self._offer
@@ -421,7 +424,7 @@ class Connection:
             raise ConnectionError_(ReplyCode.CHANNEL_ERROR, "second 'channel.open' seen")
         elif method.index in ANSWERS_TO_CLIENT or method.index >> 16 == 10:
             raise ConnectionError_(ReplyCode.COMMAND_INVALID, "unimplemented method")
-        elif not isinstance(method, commands.Channel.CloseOk):
+        else:
             self._handler.method(channel, method)
 
     def _method_on_closing(self, channel_id: int, method: Method) -> None:
@@ -438,6 +441,7 @@ class Connection:
                 ReplyCode.NOT_ALLOWED,
                 f"number of channels opened ({len(self.running)}) has reached the "
                 f"negotiated channel_max ({self.channel_max})",
+                (0, 0),
             )
         self.running[channel_id] = self._handler.open_channel(channel_id)
         self.outlet.write(_OPEN_OK.pack(1, channel_id, 8, 0x0014000B, 0, 0xCE))
@@ -551,6 +555,8 @@ class Connection:
         self.phase = Phase.REFUSED
         self.stopped = True
         if error.code is ReplyCode.ACCESS_REFUSED:
+            self.phase = Phase.CLOSING
+            self.stopped = False
             self.send(0, commands.Connection.Close(error.code, error.reply_text, 0, 0))
         self._handler.failed(error, 0)
 

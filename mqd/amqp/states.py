@@ -35,6 +35,9 @@ HANDSHAKE: dict[Phase, type] = {
     Phase.OPEN: commands.Connection.Open,
 }
 
+RABBIT_STATES = {Phase.START: "starting", Phase.TUNE: "tuning", Phase.OPEN: "opening"}
+"""What 3.10.8 calls them in its texts; all others are "running"."""
+
 ANSWERS_TO_CLIENT = frozenset(
     index
     for index, method in commands.INDEX_MAPPING.items()
@@ -63,6 +66,8 @@ ANSWERS_TO_CLIENT = frozenset(
         "RollbackOk",
         "RequestOk",
         "UpdateSecretOk",
+        "CancelOk",
+        "FlowOk",
     }
 )
 """Methods that only a server sends; from a client: 503 (observed: 3.10.8)."""

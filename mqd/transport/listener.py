@@ -79,7 +79,8 @@ class Listener:
     async def start(self, host: str | None, port: int) -> None:
         """Listen; host None is every address of the machine, IPv6 and IPv4. Raises OSError."""
         loop = asyncio.get_running_loop()
-        self.broker.turn.wake = lambda: loop.call_soon(self._resume)
+        turn = self.broker.turn
+        turn.wake = lambda: loop.call_soon(turn.run)
         server = await loop.create_server(
             self._session, host, port, backlog=_BACKLOG, reuse_address=True
         )
@@ -102,11 +103,6 @@ class Listener:
         self._seen.pop(session, None)
         if not self.sessions:
             self._empty.set()
-
-    def _resume(self) -> None:
-        """The next turn of what one turn could not finish."""
-        self.broker.turn.resume()
-        self.broker.turn.end()
 
     def _tick(self) -> None:
         now_ms = self.clock.monotonic_ms()

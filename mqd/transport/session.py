@@ -112,7 +112,7 @@ class Session(asyncio.Protocol):
             self._fault()
         if self._reads_large != bool(self.connection.missing):
             self._resize_reads()
-        self.outlet.turn.end()
+        self.outlet.turn.end_soon()
 
     def _resize_reads(self) -> None:
         """Read more at once while a large body comes in: one read is one turn."""
@@ -331,7 +331,7 @@ class Session(asyncio.Protocol):
         method: Any = commands.INDEX_MAPPING.get(class_id << 16 | method_id)
         operation = method.name.lower() if method is not None else "none"
         where = f"{self.pid} ({self.name}{self._who()}"
-        if self.connection.phase is Phase.REFUSED:
+        if self.connection.phase in (Phase.REFUSED, Phase.CLOSING):  # in the handshake
             self._deadline_ms = self._now_ms() + _REFUSED_SILENCE_S * 1000
             if error.code is not ReplyCode.ACCESS_REFUSED:
                 log.error("closing AMQP connection %s):\n%s", where, error.text)
