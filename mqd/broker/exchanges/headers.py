@@ -26,7 +26,7 @@ _KINDS |= {b"all-with-x": (True, True), b"any-with-x": (False, True)}
 class _Pattern:
     """A binding's arguments, ready to be compared."""
 
-    __slots__ = ("all_of", "destination", "wanted")
+    __slots__ = ("all_of", "buckets", "destination", "wanted")
 
     def __init__(self, binding: BindingDefinition) -> None:
         field = binding.arguments.get(X_MATCH)
@@ -34,6 +34,7 @@ class _Pattern:
         kind = field[1] if field is not None and field[0] == "longstr" else b"all"
         self.all_of, with_x = _KINDS.get(kind, (True, False))
         self.destination: Destination = (binding.destination_kind, binding.destination)
+        self.buckets: list[tuple[str, Any]] = []
         self.wanted = {
             name: None if field[0] == "void" else comparable(field)
             for name, field in binding.arguments.items()
@@ -54,16 +55,23 @@ class _Pattern:
 
 
 class HeadersExchange(Exchange):
-    """Bindings as patterns over the headers table."""
+    """Bindings as patterns over the headers table, found by one argument that has to be there.
+
+    A pattern that wants all stands in one bucket, that of its argument with the fewest others; one
+    that wants any stands in the bucket of each. A bucket is named by argument and value, or by the
+    argument alone where its presence is enough. A message looks into the buckets of its headers.
+    """
 
     type_name = "headers"
     needs_headers = True
 
-    __slots__ = ("_patterns",)
+    __slots__ = ("_buckets", "_patterns", "_unsorted")
 
     def __init__(self, definition: ExchangeDefinition) -> None:
         super().__init__(definition)
         self._patterns: dict[BindingKey, _Pattern] = {}
+        self._buckets: dict[tuple[str, Any], dict[BindingKey, _Pattern]] = {}
+        self._unsorted: dict[BindingKey, _Pattern] = {}  # nothing to find them by
 
     def validate_binding(self, binding: BindingDefinition) -> None:
         field = binding.arguments.get(X_MATCH)
@@ -82,14 +90,42 @@ class HeadersExchange(Exchange):
         raise ChannelError(ReplyCode.PRECONDITION_FAILED, text)
 
     def bind(self, binding: BindingDefinition) -> None:
-        self._patterns[key_of(binding)] = _Pattern(binding)
+        key = key_of(binding)
+        pattern = _Pattern(binding)
+        self._patterns[key] = pattern
+        names = list(pattern.wanted.items())
+        if any(isinstance(value, list) for _, value in names) or (pattern.all_of and not names):
+            self._unsorted[key] = pattern
+            return
+        if pattern.all_of:
+            names = [min(names, key=lambda name: len(self._buckets.get(name, ())))]
+        pattern.buckets = names
+        for name in names:
+            self._buckets.setdefault(name, {})[key] = pattern
 
     def unbind(self, binding: BindingDefinition) -> None:
-        del self._patterns[key_of(binding)]
+        key = key_of(binding)
+        pattern = self._patterns.pop(key)
+        self._unsorted.pop(key, None)
+        for name in pattern.buckets:
+            bucket = self._buckets[name]
+            del bucket[key]
+            if not bucket:
+                del self._buckets[name]
 
     def route(self, routing_key: str, headers: Headers) -> Collection[Destination]:
         offered = comparable_table(headers())
-        return {pattern.destination for pattern in self._patterns.values() if pattern.fits(offered)}
+        found = {
+            pattern.destination for pattern in self._unsorted.values() if pattern.fits(offered)
+        }
+        if self._buckets:
+            for name, value in offered.items():
+                bucket = self._buckets.get((name, None), {})
+                found.update(item.destination for item in bucket.values() if item.fits(offered))
+                if not isinstance(value, list):
+                    bucket = self._buckets.get((name, value), {})
+                    found.update(item.destination for item in bucket.values() if item.fits(offered))
+        return found
 
 
 def comparable_table(table: Table) -> dict[str, Any]:
@@ -98,7 +134,7 @@ def comparable_table(table: Table) -> dict[str, Any]:
 
 
 def comparable(field: Field) -> Any:
-    """A value of which `==` is the exchange's idea of equal; never None.
+    """A value of which `==` is the exchange's idea of equal; never None, hashable if no list.
 
     Types do not count, as Erlang compares values: a long 5 equals a signedint 5, a timestamp 5
     and a double 5.0, a longstr equals a binary of the same bytes. But true is not 1, and inside

@@ -245,6 +245,47 @@ def test_headers_bindings_of_one_queue_are_told_apart_by_arguments():
     assert routed(live, headers=lambda: {"b": ONE}) == {"q"}
 
 
+def test_headers_looks_only_at_patterns_that_share_a_header():
+    live = exchange("headers")
+    for number in range(500):
+        live.bind(binding(queue=f"q{number}", format=text("pdf"), number=("signedint", number)))
+        live.bind(binding(queue=f"a{number}", x_match=text("any"), other=("signedint", number)))
+    looked_at = []
+    for pattern in live._patterns.values():
+        pattern.wanted = CountingItems(pattern.wanted, looked_at)
+
+    headers = {"format": text("pdf"), "number": ("long", 7), "other": ("signedint", 8)}
+    assert routed(live, headers=lambda: headers) == {"q7", "a8"}
+    assert len(looked_at) < 10
+
+
+class CountingItems(dict):
+    def __init__(self, values, calls):
+        super().__init__(values)
+        self.calls = calls
+
+    def items(self):
+        self.calls.append(1)
+        return super().items()
+
+
+def test_headers_exchange_keeps_nothing_of_what_is_gone():
+    live = exchange("headers")
+    several = [
+        binding(a=ONE, b=TWO),
+        binding(a=VOID),
+        binding(),
+        binding(x_match=text("any"), a=ONE, b=VOID),
+        binding(a=("array", [ONE])),
+    ]
+    for item in several:
+        live.bind(item)
+    for item in several:
+        live.unbind(item)
+
+    assert (live._patterns, live._buckets, live._unsorted) == ({}, {}, {})
+
+
 @pytest.mark.parametrize(
     ("field", "text"),
     [
