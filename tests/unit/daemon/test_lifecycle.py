@@ -1,0 +1,185 @@
+"""The app's comings and goings inside a node."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aio_pika
+import pytest
+
+from mqd.admin.context import AppState, Watermark
+from mqd.daemon.lifecycle import FORCE_LOAD_FILE
+from mqd.daemon.locks import LOCK_FILE
+from mqd.daemon.node import Node
+from mqd.embedded import AsyncBroker
+from mqd.errors import MqdError
+
+
+@asynccontextmanager
+async def running(tmp_path: Path) -> AsyncIterator[tuple[AsyncBroker, Node]]:
+    async with AsyncBroker(tmp_path) as broker:
+        yield broker, broker.node
+
+
+async def queue_exists(broker: AsyncBroker, name: str) -> bool:
+    connection = await aio_pika.connect(broker.url)
+    async with connection:
+        channel = await connection.channel()
+        try:
+            await channel.declare_queue(name, passive=True)
+        except aio_pika.exceptions.ChannelNotFoundEntity:
+            return False
+        return True
+
+
+async def declare(broker: AsyncBroker, name: str) -> None:
+    connection = await aio_pika.connect(broker.url)
+    async with connection:
+        channel = await connection.channel()
+        await channel.declare_queue(name, durable=True)
+
+
+def test_the_app_stops_and_starts_again_with_its_data(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with running(tmp_path) as (broker, node):
+            await declare(broker, "kept")
+            await node.stop_app()
+            assert node.app_state is AppState.STOPPED
+            assert (node.broker, node.metadata, list(node.listeners())) == (None, None, [])
+            await node.stop_app()
+            await asyncio.gather(node.start_app(), node.start_app(), node.await_running())
+            assert node.app_state is AppState.RUNNING
+            assert await queue_exists(broker, "kept")
+
+    asyncio.run(scenario())
+
+
+def test_reset_makes_the_next_start_a_first_boot(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with running(tmp_path) as (broker, node):
+            await declare(broker, "gone")
+            with pytest.raises(MqdError, match="to be stopped"):
+                await node.reset(force=False)
+            await node.stop_app()
+            node.force_boot()
+            await node.reset(force=True)
+            assert os.listdir(tmp_path) == [LOCK_FILE]
+            await node.start_app()
+            assert not await queue_exists(broker, "gone")
+
+    asyncio.run(scenario())
+
+
+def test_force_boot_lasts_one_start(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with running(tmp_path) as (_, node):
+            await node.stop_app()
+            node.force_boot()
+            assert (tmp_path / FORCE_LOAD_FILE).exists()
+            await node.start_app()
+            assert not (tmp_path / FORCE_LOAD_FILE).exists()
+
+    asyncio.run(scenario())
+
+
+def test_a_start_that_fails_leaves_the_node_stopped(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with running(tmp_path) as (_, node):
+            await node.stop_app()
+            metadata = tmp_path / "metadata.db"
+            metadata.rename(tmp_path / "aside")
+            metadata.write_bytes(b"this is no database" * 100)
+            with pytest.raises(MqdError):
+                await node.start_app()
+            assert node.app_state is AppState.STOPPED
+            (tmp_path / "aside").replace(metadata)
+            await node.start_app()
+            assert node.app_state is AppState.RUNNING
+
+    asyncio.run(scenario())
+
+
+def test_suspended_listeners_take_no_new_client(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with running(tmp_path) as (broker, node):
+            connection = await aio_pika.connect(broker.url)
+            await node.suspend_listeners()
+            await node.suspend_listeners()
+            assert [listener.port for listener in node.listeners()] == [broker.port]
+            with pytest.raises(OSError, match=r"refused|Connect call failed"):
+                await asyncio.open_connection("127.0.0.1", broker.port)
+            assert await connection.channel()
+            await node.resume_listeners()
+            await node.resume_listeners()
+            _, writer = await asyncio.open_connection("127.0.0.1", broker.port)
+            writer.close()
+            await writer.wait_closed()
+            await connection.close()
+
+    asyncio.run(scenario())
+
+
+def test_drain_sends_clients_away_and_revive_lets_them_back(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with running(tmp_path) as (broker, node):
+            connection = await aio_pika.connect(broker.url)
+            closed = asyncio.Event()
+            connection.close_callbacks.add(lambda *_: closed.set())
+            await node.drain()
+            await asyncio.wait_for(closed.wait(), 10)
+            assert node.in_maintenance
+            await node.revive()
+            assert not node.in_maintenance
+            assert not await queue_exists(broker, "any")
+
+    asyncio.run(scenario())
+
+
+def test_what_needs_a_running_app_says_so(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with running(tmp_path) as (_, node):
+            await node.stop_app()
+            with pytest.raises(MqdError, match="stopped"):
+                await node.suspend_listeners()
+
+    asyncio.run(scenario())
+
+
+def test_alarms_reach_the_broker_and_storage_trouble_counts_as_one(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with running(tmp_path) as (_, node):
+            assert node.app is not None
+            broker, app = node.app.broker, node.app
+            node.set_memory_watermark(Watermark(0.0))
+            assert broker.alarms == {"memory"}
+            node.set_memory_watermark(Watermark(1.0))
+            app.storage_trouble("messages", "disc full")
+            app.set_alarm("disk", True)
+            app.storage_trouble("messages", None)
+            assert broker.alarms == {"disk"}
+            app.set_alarm("disk", False)
+            assert broker.alarms == set()
+            node.set_disk_free_limit(1 << 60)
+            assert broker.alarms == {"disk"}
+
+    asyncio.run(scenario())
+
+
+def test_facts(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with running(tmp_path) as (broker, node):
+            assert (node.name, node.version) == ("embedded@localhost", "3.10.8")
+            assert node.data_directory == tmp_path
+            assert node.listeners()[0].port == broker.port
+            assert node.memory().total_bytes > 1_000_000
+            assert node.disk().limit_bytes == 0
+            assert node.file_descriptors().used > 3
+            assert node.environment["heartbeat"] == 60
+            assert node.cluster_name_default.startswith("embedded@")
+            assert (node.log_files, node.config_files, node.enabled_plugins) == ((), (), ())
+
+    asyncio.run(scenario())
