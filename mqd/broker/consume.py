@@ -11,6 +11,7 @@ from mqd.amqp.replies import ChannelError, ConnectionError_, ReplyCode
 from mqd.broker.channel import Channel
 from mqd.broker.consumers import Consumer
 from mqd.broker.message import Message
+from mqd.broker.queue_arguments import INTEGERS
 from mqd.broker.queues.classic import ClassicQueue
 from mqd.broker.reply import PSEUDO_QUEUE, ReplyConsumer
 from mqd.broker.topology import actual_name, find_queue
@@ -78,7 +79,7 @@ def _check_exclusive(queue: ClassicQueue, exclusive: bool) -> None:
 
 def _check_arguments(queue: ClassicQueue, arguments: Table) -> None:
     priority = arguments.get("x-priority")
-    if priority is not None and not isinstance(priority[1], int):
+    if priority is not None and priority[0] not in INTEGERS:
         raise ChannelError(
             ReplyCode.PRECONDITION_FAILED,
             f"invalid arg 'x-priority' for {queue.definition.resource}: "

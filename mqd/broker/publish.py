@@ -26,7 +26,7 @@ from mqd.amqp.replies import ChannelError, ConnectionError_, ReplyCode
 from mqd.broker import headers as said
 from mqd.broker.consumers import readdress
 from mqd.broker.message import Message, content_of, names_of
-from mqd.broker.reply import PREFIX, PSEUDO_QUEUE
+from mqd.broker.reply import PREFIX, PSEUDO_QUEUE, ReplyConsumer
 from mqd.broker.routing import route, route_by_key
 from mqd.names import Resource
 
@@ -117,11 +117,13 @@ class Target:
         if exchange.type_name == "topic":
             vhost.require_topic(channel.user, name, "write", self._routing_key)
         queues = self._route(exchange)
-        self._special = queues is None or (self._mandatory and not queues) or vhost.tracing
+        # A reply consumer is no queue: mandatory is returned all the same (observed: 3.10.8).
+        nowhere = not queues or isinstance(queues[0], ReplyConsumer)
+        self._special = queues is None or (self._mandatory and nowhere) or vhost.tracing
         self._queues = queues or ()
         self._version = vhost.version
         if vhost.alarms:
-            channel.connection.hold(" & ".join(sorted(vhost.alarms, reverse=True)))
+            channel.connection.hold("low on " + " & ".join(sorted(vhost.alarms, reverse=True)))
 
     def _route(self, exchange: Exchange) -> list[Destination] | None:
         """Where the key leads, or None when it is not the key alone that decides."""
@@ -189,7 +191,7 @@ class Target:
         return _replace_header(content, properties.replace_reply_to(header, consumer.queue_name))
 
     def _deliver(self, queues: Sequence[Destination], content: bytes, persistent: bool) -> int:
-        if not queues and self._mandatory:
+        if self._mandatory and (not queues or isinstance(queues[0], ReplyConsumer)):
             self._return(content)
         batch = 0
         for queue in queues:

@@ -44,7 +44,10 @@ class ReplyConsumer:
         """Send at once, as a queue would to a consumer that needs no acks."""
         del persistent
         if not self.closed:
-            self._sender.send(names, content, False)
+            channel = self._sender.channel
+            last_tag, channel.last_tag = channel.last_tag, 0
+            self._sender.send(names, content, False)  # always with tag 1 (observed: 3.10.8)
+            channel.last_tag = last_tag
         return 0
 
     def close(self) -> None:

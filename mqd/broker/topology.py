@@ -158,7 +158,7 @@ def unbind(channel: Channel, binding: BindingDefinition, done: Answer) -> None:
     """queue.unbind and exchange.unbind; what is not bound is unbound already."""
     vhost = channel.vhost
     try:
-        _check_binding(channel, binding)
+        _check_binding(channel, binding, unbinding=True)
     except ChannelError as error:
         if error.code is ReplyCode.NOT_FOUND:  # observed: 3.10.8
             done(None)
@@ -173,7 +173,7 @@ def unbind(channel: Channel, binding: BindingDefinition, done: Answer) -> None:
         done(None)
 
 
-def _check_binding(channel: Channel, binding: BindingDefinition) -> str:
+def _check_binding(channel: Channel, binding: BindingDefinition, *, unbinding: bool = False) -> str:
     vhost = channel.vhost
     source = Resource("exchange", vhost.name, binding.source)
     destination = Resource(binding.destination_kind, vhost.name, binding.destination)
@@ -188,7 +188,8 @@ def _check_binding(channel: Channel, binding: BindingDefinition) -> str:
     if binding.destination_kind == "queue":
         queue = vhost.queues.get(binding.destination)
         if queue is not None:
-            check_exclusive_access(channel, queue)
+            if not unbinding:  # observed: 3.10.8 lets anyone unbind an exclusive queue
+                check_exclusive_access(channel, queue)
         elif found is not None:
             raise ChannelError(ReplyCode.NOT_FOUND, f"no {destination}")
     elif found is not None and binding.destination not in vhost.exchanges:
@@ -243,8 +244,8 @@ def declare_passive(channel: Channel, name: str) -> QueueState:
     """queue.declare passive."""
     if _is_reply(name):
         return _reply_state(channel, name)
-    name = actual_name(channel, _strip_cr_lf(name))
-    queue = find_queue(channel, name)
+    name = _strip_cr_lf(name)
+    queue = find_queue(channel, name)  # an empty name is no name here (observed: 3.10.8)
     channel.last_queue = name
     return _state(queue)
 
@@ -281,14 +282,14 @@ def declare_queue(
         name = "amq.gen-" + vhost.broker.random_name()
     resource = Resource("queue", vhost.name, name)
     vhost.require(channel.user, resource, "configure")
+    if not server_named:
+        _not_reserved("queue", name)
     found = vhost.queues.get(name)
     if found is not None:
         _check_same(channel, found, durable, exclusive, auto_delete, arguments)
         channel.last_queue = name
         done(_state(found))
         return
-    if not server_named:
-        _not_reserved("queue", name)
     _check_dead_letter_access(channel, resource, arguments)
     permanent = durable and not exclusive
     queue_id = vhost.broker.topology.new_queue_id() if permanent else vhost.broker.transient_id()

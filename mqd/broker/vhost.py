@@ -10,12 +10,14 @@ permanent or on the way, by `apply_*`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 from mqd.auth.permissions import Kind
 from mqd.auth.users import User
 from mqd.broker.bindings import BindingTable, auto_deleted
 from mqd.broker.confirms import Confirms
+from mqd.broker.consumers import Consumer
 from mqd.broker.definitions import BindingDefinition, ExchangeDefinition, QueueDefinition
 from mqd.broker.exchanges.base import Exchange
 from mqd.broker.exchanges.registry import make_exchange
@@ -47,6 +49,7 @@ class VHost:
         self.version = 0  # moves with everything a resolved publish depends on
         self.tracing = False
         self.waiting: set[Confirms] = set()
+        self._deleting: dict[str, list[Consumer]] = {}  # consumers to tell when it is done
         self._when_durable: list[tuple[int, Callable[[], None]]] = []
         store.on_durable = self.on_durable
         self.apply_put_exchange(ExchangeDefinition(name, "", "direct"))
@@ -125,21 +128,36 @@ class VHost:
         if queue.durable:
             self.store.settle_all(queue.definition.id, ())
         queue.backlog.clear()
+        told_later = self._deleting.get(name)
         for consumer in list(queue.consumers):
             queue.remove_consumer(consumer)
             consumer.channel.consumers.pop(consumer.tag, None)
-            self.broker.tell_cancelled(consumer)
+            if told_later is None:
+                self.broker.tell_cancelled(consumer)
+            else:
+                told_later.append(consumer)
         if queue.owner is not None:
             queue.owner.exclusive_queues.remove(queue)
         self._unbound(self.bindings.remove_destination("queue", name))
 
     def delete_queue(self, queue: ClassicQueue, done: Callable[[Exception | None], None]) -> None:
-        """Delete a queue of either kind; done when that is permanent."""
+        """Delete a queue of either kind; done when that is permanent.
+
+        Its consumers hear of it after whoever deleted it, at the end of the turn: a client that
+        consumes from what it deletes waits for delete-ok first (observed: 3.10.8).
+        """
+        cancelled = self._deleting.setdefault(queue.name, [])
+
+        def finished(error: Exception | None) -> None:
+            self._deleting.pop(queue.name, None)
+            self.turn.confirms += [partial(self.broker.tell_cancelled, one) for one in cancelled]
+            done(error)
+
         if queue.durable:
-            self.broker.topology.delete_queue(self.name, queue.name, done)
+            self.broker.topology.delete_queue(self.name, queue.name, finished)
         else:
             self.apply_delete_queue(queue.name)
-            done(None)
+            finished(None)
 
     def consumer_gone(self, queue: ClassicQueue) -> None:
         """A consumer was cancelled or its channel closed: auto-delete goes with the last."""
@@ -179,7 +197,10 @@ class VHost:
             if source is not None:
                 source.unbind(binding)
         for name in auto_deleted(self.bindings, self.exchanges, removed):
-            if self.exchanges[name].definition.durable:
+            exchange = self.exchanges.get(name)
+            if exchange is None:
+                continue  # went with the one before
+            if exchange.definition.durable:
                 self.broker.topology.delete_exchange(self.name, name, _ignore)
             else:
                 self.apply_delete_exchange(name)

@@ -207,8 +207,8 @@ def _queue_delete(line: Line, channel: Channel, m: Queue.Delete) -> None:
 def _basic_qos(line: Line, channel: Channel, m: Basic.Qos) -> None:
     if m.prefetch_size:
         raise ConnectionError_(ReplyCode.NOT_IMPLEMENTED, f"prefetch_size!=0 ({m.prefetch_size})")
+    line.send(channel.number, Basic.QosOk())  # before what more room lets through, as 3.10.8
     channel.set_prefetch(m.prefetch_count, for_channel=m.global_)
-    line.send(channel.number, Basic.QosOk())
 
 
 def _basic_consume(line: Line, channel: Channel, m: Basic.Consume) -> None:
@@ -263,19 +263,20 @@ def _basic_reject(line: Line, channel: Channel, m: Basic.Reject) -> None:
 
 
 def _basic_recover(line: Line, channel: Channel, m: Basic.Recover) -> None:
-    _recover(channel, m.requeue)
-    line.send(channel.number, Basic.RecoverOk())
+    _check_requeue(m.requeue)
+    line.send(channel.number, Basic.RecoverOk())  # before what comes again, as 3.10.8
+    channel.recover()
 
 
 def _basic_recover_async(line: Line, channel: Channel, m: Basic.RecoverAsync) -> None:
     del line
-    _recover(channel, m.requeue)
+    _check_requeue(m.requeue)
+    channel.recover()
 
 
-def _recover(channel: Channel, requeue: bool) -> None:
+def _check_requeue(requeue: bool) -> None:
     if not requeue:
         raise ConnectionError_(ReplyCode.NOT_IMPLEMENTED, "requeue=false")
-    channel.recover()
 
 
 # -- confirm and tx -----------------------------------------------------------------------------
@@ -318,7 +319,6 @@ _STEPS: dict[type, Step] = {
     AccessRequest: _access_request,
     Basic.Ack: _basic_ack,
     Basic.Cancel: _basic_cancel,
-    Basic.CancelOk: lambda line, channel, m: None,  # the client's answer to a cancel of ours
     Basic.Consume: _basic_consume,
     Basic.Get: _basic_get,
     Basic.Nack: _basic_nack,
@@ -327,7 +327,6 @@ _STEPS: dict[type, Step] = {
     Basic.RecoverAsync: _basic_recover_async,
     Basic.Reject: _basic_reject,
     commands.Channel.Flow: _channel_flow,
-    commands.Channel.FlowOk: lambda line, channel, m: None,
     commands.Confirm.Select: _confirm_select,
     commands.Tx.Commit: _tx_commit,
     commands.Tx.Rollback: _tx_rollback,

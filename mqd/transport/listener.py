@@ -68,7 +68,7 @@ class Listener:
         self._empty.set()
         self.offer = Offer(
             start=start_frame(
-                server_properties(settings, broker.node), " ".join(settings.auth_mechanisms)
+                server_properties(settings, broker.node), " ".join(sorted(settings.auth_mechanisms))
             ),
             channel_max=settings.channel_max,
             frame_bytes_max=settings.frame_bytes_max,
