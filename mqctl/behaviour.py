@@ -153,7 +153,7 @@ class Behaviour:
             self._client = Client(
                 self.invocation.node,
                 self.invocation.timeout_s,
-                find_cookie(None if cookie is None else str(cookie)),
+                find_cookie(None if cookie is None else str(cookie), self.invocation.node),
             )
         return self._client
 

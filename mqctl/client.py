@@ -39,17 +39,35 @@ class Refused(Exception):
         self.detail = detail
 
 
-def find_cookie(option: str | None) -> str | None:
-    """--erlang-cookie, else RABBITMQ_ERLANG_COOKIE, else the file in the home directory."""
+def find_cookie(option: str | None, node: str = "") -> str | None:
+    """--erlang-cookie, else RABBITMQ_ERLANG_COOKIE, else the file in the home directory.
+
+    node: whose socket may tell that root acts for a service's user, see `_home`.
+    """
     given = option or os.environ.get("RABBITMQ_ERLANG_COOKIE")
     if given:
         return given
-    path = os.path.join(os.environ.get("HOME") or os.path.expanduser("~"), ".erlang.cookie")
+    path = os.path.join(_home(node), ".erlang.cookie")
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
             return file.read().strip()
     except OSError:
         return None
+
+
+def _home(node: str) -> str:
+    """For root, the home of the user that the node runs as: RabbitMQ's packaged wrappers become
+    that user (su rabbitmq), so runbooks typed as root expect it."""
+    if node and os.geteuid() == 0:
+        try:
+            owner = os.stat(socket_path(node)).st_uid
+            if owner:
+                import pwd
+
+                return pwd.getpwuid(owner).pw_dir
+        except (OSError, KeyError):
+            pass
+    return os.environ.get("HOME") or os.path.expanduser("~")
 
 
 class Reply:
