@@ -203,6 +203,19 @@ def type_module(kind: str) -> str:
     return f"rabbit_{kind}_queue"
 
 
+def check_server_named(arguments: Table) -> None:
+    """Refuse to name a queue for a client when only the client can: quorum and stream.
+
+    Raises ChannelError (406). Comes before permissions are looked at.
+    """
+    kind = queue_type(arguments)
+    if kind != "classic":
+        raise ChannelError(
+            ReplyCode.PRECONDITION_FAILED,
+            f"Cannot declare a server-named queue for type {type_module(kind)}",
+        )
+
+
 def check_queue_arguments(definition: QueueDefinition) -> None:
     """Refuse a new queue whose arguments or properties its type cannot have.
 

@@ -4,7 +4,13 @@ import pytest
 
 from mqd.amqp.replies import ChannelError, ReplyCode
 from mqd.broker.definitions import QueueDefinition
-from mqd.broker.queue_arguments import CHECKS, KNOWN, check_queue_arguments, queue_type
+from mqd.broker.queue_arguments import (
+    CHECKS,
+    KNOWN,
+    check_queue_arguments,
+    check_server_named,
+    queue_type,
+)
 
 DLX = "x-dead-letter-exchange"
 
@@ -265,6 +271,16 @@ def test_properties_that_replicated_queues_cannot_have(kind, properties, said):
 )
 def test_queue_type_of_arguments(field, kind):
     assert queue_type({"x-queue-type": field}) == kind
+
+
+@pytest.mark.parametrize("kind", ["quorum", "stream"])
+def test_server_named(kind):
+    check_server_named({})
+    check_server_named({"x-queue-type": text("classic")})
+    with pytest.raises(ChannelError) as caught:
+        check_server_named({"x-queue-type": text(kind)})
+    assert caught.value.text == f"Cannot declare a server-named queue for type rabbit_{kind}_queue"
+    assert caught.value.code is ReplyCode.PRECONDITION_FAILED
 
 
 def test_tables_agree():
