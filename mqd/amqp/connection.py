@@ -60,6 +60,9 @@ class ChannelPort(Protocol):
 
     def ack(self, delivery_tag: int, multiple: int) -> None: ...
 
+    def stop_consuming(self) -> None:
+        """Deliver nothing more: the connection ends, and this channel with it."""
+
 
 class Handler(Protocol):
     """Who gives methods a meaning. Any of these may raise AmqpError."""
@@ -533,7 +536,7 @@ class Connection:
 
     def fail(self, channel_id: int, error: AmqpError, method: tuple[int, int]) -> None:
         """Answer a fault by closing the channel or the connection; in the handshake, refuse."""
-        class_id, method_id = error.method or method
+        class_id, method_id = error.method = error.method or method
         if isinstance(error, ChannelError) and channel_id in self.running:
             self._drop_channel(channel_id)
             self.closing_channels.add(channel_id)
@@ -577,6 +580,8 @@ class Connection:
         self.publishes.clear()
         self.assembling.clear()
         running, self.running = self.running, {}
+        for channel in running.values():
+            channel.stop_consuming()  # before any of them hands messages back
         for channel in running.values():
             self._handler.close_channel(channel)
 

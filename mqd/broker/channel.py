@@ -42,6 +42,7 @@ class Channel:
     """An open channel. `unacked` is in order of delivery tag."""
 
     __slots__ = (
+        "_offers",
         "confirms",
         "connection",
         "consumers",
@@ -73,6 +74,7 @@ class Channel:
         self.last_queue = ""  # the queue declared last, which an empty name stands for
         self.prefetch_count = 0
         self.global_prefetch_count = 0
+        self._offers = 0
         self.confirms: Confirms | None = None
         self.tx: Transaction | None = None
 
@@ -94,7 +96,7 @@ class Channel:
 
     def ack(self, delivery_tag: int, multiple: int) -> None:
         """basic.ack. Raises ChannelError 406 for a tag that is not unacknowledged."""
-        if multiple or self.tx is not None:
+        if multiple or self.tx is not None or self.global_prefetch_count:
             self._settle(delivery_tag, bool(multiple), "ack")
             return
         entry = self.unacked.pop(delivery_tag, None)
@@ -102,8 +104,6 @@ class Channel:
             raise _unknown_tag(delivery_tag)
         queue, message, _, consumer = entry
         queue.acked(message, consumer)
-        if self.global_prefetch_count:
-            self.offer_again()
 
     def nack(self, delivery_tag: int, *, multiple: bool, requeue: bool) -> None:
         """basic.nack and basic.reject."""
@@ -141,11 +141,12 @@ class Channel:
 
     def _apply(self, outcomes: Iterable[tuple[Unacked, str]]) -> None:
         requeued: dict[ClassicQueue, None] = {}
+        drain = not self.global_prefetch_count  # else all its queues are offered the room
         for (queue, message, position, consumer), how in outcomes:
             if how == "ack":
-                queue.acked(message, consumer)
+                queue.acked(message, consumer, drain=drain)
             elif how == "reject":
-                queue.refused(message, consumer)
+                queue.refused(message, consumer, drain=drain)
             else:
                 queue.returned(position, message, consumer)
                 requeued[queue] = None
@@ -165,16 +166,27 @@ class Channel:
     def is_full(self) -> bool:
         """Whether the channel's own (global) prefetch lets it take nothing more."""
         limit = self.global_prefetch_count
-        if limit == 0 or len(self.unacked) < limit:
+        if limit == 0 or (len(self.unacked) < limit and self.tx is None):
             return False
-        # What basic.get took does not count (observed: 3.10.8).
-        return sum(entry[3] is not None for entry in self.unacked.values()) >= limit
+        # What basic.get took does not count (observed: 3.10.8), what is acknowledged in a
+        # transaction does until commit.
+        held = sum(entry[3] is not None for entry in self.unacked.values())
+        if self.tx is not None:
+            held += sum(entry[3] is not None for _, entry, _ in self.tx.settled)
+        return held >= limit
 
     def offer_again(self) -> None:
-        """Its consumers may be able to take messages again."""
+        """Its consumers may be able to take messages again.
+
+        Their queues are served from another one on each time, so that none with a long backlog
+        takes all the room there ever is (RabbitMQ: rabbit_limiter, notify_queues).
+        """
         for consumer in self.consumers.values():
             consumer.queue.offer_again(consumer)
-        for queue in {consumer.queue: None for consumer in self.consumers.values()}:
+        queues = list(dict.fromkeys(consumer.queue for consumer in self.consumers.values()))
+        self._offers += 1
+        first = self._offers % len(queues) if queues else 0
+        for queue in queues[first:] + queues[:first]:
             if queue.backlog and not queue.deleted:
                 queue.drain()
 
@@ -231,6 +243,15 @@ class Channel:
 
     # -- the end ------------------------------------------------------------------------------
 
+    def stop_consuming(self) -> None:
+        """Take nothing more from any queue; `close` follows.
+
+        A connection that ends stops all its channels first: what one of them hands back must not
+        go to another one that is about to close, where a consumer without acks would lose it.
+        """
+        for consumer in self.consumers.values():
+            consumer.queue.remove_consumer(consumer)
+
     def close(self) -> None:
         """Consumers go, what is unacknowledged goes back, an open transaction is rolled back."""
         if self.tx is not None:
@@ -241,9 +262,8 @@ class Channel:
         if self.reply_consumer is not None:
             self.reply_consumer.close()
             self.reply_consumer = None
+        self.stop_consuming()
         consumers, self.consumers = self.consumers, {}
-        for consumer in consumers.values():
-            consumer.queue.remove_consumer(consumer)
         self.global_prefetch_count = 0
         self.recover()
         for consumer in consumers.values():

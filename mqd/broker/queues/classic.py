@@ -170,17 +170,17 @@ class ClassicQueue:
         if message.stored:
             self.store.settle(self.definition.id, message)
 
-    def acked(self, message: Message, consumer: Consumer | None) -> None:
+    def acked(self, message: Message, consumer: Consumer | None, *, drain: bool = True) -> None:
         """A delivered message is done with; its consumer may take another."""
         self.unacked_count -= 1
         if message.stored and not self.deleted:
             self.store.settle(self.definition.id, message)
         if consumer is not None:
-            self.released(consumer)
+            self.released(consumer, drain=drain)
 
-    def refused(self, message: Message, consumer: Consumer | None) -> None:
+    def refused(self, message: Message, consumer: Consumer | None, *, drain: bool = True) -> None:
         """Rejected without requeue: dropped."""
-        self.acked(message, consumer)
+        self.acked(message, consumer, drain=drain)
 
     def returned(self, position: int, message: Message, consumer: Consumer | None) -> None:
         """Handed back, to where it was. The caller drains when all are back."""
@@ -193,7 +193,8 @@ class ClassicQueue:
     def released(self, consumer: Consumer, *, drain: bool = True) -> None:
         """The consumer holds one message less."""
         consumer.unacked -= 1
-        if not consumer.ringed and consumer.active and not consumer.outlet.congested:
+        # A congested one is offered too: the ring has it called when its peer reads again.
+        if not consumer.ringed and consumer.active:
             self.offer_again(consumer)
             if drain and self.backlog:
                 self.drain()
@@ -224,7 +225,9 @@ class ClassicQueue:
         self.ring.add(consumer)
 
     def remove_consumer(self, consumer: Consumer) -> None:
-        """The consumer takes no more; what it holds stays with its channel."""
+        """The consumer takes no more; what it holds stays with its channel. Twice is once."""
+        if not consumer.active:
+            return
         consumer.active = False
         self.consumers.remove(consumer)
         self.ring.discard(consumer)
