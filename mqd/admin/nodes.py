@@ -21,6 +21,8 @@ from mqd.rpc.v1 import values_pb2
 
 LOG_LEVELS: Final = ("debug", "info", "warning", "error", "critical", "none")
 
+_STARTUP_POLL_S: Final = 0.05
+
 _STATES: Final = {
     AppState.STOPPED: pb.APP_STATE_STOPPED,
     AppState.BOOTING: pb.APP_STATE_BOOTING,
@@ -82,15 +84,15 @@ async def shutdown(ctx: AdminContext, request: pb.ShutdownRequest) -> pb.Shutdow
 
 
 async def await_startup(ctx: AdminContext, request: pb.AwaitStartupRequest) -> values_pb2.Done:
-    """Return once the application runs.
+    """Return once the application runs; until then the caller's deadline is the only bound.
 
-    Raises PRECONDITION_FAILED when it is stopped and nobody starts it (observed: 3.10.8 does not
-    wait for a start_app either).
+    A stopped application is waited for as well: somebody may start it (observed: 3.10.8).
     """
-    await ctx.node.await_running()
-    if ctx.node.app_state is not AppState.RUNNING:
-        raise MqdError(ErrorCode.PRECONDITION_FAILED, "rabbit_is_not_running")
-    return values_pb2.Done()
+    while True:
+        await ctx.node.await_running()
+        if ctx.node.app_state is AppState.RUNNING:
+            return values_pb2.Done()
+        await asyncio.sleep(_STARTUP_POLL_S)
 
 
 async def environment(ctx: AdminContext, request: pb.EnvironmentRequest) -> pb.EnvironmentReply:

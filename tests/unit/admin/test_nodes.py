@@ -73,11 +73,19 @@ async def test_await_startup_waits_while_the_app_boots() -> None:
     assert stand.node.calls == [("await_running",)]
 
 
-async def test_await_startup_does_not_wait_for_a_start_app() -> None:
+async def test_await_startup_waits_for_a_start_app(monkeypatch: pytest.MonkeyPatch) -> None:
     stand = Stand()
     stand.node.app_state = AppState.STOPPED
-    with pytest.raises(MqdError, match=r"^rabbit_is_not_running$"):
-        await nodes.await_startup(stand.ctx, pb.AwaitStartupRequest())
+    waited: list[float] = []
+
+    async def sleep(delay_s: float) -> None:
+        waited.append(delay_s)
+        if len(waited) == 3:
+            stand.node.app_state = AppState.RUNNING
+
+    monkeypatch.setattr("mqd.admin.nodes.asyncio.sleep", sleep)
+    await nodes.await_startup(stand.ctx, pb.AwaitStartupRequest())
+    assert len(waited) == 3
 
 
 @pytest.mark.parametrize(

@@ -24,15 +24,15 @@ async def test_only_the_wanted_columns_are_filled_in() -> None:
     assert {field.name: value for field, value in row.ListFields()} == {"name": "q", "messages": 1}
 
 
-async def test_queues_come_by_name_and_in_bounded_batches() -> None:
+async def test_queues_come_newest_first_and_in_bounded_batches() -> None:
     stand = Stand()
     names = [f"q{number:04}" for number in range(limits.CONTROL_ROWS_MAX + 1)]
-    for name in reversed(names):
+    for name in names:
         stand.queue(name)
     request = pb.ListQueues(vhost="/", columns=["name"])
     batches = [batch async for batch in queues.list_(stand.ctx, request)]
     assert [len(batch.rows) for batch in batches] == [limits.CONTROL_ROWS_MAX, 1]
-    assert [row.name for batch in batches for row in batch.rows] == names
+    assert [row.name for batch in batches for row in batch.rows] == names[::-1]
 
 
 async def test_a_vhost_that_is_missing_or_empty_lists_nothing() -> None:
