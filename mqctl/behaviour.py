@@ -296,6 +296,12 @@ class Behaviour:
                 return self._apply(rule, refused)
         return self._default(refused)
 
+    def explain_timeout(self, problem: TimedOut) -> Exception:
+        """A verb may have words of its own for a wait that was too long."""
+        if self.invocation.timeout_s == 0:
+            return problem
+        return self.explain(Refused("TIMEOUT", ""))
+
     def _apply(self, rule: Any, refused: Refused) -> Failure:
         extra = {"detail": refused.detail}
         if rule.json_text and self.invocation.is_json:
@@ -310,8 +316,6 @@ class Behaviour:
     def _default(self, refused: Refused) -> Exception:
         request = self.invocation.request
         fields = {field.name for field in request.DESCRIPTOR.fields}
-        if refused.code == "NO_SUCH_USER" and "username" in fields:
-            return error(f'{{:no_such_user, "{request.username}"}}')
         if refused.code == "NO_SUCH_VHOST" and "vhost" in fields:
             return Failure(exit_codes.DATA, f"Virtual host '{request.vhost}' does not exist")
         if refused.code == "TIMEOUT":

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from mqctl.options import Kind
 from mqd.rpc.v1 import index
@@ -23,8 +22,7 @@ LOCAL = "local"
 _KINDS: dict[int, Kind] = {5: "float", 6: "float", 7: "boolean", 9: "string"}
 
 
-@dataclass(frozen=True, slots=True)
-class Argument:
+class Argument(NamedTuple):  # a dataclass would import inspect: 7 ms of every call
     """A field of a request that the command line fills."""
 
     field: str

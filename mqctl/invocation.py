@@ -7,7 +7,6 @@ connection and prints nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from mqctl.catalogue import Verb
@@ -17,19 +16,27 @@ from mqctl.options import Value
 MACHINE_READABLE = frozenset(("json", "json_stream", "csv"))
 
 
-@dataclass(slots=True)
 class Invocation:
     """argv as typed (for messages), arguments without options and the verb's name."""
 
-    verb: Verb
-    tool: str
-    scope: int
-    argv: list[str]
-    arguments: list[str]
-    options: dict[str, Value]
-    node: str = ""
-    request: Any = None
-    columns: list[str] = field(default_factory=list)
+    def __init__(
+        self,
+        verb: Verb,
+        tool: str,
+        scope: int,
+        argv: list[str],
+        arguments: list[str],
+        options: dict[str, Value],
+    ) -> None:
+        self.verb = verb
+        self.tool = tool
+        self.scope = scope
+        self.argv = argv
+        self.arguments = arguments
+        self.options = options
+        self.node = ""  # full name, once it is resolved
+        self.request: Any = None  # once validated
+        self.columns: list[str] = []  # info keys of a listing, once validated
 
     @property
     def formatter(self) -> str:

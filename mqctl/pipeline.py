@@ -153,7 +153,9 @@ class Pipeline:
             show(result, invocation, self._printer(invocation))
         except Refused as refused:
             raise self._settled(behaviour.explain(refused), invocation) from refused
-        except (Invalid, TimedOut, Unreachable) as problem:
+        except TimedOut as problem:
+            raise self._settled(behaviour.explain_timeout(problem), invocation) from problem
+        except (Invalid, Unreachable) as problem:
             raise self._settled(problem, invocation) from problem
 
     def _behaviour(self, invocation: Invocation) -> Behaviour:

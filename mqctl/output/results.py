@@ -3,39 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from mqctl.output.terms import Row, Term
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(NamedTuple):
     """Success without a value."""
 
 
-@dataclass(frozen=True, slots=True)
-class Silence:
+class Silence(NamedTuple):
     """Success, and no formatter prints anything, not even {"result":"ok"}."""
 
 
-@dataclass(frozen=True, slots=True)
-class Value:
+class Value(NamedTuple):
     """One term. wrapped: json puts it into {"result":"ok","node":...,"value":...}."""
 
     term: Term
     wrapped: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Rows:
+class Rows(NamedTuple):
     """A listing. collected: an empty one is still a value, the empty list."""
 
     rows: Iterable[Row]
     collected: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Lines:
+class Lines(NamedTuple):
     """Texts that appear one by one."""
 
     lines: Iterable[str]

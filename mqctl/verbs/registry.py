@@ -19,6 +19,8 @@ OVERRIDES: dict[str, tuple[str, str]] = {
     "autocomplete": ("local", "Autocomplete"),
     "await_startup": ("waiting", "AwaitStartup"),
     "check_alarms": ("alarms", "CheckAlarms"),
+    "check_if_node_is_mirror_sync_critical": ("cluster_status", "CheckCritical"),
+    "check_if_node_is_quorum_critical": ("cluster_status", "CheckCritical"),
     "check_local_alarms": ("alarms", "CheckLocalAlarms"),
     "check_port_connectivity": ("listeners", "CheckPortConnectivity"),
     "check_port_listener": ("listeners", "CheckPortListener"),

@@ -23,12 +23,7 @@ class RestartVhost(Behaviour):
         return Value(f"V{where[1:]} is already running on {node}")
 
     def explain(self, refused: Refused) -> Exception:
-        """Observed: 3.10.8 joins the two sentences."""
+        """The node's words, under an exit code of their own (observed: 3.10.8)."""
         if refused.code not in ("NO_SUCH_VHOST", "NOT_FOUND"):
             return super().explain(refused)
-        vhost = self.invocation.vhost
-        return error(
-            f"Failed to start vhost '{vhost}' on node '{self.invocation.node}'"
-            f'Reason: {{:no_such_vhost, "{vhost}"}}',
-            exit_codes.SOFTWARE,
-        )
+        return error(refused.detail, exit_codes.SOFTWARE)

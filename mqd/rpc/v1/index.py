@@ -11,6 +11,8 @@ VERBS: dict[str, tuple[tuple[str, str, str, int, frozenset[int]], ...]] = {
     "await_startup": (("nodes", "Nodes", "AwaitStartup", 0, frozenset((1,))),),
     "change_password": (("users", "Users", "ChangePassword", 0, frozenset((1,))),),
     "check_alarms": (("diagnostics", "Diagnostics", "Alarms", 1, frozenset((2,))),),
+    "check_if_node_is_mirror_sync_critical": (("cluster", "Cluster", "Status", 2, frozenset((2, 4,))),),
+    "check_if_node_is_quorum_critical": (("cluster", "Cluster", "Status", 1, frozenset((2, 4,))),),
     "check_local_alarms": (("diagnostics", "Diagnostics", "Alarms", 2, frozenset((2,))),),
     "check_port_connectivity": (("diagnostics", "Diagnostics", "Listeners", 1, frozenset((2,))),),
     "check_port_listener": (("diagnostics", "Diagnostics", "CheckPortListener", 0, frozenset((2,))),),
