@@ -10,6 +10,7 @@ the result into a method.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -23,11 +24,29 @@ from mqd.broker.equivalence import (
     check_queue_equivalent,
 )
 from mqd.broker.exchanges.registry import check_arguments, check_type
+from mqd.broker.queue_arguments import check_server_named, queue_type
 from mqd.broker.queues.classic import ClassicQueue
 from mqd.broker.reply import PREFIX, PSEUDO_QUEUE
 from mqd.names import Resource
 
 Answer = Callable[["QueueState | int | AmqpError | None"], None]
+
+log = logging.getLogger("mqd.queue")
+
+NOT_IN_EFFECT = frozenset(
+    {
+        "x-message-ttl",
+        "x-expires",
+        "x-max-length",
+        "x-max-length-bytes",
+        "x-overflow",
+        "x-dead-letter-exchange",
+        "x-dead-letter-routing-key",
+        "x-max-priority",
+        "x-single-active-consumer",
+    }
+)
+"""Queue arguments that are checked and kept, and that no queue acts on yet."""
 
 DEFAULT_EXCHANGE = "operation not permitted on the default exchange"
 
@@ -67,8 +86,8 @@ def _not_reserved(kind: str, name: str) -> None:
         )
 
 
-def _strip_cr_lf(name: str) -> str:
-    # RabbitMQ: strip_cr_lf, for names of entities in declare and delete
+def clean_name(name: str) -> str:
+    """A name of an entity without CR and LF (RabbitMQ: strip_cr_lf)."""
     return name.replace("\r", "").replace("\n", "")
 
 
@@ -116,7 +135,7 @@ def declare_exchange(channel: Channel, wanted: ExchangeDefinition, done: Answer)
 def delete_exchange(channel: Channel, name: str, *, if_unused: bool, done: Answer) -> None:
     """exchange.delete; one that is not there is deleted already."""
     vhost = channel.vhost
-    name = _strip_cr_lf(name)
+    name = clean_name(name)
     resource = Resource("exchange", vhost.name, name)
     _not_default(name)
     if name.startswith("amq."):
@@ -177,9 +196,9 @@ def _check_binding(channel: Channel, binding: BindingDefinition, *, unbinding: b
     vhost = channel.vhost
     source = Resource("exchange", vhost.name, binding.source)
     destination = Resource(binding.destination_kind, vhost.name, binding.destination)
+    vhost.require(channel.user, destination, "write")
     if binding.destination_kind == "exchange":
         _not_default(binding.destination)
-    vhost.require(channel.user, destination, "write")
     _not_default(binding.source)
     vhost.require(channel.user, source, "read")
     found = vhost.exchanges.get(binding.source)
@@ -244,7 +263,7 @@ def declare_passive(channel: Channel, name: str) -> QueueState:
     """queue.declare passive."""
     if _is_reply(name):
         return _reply_state(channel, name)
-    name = _strip_cr_lf(name)
+    name = clean_name(name)
     queue = find_queue(channel, name)  # an empty name is no name here (observed: 3.10.8)
     channel.last_queue = name
     return _state(queue)
@@ -276,9 +295,10 @@ def declare_queue(
     if _is_reply(name):
         done(_reply_state(channel, name))
         return
-    name = _strip_cr_lf(name)
+    name = clean_name(name)
     server_named = not name
     if server_named:
+        check_server_named(arguments)
         name = "amq.gen-" + vhost.broker.random_name()
     resource = Resource("queue", vhost.name, name)
     vhost.require(channel.user, resource, "configure")
@@ -297,6 +317,7 @@ def declare_queue(
         queue_id, vhost.name, name, durable, auto_delete, exclusive, arguments
     )
     check_queue_arguments(definition)
+    _check_available(definition)
     channel.last_queue = name
     state = QueueState(name, 0, 0)
     if permanent:
@@ -304,6 +325,23 @@ def declare_queue(
     else:
         vhost.apply_put_queue(definition, channel.connection if exclusive else None)
         done(state)
+
+
+def _check_available(definition: QueueDefinition) -> None:
+    """Refuse what is not there rather than serve something else under its name; say which
+    arguments are kept for later and do nothing yet."""
+    kind = queue_type(definition.arguments)
+    if kind != "classic":
+        raise ConnectionError_(
+            ReplyCode.NOT_IMPLEMENTED,
+            f"{definition.resource}: queue type '{kind}' is not available in this version of mqd, "
+            "declare it without x-queue-type",
+        )
+    idle = sorted(NOT_IN_EFFECT & definition.arguments.keys())
+    if idle:
+        log.warning(
+            "%s: %s without effect in this version of mqd", definition.resource, ", ".join(idle)
+        )
 
 
 def _check_same(
@@ -343,7 +381,7 @@ def delete_queue(
     if _is_reply(name):
         done(0)
         return
-    name = actual_name(channel, _strip_cr_lf(name))
+    name = actual_name(channel, clean_name(name))
     vhost = channel.vhost
     resource = Resource("queue", vhost.name, name)
     vhost.require(channel.user, resource, "configure")

@@ -75,7 +75,7 @@ def _exchange_declare(line: Line, channel: Channel, m: Exchange.Declare) -> None
         return
     wanted = ExchangeDefinition(
         channel.vhost.name,
-        m.exchange.replace("\r", "").replace("\n", ""),
+        topology.clean_name(m.exchange),
         m.exchange_type,
         m.durable,
         m.auto_delete,
@@ -101,7 +101,12 @@ def _exchange_delete(line: Line, channel: Channel, m: Exchange.Delete) -> None:
 
 def _exchange_binding(channel: Channel, m: Exchange.Bind | Exchange.Unbind) -> BindingDefinition:
     return BindingDefinition(
-        channel.vhost.name, m.source, "exchange", m.destination, m.routing_key, _table(m.arguments)
+        channel.vhost.name,
+        topology.clean_name(m.source),
+        "exchange",
+        topology.clean_name(m.destination),
+        m.routing_key,
+        _table(m.arguments),
     )
 
 
@@ -158,12 +163,17 @@ def _queue_declare(line: Line, channel: Channel, m: Queue.Declare) -> None:
 
 
 def _queue_binding(channel: Channel, m: Queue.Bind | Queue.Unbind) -> BindingDefinition:
-    queue = topology.actual_name(channel, m.queue)
+    queue = topology.actual_name(channel, topology.clean_name(m.queue))
     key = m.routing_key
     if not key and not m.queue:
         key = queue  # AMQP 0-9-1: with no queue and no key given, the key is the queue's name
     return BindingDefinition(
-        channel.vhost.name, m.exchange, "queue", queue, key, _table(m.arguments)
+        channel.vhost.name,
+        topology.clean_name(m.exchange),
+        "queue",
+        queue,
+        key,
+        _table(m.arguments),
     )
 
 
