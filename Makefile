@@ -1,7 +1,7 @@
 # Targets for people who work on mqd. Everything runs in the active Python environment.
 PYTHON ?= python3
 
-.PHONY: all proto lint types test
+.PHONY: all proto lint types test man install systemd-test help
 
 all: lint types test
 
@@ -19,3 +19,17 @@ types:            ## mypy --strict
 
 test:             ## the default test run
 	$(PYTHON) -m pytest
+
+man:              ## regenerate the pages that come from tables
+	$(PYTHON) -m mqd.config.manual >man/mqd.conf.5
+
+DESTDIR ?= /
+BINDIR ?= /usr/bin
+install:          ## unit, user, folders, manual pages under DESTDIR (programs: pip install .)
+	DESTDIR=$(DESTDIR) BINDIR=$(BINDIR) packaging/install.sh
+
+systemd-test:     ## the service in a booted host: root, systemd-nspawn, /usr/bin/python3.11
+	$(PYTHON) -m pytest -p no:randomly tests/hosts/service.py
+
+help:             ## this list
+	@sed -n 's/^\([a-z-]*\): .*## /\1\t/p' $(MAKEFILE_LIST)

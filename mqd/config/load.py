@@ -62,9 +62,7 @@ class Configuration:
         yield from (rows[name] for name in sorted(rows))
 
 
-def load(
-    files: Iterable[Path], variables: Variables, given: Iterable[Entry] = ()
-) -> Configuration:
+def load(files: Iterable[Path], variables: Variables, given: Iterable[Entry] = ()) -> Configuration:
     """Read the files, which exist, in this order. Raises ConfigError with every problem.
 
     given: settings that come from nowhere on disc and stand above the files.
