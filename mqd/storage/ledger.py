@@ -42,8 +42,8 @@ class Row:
     """
 
     __slots__ = (
-        "id", "last", "keys", "queue_ids", "settled", "count", "remaining", "bytes", "informers",
-        "checked",
+        "id", "last", "keys", "queue_ids", "settled", "count", "remaining", "bytes", "live_bytes",
+        "informers", "checked",
     )  # fmt: skip
 
     def __init__(
@@ -57,7 +57,7 @@ class Row:
         same = queue_ids.count(first) == self.count
         self.queue_ids: int | array[int] = first if same else array("Q", queue_ids)
         self.settled: bytearray | None = None
-        self.bytes = size
+        self.bytes = self.live_bytes = size  # live: about what its unsettled messages need
         self.informers: list[int] = []
         self.checked = keys is not None
 
@@ -231,7 +231,9 @@ class Ledger:
     def _reduce(self, row: Row, count: int) -> None:
         row.remaining -= count
         assert row.remaining >= 0, "a message was settled twice"
-        self.live_bytes -= row.bytes * count // row.count
+        freed = row.bytes * count // row.count if row.remaining else row.live_bytes
+        row.live_bytes -= freed
+        self.live_bytes -= freed
         if not row.remaining:
             self._forget(row)
             (self._stripped if row.id in self._needed else self._gone).append(row.id)
@@ -243,8 +245,6 @@ class Ledger:
         if row.keys is not None:
             self._merged.remove(row.id)
         self.bytes -= row.bytes
-        if not self.rows:
-            self.live_bytes = 0  # the divisions above round down
         self._release(row)
 
     def _release(self, row: Row) -> None:
@@ -321,7 +321,7 @@ class Ledger:
         for row in run:
             self._unindex(row)
             self.bytes -= row.bytes
-            self.live_bytes -= row.bytes * row.remaining // row.count
+            self.live_bytes -= row.live_bytes
             if row.keys is not None:
                 self._merged.remove(row.id)
             if row is not run[0]:

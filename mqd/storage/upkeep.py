@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from mqd.limits import SLACK_BYTES_MIN, VACUUM_PAGES
+from mqd.storage.format import Damaged
 from mqd.storage.ledger import Ledger, Row
 from mqd.storage.rows import Rewritten, Source, rewrite
 from mqd.storage.writer import Writer
@@ -28,10 +29,13 @@ class Upkeep:
         self._writer = writer
         self._ledger = ledger
         self._runs: list[list[Row]] = []  # still to do, last first
-        self._hopeless = (0, 0)  # rows and slack of a store that has no run worth rewriting
+        self._hopeless: tuple[int, int] | None = (
+            None  # rows and slack of a store that has no run worth rewriting
+        )
         pages = database.execute("PRAGMA page_count").fetchone()[0]
         self._bytes_peak = pages * 4096  # since the file was last asked for room
         self._shrinking = False
+        self._spared: set[int] = set()  # rows of runs that hold a damaged one
 
     def is_due(self) -> bool:
         """Whether a step would do something."""
@@ -42,10 +46,12 @@ class Upkeep:
             self._shrinking = True
             return True
         if not self._ledger.wants_rewrite():
-            self._hopeless = (0, 0)
+            self._hopeless = None
             return False
+        if self._hopeless is None:
+            return True
         rows, slack = self._shape()
-        return rows >= 2 * self._hopeless[0] or slack >= 2 * self._hopeless[1]
+        return rows > 2 * self._hopeless[0] or slack > 2 * self._hopeless[1]
 
     def _shape(self) -> tuple[int, int]:
         return len(self._ledger.rows), self._ledger.bytes - self._ledger.live_bytes
@@ -59,7 +65,11 @@ class Upkeep:
 
     def _rewrite(self, then: Callable[[], None]) -> None:
         if not self._runs:
-            self._runs = self._ledger.runs()[::-1]
+            self._runs = [
+                run
+                for run in reversed(self._ledger.runs())
+                if self._spared.isdisjoint(row.id for row in run)
+            ]
             if not self._runs:
                 self._hopeless = self._shape()
         run: list[Row] = []
@@ -77,11 +87,17 @@ class Upkeep:
                 self._replaced(run, result)
             else:
                 log.warning("rows %d to %d stay as they are: %s", run[0].id, run[-1].id, error)
-                self._runs.clear()
-                self._hopeless = self._shape()
+                self._gave_up(run, error)
             then()
 
         self._writer.submit(lambda: rewrite(self._database, sources), done)
+
+    def _gave_up(self, run: list[Row], error: BaseException) -> None:
+        if isinstance(error, Damaged):
+            self._spared.update(row.id for row in run)
+        else:  # the disc: what it does not take now it will not take in a moment
+            self._runs.clear()
+            self._hopeless = self._shape()
 
     def _replaced(self, run: list[Row], result: Rewritten) -> None:
         self._ledger.replace(run, Row(run[0].id, result.queue_ids, result.size, result.keys))

@@ -1,0 +1,134 @@
+"""mqd.storage.format: what is packed is read back, what is damaged is noticed."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mqd.broker.message import Message
+from mqd.storage.format import (
+    Damaged,
+    Drop,
+    pack_messages,
+    pack_settled,
+    unpack_messages,
+    unpack_settled,
+)
+from tests.stores import message
+
+# the bytes of version 1, for ever: two messages of queue 5, one of them for queue 6 too
+FIXTURE = bytes.fromhex(
+    "0100000003000000"
+    "050000000000000005000000000000000600000000000000"
+    "010001"
+    "01000000" "03000000" "000171"
+    "02000000" "000000000100000001000000" "0300000002000000" "6162637879"
+)  # fmt: skip
+
+
+def test_version_1_is_read() -> None:
+    records = unpack_messages(FIXTURE, 9)
+    assert list(records.queue_ids) == [5, 5, 6]
+    assert [each.content for each in records.messages] == [b"abc", b"xy", b"xy"]
+    assert [each.persistent for each in records.messages] == [True, False, True]
+    assert {each.names for each in records.messages} == {b"\x00\x01q"}
+    assert [(each.segment, each.index) for each in records.messages] == [(9, 0), (9, 1), (9, 2)]
+
+
+def test_version_1_is_written() -> None:
+    first, second = Message(b"\0\1q", b"abc", True), Message(b"\0\1q", b"xy")
+    copy = second.copy()
+    copy.persistent = True
+    assert pack_messages([5, 5, 6], [first, second, copy]) == FIXTURE
+
+
+def test_equal_content_objects_are_stored_once() -> None:
+    one = message(bytes(10_000))
+    copies = [one, *(one.copy() for _ in range(99))]
+    blob = pack_messages(list(range(100)), copies)
+    assert len(blob) < 13_000
+    records = unpack_messages(blob, 1)
+    assert [each.content for each in records.messages] == [one.content] * 100
+    assert list(records.queue_ids) == list(range(100))
+
+
+def test_a_moved_record_keeps_its_key() -> None:
+    keys = [3 << 24 | 7, 4 << 24, 9 << 24 | 1]
+    records = unpack_messages(pack_messages([1, 1, 1], [message()] * 3, keys), 3)
+    assert records.moved
+    assert [(each.segment, each.index) for each in records.messages] == [(3, 7), (4, 0), (9, 1)]
+
+
+def test_an_unknown_version_is_refused() -> None:
+    blob = bytearray(pack_messages([1], [message()]))
+    blob[0] = 9
+    with pytest.raises(Damaged, match="unknown version 9"):
+        unpack_messages(bytes(blob), 1)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 2**63),
+            st.binary(max_size=20),
+            st.integers(0, 4),
+            st.booleans(),
+        ),
+        min_size=1,
+        max_size=30,
+    )
+)
+def test_messages_round_trip(rows: list[tuple[int, bytes, int, bool]]) -> None:
+    shared = [b"", b"x", b"some content", bytes(300), b"y"]
+    messages = [Message(names, shared[at], durable) for _, names, at, durable in rows]
+    records = unpack_messages(pack_messages([row[0] for row in rows], messages), 2)
+    assert list(records.queue_ids) == [row[0] for row in rows]
+    assert [(m.names, m.content, m.persistent) for m in records.messages] == [
+        (m.names, m.content, m.persistent) for m in messages
+    ]
+
+
+@given(st.binary(max_size=200))
+def test_arbitrary_bytes_are_damaged_or_read(blob: bytes) -> None:
+    for unpack in (unpack_settled, lambda data: unpack_messages(data, 1)):
+        with contextlib.suppress(Damaged):
+            unpack(blob)
+
+
+@given(st.integers(0, len(FIXTURE) - 1))
+def test_a_cut_blob_is_damaged(length: int) -> None:
+    with pytest.raises(Damaged):
+        unpack_messages(FIXTURE[:length], 1)
+
+
+@given(
+    st.lists(st.integers(0, 2**63), max_size=20),
+    st.lists(
+        st.builds(
+            Drop,
+            st.integers(0, 2**63),
+            st.integers(0, 2**39),
+            st.frozensets(st.integers(0, 2**63), max_size=5),
+        ),
+        max_size=4,
+    ),
+)
+def test_settled_round_trip(keys: list[int], drops: list[Drop]) -> None:
+    read_keys, read_drops = unpack_settled(pack_settled(keys, drops))
+    assert (list(read_keys), read_drops) == (keys, drops)
+
+
+def test_a_flipped_bit_in_settled_is_noticed() -> None:
+    blob = pack_settled([1, 2], [Drop(3, 4, frozenset({5}))])
+    for at in range(len(blob)):
+        damaged = bytearray(blob)
+        damaged[at] ^= 0x10
+        with pytest.raises(Damaged):
+            unpack_settled(bytes(damaged))
+
+
+def test_nothing_settled_takes_no_bytes() -> None:
+    assert pack_settled([], []) == b""

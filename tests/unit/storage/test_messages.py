@@ -1,0 +1,243 @@
+"""mqd.storage.messages: when a commit starts, what it holds, what happens when it fails."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from mqd.storage import messages
+from mqd.storage.format import unpack_messages
+from tests.stores import Stage, message
+
+FULL = sqlite3.OperationalError("database or disk is full")
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Stage:
+    stage = Stage(tmp_path / "x.db")
+    assert stage.recover() == []
+    return stage
+
+
+def test_a_turns_messages_are_one_row(stage: Stage) -> None:
+    told: list[int] = []
+    stage.store.on_durable = lambda: told.append(stage.store.durable_batch)
+    batches = {stage.store.append(1, message()) for _ in range(10)}
+    assert batches == {1}
+    assert told == []
+    stage.writer.run()
+    assert told == [1]
+    assert stage.row_ids() == [1]
+
+
+def test_what_gathers_while_a_commit_runs_is_the_next_one(stage: Stage) -> None:
+    stage.store.append(1, message())
+    stage.writer.step()  # the turn ends, the job is handed over
+    assert stage.store.append(1, message()) == 2
+    stage.writer.run()
+    assert stage.store.durable_batch == 2
+    assert stage.row_ids() == [1, 2]
+
+
+def test_segment_and_index_are_set_when_the_commit_begins(stage: Stage) -> None:
+    first, second = message(), message()
+    stage.store.append(1, first)
+    stage.store.append(1, second)
+    assert first.segment == 0
+    stage.writer.step()
+    assert (first.segment, first.index, second.segment, second.index) == (1, 0, 1, 1)
+
+
+def test_a_message_settled_before_its_commit_is_never_written(stage: Stage) -> None:
+    told: list[int] = []
+    stage.store.on_durable = lambda: told.append(stage.store.durable_batch)
+    each = message()
+    stage.store.append(1, each)
+    stage.store.settle(1, each)
+    stage.writer.run()
+    assert told == [1]
+    assert stage.row_ids() == []
+    assert each.segment == 0
+
+
+def test_a_row_goes_in_the_commit_that_settles_its_last_message(stage: Stage) -> None:
+    pair = [message(), message()]
+    for each in pair:
+        stage.store.append(1, each)
+    stage.writer.run()
+    stage.store.settle(1, pair[0])
+    stage.writer.run()
+    assert stage.row_ids() == [1, 2]  # messages, and news of them
+    stage.store.settle(1, pair[1])
+    stage.writer.run()
+    assert stage.row_ids() == []  # the news is needed no longer either
+
+
+def test_settling_twice_counts_once(stage: Stage) -> None:
+    pair = [message(b"a"), message(b"b")]
+    for each in pair:
+        stage.store.append(1, each)
+    stage.writer.run()
+    stage.store.settle(1, pair[0])
+    stage.store.settle(1, pair[0])
+    stage.writer.run()
+    assert stage.store.ledger.rows[1].remaining == 1
+
+
+def test_a_settle_after_the_queue_was_dropped_is_harmless(stage: Stage) -> None:
+    mine, others = message(b"mine"), message(b"others")
+    stage.store.append(1, mine)
+    stage.store.append(2, others)
+    stage.writer.run()
+    stage.store.settle_all(1, [])
+    stage.writer.run()
+    stage.store.settle(1, mine)
+    stage.writer.run()
+    stage.close()
+    again = Stage(stage.path)
+    assert [each.body for _, each, _ in again.recover()] == [b"others"]
+
+
+def test_a_fan_out_is_stored_once(stage: Stage) -> None:
+    each = message(bytes(100_000))
+    stage.store.append(1, each)
+    for queue_id in range(2, 12):
+        stage.store.append(queue_id, each.copy())
+    stage.writer.run()
+    size = stage.database.execute("SELECT sum(length(messages)) FROM commits").fetchone()[0]
+    assert size < 101_000
+
+
+def test_a_large_batch_takes_several_rows(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(messages, "COMMIT_BYTES_MAX", 1000)
+    durable: list[tuple[int, int]] = []
+    stage.store.on_durable = lambda: durable.append(
+        (stage.store.durable_batch, len(stage.row_ids()))
+    )
+    for size in (400, 400, 400, 5000, 10):
+        stage.store.append(1, message(bytes(size)))
+    stage.writer.run()
+    assert durable == [(1, 4)]  # once, when the last row is there
+    counts = [
+        len(unpack_messages(blob, row_id).messages)
+        for row_id, blob in stage.database.execute("SELECT id, messages FROM commits")
+    ]
+    assert counts == [2, 1, 1, 1]
+
+
+def test_appending_before_recovery_is_refused(stage: Stage) -> None:
+    stage.store.append(1, message())
+    stage.close()
+    again = Stage(stage.path)
+    with pytest.raises(RuntimeError, match="recovered before"):
+        again.store.append(1, message())
+
+
+# a disc that fails
+
+
+def test_a_failing_commit_confirms_nothing_and_loses_nothing(stage: Stage) -> None:
+    stage.writer.failures.extend([FULL] * 3)
+    for number in range(5):
+        stage.store.append(1, message(bytes([number])))
+    for _ in range(2):
+        stage.writer.step()
+    assert stage.store.durable_batch == 0
+    assert stage.troubles == ["database or disk is full"]
+    late = stage.store.append(1, message(b"late"))
+    stage.writer.run()
+    assert stage.troubles[-1] is None
+    assert stage.store.durable_batch == late
+    stage.close()
+    bodies = [each.body for _, each, _ in Stage(stage.path).recover()]
+    assert bodies == [bytes([number]) for number in range(5)] + [b"late"]
+
+
+def test_waits_grow_while_the_disc_fails(stage: Stage) -> None:
+    stage.writer.failures.extend([FULL] * 4)
+    stage.store.append(1, message())
+    stage.writer.run()
+    waits = [delay_s for delay_s, _ in stage.writer.loop.timers]
+    assert waits == sorted(waits)
+
+
+def test_what_consumers_settle_while_the_disc_is_full_is_written_first(stage: Stage) -> None:
+    """Deleting makes the room that the stuck messages need."""
+    old = [message(bytes(30_000)) for _ in range(4)]
+    for each in old:
+        stage.store.append(1, each)
+    stage.writer.run()
+    pages = stage.database.execute("PRAGMA page_count").fetchone()[0]
+    stage.database.execute(f"PRAGMA max_page_count={pages}")
+    new = stage.store.append(1, message(bytes(60_000)))
+    for _ in range(10):
+        stage.writer.step()
+    assert stage.store.durable_batch == new - 1
+    assert stage.troubles[-1] == "database or disk is full"
+    for each in old:
+        stage.store.settle(1, each)
+    stage.writer.run()
+    assert stage.store.durable_batch == new
+    assert stage.troubles[-1] is None
+    assert len(stage.store.ledger.rows) == 1
+
+
+def test_a_stuck_message_that_is_settled_needs_no_room(stage: Stage) -> None:
+    pages = stage.database.execute("PRAGMA page_count").fetchone()[0]
+    stage.database.execute(f"PRAGMA max_page_count={pages}")
+    each = message(bytes(100_000))
+    batch = stage.store.append(1, each)
+    for _ in range(6):
+        stage.writer.step()
+    assert stage.store.durable_batch == 0
+    stage.store.settle(1, each)
+    stage.writer.run()
+    assert stage.store.durable_batch == batch
+    assert stage.row_ids() == []
+
+
+def test_messages_wait_for_metadata(stage: Stage) -> None:
+    stage.barrier = False
+    batch = stage.store.append(1, message())
+    for _ in range(6):
+        stage.writer.step()
+    assert stage.store.durable_batch == 0
+    assert stage.troubles == ["the metadata log cannot be written"] * len(stage.troubles)
+    stage.barrier = True
+    stage.writer.run()
+    assert stage.store.durable_batch == batch
+
+
+# ends
+
+
+def test_after_an_orderly_end_only_marked_messages_were_delivered(stage: Stage) -> None:
+    each = [message(bytes([number])) for number in range(3)]
+    for one in each:
+        stage.store.append(1, one)
+    stage.close(((1, each[1]),))
+    again = Stage(stage.path)
+    assert [flag for _, _, flag in again.recover()] == [False, True, False]
+    # the mark is used up: what follows now is another life
+    crashed = again.crash(stage.path.with_name("y.db"))
+    assert [flag for _, _, flag in crashed.recover()] == [True, True, True]
+
+
+def test_closing_a_store_that_was_not_recovered_changes_nothing(stage: Stage) -> None:
+    stage.store.append(1, message())
+    stage.close()
+    Stage(stage.path).close()
+    assert [flag for _, _, flag in Stage(stage.path).recover()] == [False]
+
+
+def test_new_messages_follow_recovered_ones(stage: Stage) -> None:
+    stage.store.append(1, message(b"old"))
+    stage.close()
+    again = Stage(stage.path)
+    assert len(again.recover()) == 1
+    again.store.append(1, message(b"new"))
+    again.close()
+    bodies = [each.body for _, each, _ in Stage(stage.path).recover()]
+    assert bodies == [b"old", b"new"]
