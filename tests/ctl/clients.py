@@ -72,12 +72,14 @@ class Clients:
         channel.basic_consume(queue, lambda *_: None, consumer_tag=options.get("tag"))
 
     def _closed(self, name: str, options: dict[str, Any]) -> None:
-        connection = self._connections[name]
-        end = time.monotonic() + _CLOSED_WITHIN_S
         with pytest.raises(ConnectionClosed) as caught:
-            while time.monotonic() < end:
-                connection.process_data_events(0.1)
+            self._listen(name)
         assert options["reason"] in caught.value.reply_text
+
+    def _listen(self, name: str) -> None:
+        end = time.monotonic() + _CLOSED_WITHIN_S
+        while time.monotonic() < end:
+            self._connections[name].process_data_events(0.1)
 
     def close(self) -> None:
         for connection in self._connections.values():

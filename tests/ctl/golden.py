@@ -40,9 +40,9 @@ class Place:
 
     def mask(self, text: str) -> str:
         """What came out, with the volatile parts named."""
-        text = text.replace(self.node, "{node}")
+        text = re.sub(r"#PID<[^<>\s]*>", "{pid}", text).replace(self.node, "{node}")
         text = re.sub(r"127\.0\.0\.1:\d+ -> 127\.0\.0\.1:\d+", "{peer}", text)
-        text = re.sub(r"<\{node\}\.\d+\.\d+\.\d+>|#PID<[\d.]+>", "{pid}", text)
+        text = re.sub(r"<\{node\}\.\d+\.\d+\.\d+>", "{pid}", text)
         text = text.replace(str(self.port), "{port}")
         text = re.sub(r"\n*\x1b\[1mUsage.*", "\n{usage}", text, flags=re.DOTALL)
         # the mirrored tools let some log lines of the node slip into their error stream

@@ -56,7 +56,8 @@ def test_golden(node: Node, case: tuple[str, dict[str, Any]]) -> None:
         return done.returncode, done.stdout, done.stderr
 
     for verb in ("stop_app", "reset", "start_app"):
-        assert run("mqctl", [verb], "")[0] == 0
+        done = run("mqctl", [verb], "")
+        assert done[0] == 0, done
     place = golden.Place(node.name, node.port)
     clients = Clients(node.port)
     try:
