@@ -1,6 +1,6 @@
 """Queues, channels and consumers against a naive model, over the wire.
 
-Three connections of two channels and two queues; limits are so small that backlogs are paged and
+Two connections of two channels and two queues; limits are so small that backlogs are paged and
 drains put off all the time. The model knows which messages are ready, in order, and what each
 channel holds; it does not predict who is served next, but checks that whoever was served was
 allowed to be, that order and flags are right, and that nobody who could be served was left out.
@@ -38,7 +38,7 @@ from tests.harness import (
     small_pages,
 )
 
-CLIENTS = 3
+CLIENTS = 2
 CHANNELS = 2
 QUEUES = ("durable", "transient")
 PUBLISHER_CHANNEL = 9  # on every connection: publishes, confirms, nothing else
@@ -110,7 +110,6 @@ class MChannel:
     client: int
     number: int
     tag: int = 0
-    prefetch: int = 0
     global_prefetch: int = 0
     consumers: dict[str, MConsumer] = field(default_factory=dict)
     unacked: dict[int, tuple[Entry, MConsumer | None]] = field(default_factory=dict)
@@ -274,18 +273,28 @@ class QueueMachine(RuleBasedStateMachine):
         client=clients,
         number=channels,
         name=queues,
-        no_ack=st.booleans(),
-        exclusive=st.sampled_from((False, False, False, True)),
+        prefetch=st.sampled_from((1, 1, 2, 2, 0, None)),  # None: no acknowledgements
+        exclusive=st.sampled_from((False,) * 9 + (True,)),
         priority=st.sampled_from((0, 0, 0, 1, 5, -2)),
     )
     def consume(
-        self, client: int, number: int, name: str, no_ack: bool, exclusive: bool, priority: int
+        self,
+        client: int,
+        number: int,
+        name: str,
+        prefetch: int | None,
+        exclusive: bool,
+        priority: int,
     ) -> None:
         queue = self.queues[name]
         channel = self.channels[client, number]
         self.tags += 1
         tag = f"c{self.tags}"
-        arguments = {"x-priority": priority} if priority else {}
+        no_ack = prefetch is None
+        arguments: Any = {"x-priority": priority} if priority else {}
+        if prefetch is not None:
+            self.clients[client].send(Basic.Qos(0, prefetch), channel=number)
+            assert [got.name for got in self.absorb()] == ["Basic.QosOk"]
         self.clients[client].send(
             Basic.Consume(0, name, tag, no_ack=no_ack, exclusive=exclusive, arguments=arguments),
             channel=number,
@@ -299,21 +308,17 @@ class QueueMachine(RuleBasedStateMachine):
             ]
             self.reopen(channel, Channel.CloseOk())
             return
-        consumer = MConsumer(
-            tag, channel, queue, no_ack, exclusive, 0 if no_ack else channel.prefetch, priority
-        )
+        consumer = MConsumer(tag, channel, queue, no_ack, exclusive, prefetch or 0, priority)
         queue.consumers.append(consumer)
         channel.consumers[tag] = consumer
         (answer,) = self.absorb()
         assert isinstance(answer.method, Basic.ConsumeOk)
 
-    @precondition(lambda self: any(channel.consumers for channel in self.channels.values()))
-    @rule(data=st.data())
-    def cancel(self, data: Any) -> None:
-        consumer = data.draw(
-            st.sampled_from([c for ch in self.channels.values() for c in ch.consumers.values()])
-        )
-        channel = consumer.channel
+    def cancel(self, client: int, number: int) -> None:
+        channel = self.channels[client, number]
+        if not channel.consumers:
+            return
+        consumer = next(iter(channel.consumers.values()))
         self.clients[channel.client].send(Basic.Cancel(consumer.tag), channel=channel.number)
         self.remove(consumer)
         (answer,) = self.absorb()
@@ -323,20 +328,14 @@ class QueueMachine(RuleBasedStateMachine):
         consumer.queue.consumers.remove(consumer)
         del consumer.channel.consumers[consumer.tag]
 
-    @rule(client=clients, number=channels, count=st.integers(0, 3), whole=st.booleans())
-    def qos(self, client: int, number: int, count: int, whole: bool) -> None:
-        channel = self.channels[client, number]
-        self.clients[client].send(Basic.Qos(0, count, whole), channel=number)
-        if whole:
-            channel.global_prefetch = count
-        else:
-            channel.prefetch = count
+    def qos_of_channel(self, client: int, number: int, count: int) -> None:
+        self.clients[client].send(Basic.Qos(0, count, True), channel=number)
+        self.channels[client, number].global_prefetch = count
         (answer,) = self.absorb()
         assert isinstance(answer.method, Basic.QosOk)
 
     # -- fetching and settling ----------------------------------------------------------------
 
-    @rule(client=clients, number=channels, name=queues, no_ack=st.booleans())
     def get(self, client: int, number: int, name: str, no_ack: bool) -> None:
         queue = self.queues[name]
         channel = self.channels[client, number]
@@ -355,6 +354,13 @@ class QueueMachine(RuleBasedStateMachine):
         else:
             queue.unacked.add(entry)
             channel.unacked[channel.tag] = (entry, None)
+
+    @rule(client=clients, number=channels)
+    def ack_all(self, client: int, number: int) -> None:
+        channel = self.channels[client, number]
+        self.release(channel, list(channel.unacked), "ack")
+        self.clients[client].send(Basic.Ack(0, True), channel=number)
+        assert self.absorb() == []
 
     @precondition(lambda self: any(channel.unacked for channel in self.channels.values()))
     @rule(data=st.data(), how=st.sampled_from(("ack", "reject", "requeue")), multiple=st.booleans())
@@ -388,7 +394,6 @@ class QueueMachine(RuleBasedStateMachine):
             else:
                 entry.queue.done(entry)
 
-    @rule(client=clients, number=channels, tag=st.integers(0, 40), how=st.sampled_from("anr"))
     def settle_unknown(self, client: int, number: int, tag: int, how: str) -> None:
         channel = self.channels[client, number]
         if tag in channel.unacked:
@@ -405,7 +410,6 @@ class QueueMachine(RuleBasedStateMachine):
         ]
         self.reopen(channel, Channel.CloseOk())
 
-    @rule(client=clients, number=channels)
     def recover(self, client: int, number: int) -> None:
         channel = self.channels[client, number]
         self.release(channel, list(channel.unacked), "requeue")
@@ -415,7 +419,6 @@ class QueueMachine(RuleBasedStateMachine):
 
     # -- queues -------------------------------------------------------------------------------
 
-    @rule(name=queues)
     def purge(self, name: str) -> None:
         queue = self.queues[name]
         count = len(queue.ready)
@@ -424,7 +427,6 @@ class QueueMachine(RuleBasedStateMachine):
         self.clients[0].send(Queue.Purge(0, name), channel=PUBLISHER_CHANNEL)
         assert [str(each) for each in self.absorb()] == [f"purge-ok {count}"]
 
-    @rule(name=queues)
     def delete(self, name: str) -> None:
         queue = self.queues[name]
         self.clients[0].send(Queue.Delete(0, name), channel=PUBLISHER_CHANNEL)
@@ -453,7 +455,6 @@ class QueueMachine(RuleBasedStateMachine):
             self, channel.client, channel.number
         )
 
-    @rule(client=clients, number=channels)
     def close_channel(self, client: int, number: int) -> None:
         channel = self.channels[client, number]
         self.lose_channel(channel)
@@ -462,7 +463,6 @@ class QueueMachine(RuleBasedStateMachine):
         assert isinstance(answer.method, Channel.CloseOk)
         self.reopen(channel)
 
-    @rule(client=clients)
     def lose_connection(self, client: int) -> None:
         self.clients[client].drop()
         for number in range(1, CHANNELS + 1):
@@ -473,20 +473,53 @@ class QueueMachine(RuleBasedStateMachine):
         self.open_channels(client)
         assert self.absorb() == []
 
-    @rule(client=clients)
-    def congest(self, client: int) -> None:
-        if client not in self.congested:
-            self.congested.add(client)
-            self.clients[client].congest()
+    @rule(
+        client=clients,
+        number=channels,
+        name=queues,
+        what=st.sampled_from(
+            (
+                *("get", "get", "cancel", "commit", "commit", "recover", "purge", "delete"),
+                *("channel", "connection", "qos", "a", "n", "r"),
+            )
+        ),
+        tag=st.integers(0, 40),
+    )
+    def disrupt(self, client: int, number: int, name: str, what: str, tag: int) -> None:
+        """What takes much away, in one rule so that it does not happen all the time."""
+        match what:
+            case "get":
+                self.get(client, number, name, no_ack=tag % 4 == 0)
+            case "cancel":
+                self.cancel(client, number)
+            case "commit":
+                self.commit()
+            case "recover":
+                self.recover(client, number)
+            case "purge":
+                self.purge(name)
+            case "delete":
+                self.delete(name)
+            case "channel":
+                self.close_channel(client, number)
+            case "connection":
+                self.lose_connection(client)
+            case "qos":
+                self.qos_of_channel(client, number, tag % 4)
+            case _:
+                self.settle_unknown(client, number, tag, what)
 
     @rule(client=clients)
-    def relieve(self, client: int) -> None:
+    def congest(self, client: int) -> None:
+        """Or relieve, when it is congested."""
         if client in self.congested:
             self.congested.discard(client)
             self.clients[client].relieve()
             assert self.absorb() == []
+        else:
+            self.congested.add(client)
+            self.clients[client].congest()
 
-    @rule()
     def commit(self) -> None:
         for queue in self.queues.values():
             for entry in (*queue.ready, *queue.unacked):
@@ -542,8 +575,8 @@ def test_queues_channels_and_consumers() -> None:
     run_state_machine_as_test(
         QueueMachine,
         settings=settings(
-            max_examples=60,
-            stateful_step_count=40,
+            max_examples=80,
+            stateful_step_count=60,
             deadline=None,
             suppress_health_check=list(HealthCheck),
         ),
