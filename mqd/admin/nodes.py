@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import importlib.metadata
 from functools import cache
 from typing import Final
 
+from mqd import __version__
 from mqd.admin import values
 from mqd.admin.context import AdminContext, AppState, Watermark
 from mqd.errors import ErrorCode, MqdError
@@ -35,18 +35,11 @@ async def probe(ctx: AdminContext, request: pb.ProbeRequest) -> pb.ProbeReply:
     """Who answers here, and in which state."""
     node = ctx.node
     return pb.ProbeReply(
-        node=node.name, pid=node.pid, app=_STATES[node.app_state], version=_own_version()
+        node=node.name, pid=node.pid, app=_STATES[node.app_state], version=__version__
     )
 
 
 @cache
-def _own_version() -> str:
-    try:
-        return importlib.metadata.version("mqd")
-    except importlib.metadata.PackageNotFoundError:  # run from a source tree
-        return "0"
-
-
 async def stop_app(ctx: AdminContext, request: pb.StopAppRequest) -> values_pb2.Done:
     """Stop the broker application; nothing to do when it is stopped."""
     await asyncio.shield(ctx.node.stop_app())
