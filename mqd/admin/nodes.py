@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from functools import cache
 from typing import Final
 
 from mqd import __version__
@@ -39,7 +38,6 @@ async def probe(ctx: AdminContext, request: pb.ProbeRequest) -> pb.ProbeReply:
     )
 
 
-@cache
 async def stop_app(ctx: AdminContext, request: pb.StopAppRequest) -> values_pb2.Done:
     """Stop the broker application; nothing to do when it is stopped."""
     await asyncio.shield(ctx.node.stop_app())

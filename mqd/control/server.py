@@ -16,6 +16,8 @@ import stat
 from pathlib import Path
 
 import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
 
 from mqd import limits
 from mqd.admin.context import NodeControl
@@ -54,7 +56,7 @@ async def serve(node: NodeControl, path: Path) -> ControlServer:
     directory cannot be used.
     """
     _prepare(path, node.name)
-    server = grpc.aio.server(options=_OPTIONS)
+    server = grpc.aio.server(options=_OPTIONS, maximum_concurrent_rpcs=limits.CONTROL_CALLS_MAX)
     server.add_generic_rpc_handlers(handlers(Guard(node)))
     await _add_standard_services(server)
     try:
@@ -103,12 +105,7 @@ def _is_stale(path: Path) -> bool:
 
 
 async def _add_standard_services(server: grpc.aio.Server) -> None:
-    """Health and reflection, for tools that know gRPC but not mqd; where installed."""
-    try:
-        from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-        from grpc_reflection.v1alpha import reflection
-    except ImportError:
-        return
+    """Health and reflection, for tools that know gRPC but not mqd."""
     servicer = health.aio.HealthServicer()  # type: ignore[attr-defined]
     health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
     serving = health_pb2.HealthCheckResponse.SERVING

@@ -13,6 +13,8 @@ from typing import Any
 import grpc
 import pytest
 import pytest_asyncio
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from mqd.admin import users
 from mqd.admin.context import AppState
@@ -281,11 +283,14 @@ async def test_a_directory_that_cannot_be_used(tmp_path: Path) -> None:
 
 @pytest.mark.asyncio
 async def test_health_and_reflection_for_other_tools(served: Served) -> None:
-    health = pytest.importorskip("grpc_health.v1.health_pb2")
-    health_grpc = pytest.importorskip("grpc_health.v1.health_pb2_grpc")
-    check = health_grpc.HealthStub(served.channel).Check
-    reply = await check(health.HealthCheckRequest(service="mqd.rpc.v1.Users"))
-    assert reply.status == health.HealthCheckResponse.SERVING
+    check = health_pb2_grpc.HealthStub(served.channel).Check
+    reply = await check(health_pb2.HealthCheckRequest(service="mqd.rpc.v1.Users"))
+    assert reply.status == health_pb2.HealthCheckResponse.SERVING
+    reflect = reflection_pb2_grpc.ServerReflectionStub(served.channel).ServerReflectionInfo
+    request = reflection_pb2.ServerReflectionRequest(list_services="")
+    async for answer in reflect(iter([request])):
+        names = {service.name for service in answer.list_services_response.service}
+        assert "mqd.rpc.v1.Users" in names
 
 
 def test_the_functions_that_serve_are_those_of_admin() -> None:
