@@ -157,6 +157,11 @@ class Behaviour:
             )
         return self._client
 
+    def close(self) -> None:
+        """Hang up, once everything is printed."""
+        if self._client is not None:
+            self._client.close()
+
     def execute(self) -> Result:
         """Environment check, banner, run: all that happens after validation."""
         asks = self.missing_password() is not None or bool(self.options.get("dry_run"))

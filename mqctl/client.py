@@ -131,7 +131,12 @@ class Client:
         self.timeout_s = timeout_s
         self.cookie = cookie
         self.path = socket_path(node)
-        self._sockets: list[Any] = []  # kept open until the process ends
+        self._sockets: list[Any] = []
+
+    def close(self) -> None:
+        """Hang up."""
+        for sock in self._sockets:
+            sock.close()
 
     def call(self, path: str, request: Any, reply_class: Any) -> Reply:
         """Send a request. Raises Unreachable when there is nothing to send it to."""

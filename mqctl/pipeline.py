@@ -157,6 +157,8 @@ class Pipeline:
             raise self._settled(behaviour.explain_timeout(problem), invocation) from problem
         except (Invalid, Unreachable) as problem:
             raise self._settled(problem, invocation) from problem
+        finally:
+            behaviour.close()
 
     def _behaviour(self, invocation: Invocation) -> Behaviour:
         from mqctl.verbs.registry import behaviour_class

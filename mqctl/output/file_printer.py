@@ -11,12 +11,13 @@ from mqctl.failures import error
 def to_file(path: str) -> Callable[[str], None]:
     """A `say` that appends lines to the file, which starts empty."""
     try:
-        file = open(path, "w", encoding="utf-8")  # noqa: SIM115 - lives until the process ends
+        with open(path, "w", encoding="utf-8"):
+            pass
     except OSError as problem:
         raise error(f"cannot write {path}: {problem.strerror}", exit_codes.DATA) from problem
 
     def say(line: str) -> None:
-        file.write(line + "\n")
-        file.flush()
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(line + "\n")
 
     return say

@@ -36,6 +36,7 @@ class AwaitStartup(Behaviour):
     def _now(self) -> Result:
         from mqd.rpc.v1 import nodes_pb2
 
+        self.close()
         self.options["timeout"] = 1
         self._client = None
         reply = self.client.call(

@@ -70,8 +70,8 @@ def percent_decode(text: bytes) -> str:
     out = bytearray(head)
     for piece in rest:
         try:
-            out += bytes.fromhex(piece[:2].decode("ascii")) + piece[2:]
-        except ValueError:
+            out += bytes((int(piece[:2], 16),)) + piece[2:]
+        except ValueError:  # no escape after all
             out += b"%" + piece
     return out.decode("utf-8", "replace")
 

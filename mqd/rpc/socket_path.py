@@ -12,7 +12,7 @@ SYSTEM_RUN_DIR = "/run/mqd"
 
 
 def run_directory(environ: dict[str, str] | os._Environ[str] | None = None) -> str:
-    """MQD_RUN_DIR; else /run/mqd for root or when it can be used; else the user's runtime directory."""
+    """MQD_RUN_DIR, else /run/mqd for root or when usable, else the user's runtime directory."""
     env = os.environ if environ is None else environ
     chosen = env.get("MQD_RUN_DIR")
     if chosen:
@@ -22,9 +22,13 @@ def run_directory(environ: dict[str, str] | os._Environ[str] | None = None) -> s
     runtime = env.get("XDG_RUNTIME_DIR")
     if runtime:  # what platformdirs answers on Linux, without the price of importing it
         return f"{runtime}/mqd"
+    import warnings
+
     import platformdirs
 
-    return platformdirs.user_runtime_dir("mqd")
+    with warnings.catch_warnings():  # its remark on a missing XDG_RUNTIME_DIR is not for operators
+        warnings.simplefilter("ignore")
+        return platformdirs.user_runtime_dir("mqd")
 
 
 def socket_path(node: str, environ: dict[str, str] | os._Environ[str] | None = None) -> str:

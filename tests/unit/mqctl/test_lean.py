@@ -1,0 +1,83 @@
+"""A call imports little: start-up is most of what it costs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.unit.mqctl.fake_node import FakeNode
+
+HEAVY = {
+    "asyncio",
+    "click",
+    "dataclasses",
+    "email",
+    "grpc",
+    "importlib.metadata",
+    "inspect",
+    "json",
+    "logging",
+    "pkg_resources",
+    "platformdirs",
+    "rich",
+    "ssl",
+    "subprocess",
+}
+PROGRAM = """
+import sys
+sys.argv = sys.argv[1:]
+from mqctl.main import main
+try:
+    main()
+except SystemExit:
+    pass
+loaded = sorted(name for name in sys.modules)
+print("LOADED", *loaded)
+"""
+
+
+def loaded(*argv: str) -> set[str]:
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, "mqctl", *argv],
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert done.returncode == 0, done.stderr
+    line = next(line for line in done.stdout.splitlines() if line.startswith("LOADED "))
+    return set(line.split()[1:])
+
+
+def test_a_listing_imports_only_its_own_area(fake: FakeNode) -> None:
+    from mqd.rpc.v1 import queues_pb2
+
+    rows = queues_pb2.QueueRows(rows=[queues_pb2.QueueRow(name="q", messages=1)])
+    fake.answer("Queues/List", queues_pb2.ListQueues, lambda *_: iter([rows]), stream=True)
+    modules = loaded("list_queues")
+    assert len(fake.requests) == 1
+    assert not (modules & HEAVY)
+    areas = {name for name in modules if name.startswith("mqd.rpc.v1.") and name.endswith("_pb2")}
+    assert areas == {f"mqd.rpc.v1.{area}_pb2" for area in ("queues", "values", "verb")}
+    assert {name for name in modules if name.startswith("mqctl.output.")} == {
+        "mqctl.output.printing",
+        "mqctl.output.results",
+        "mqctl.output.table",
+        "mqctl.output.terms",
+    }
+
+
+@pytest.mark.usefixtures("run_dir")
+@pytest.mark.parametrize("argv", [["version"], ["list_users", "-x"], ["ping"], ["help"]])
+def test_no_call_imports_heavy_modules(argv: list[str]) -> None:
+    assert not (loaded(*argv) & HEAVY)
+
+
+def test_the_installed_script_is_lean() -> None:
+    """No pkg_resources, no scan of installed distributions."""
+    script = Path(sys.executable).parent / "mqctl"
+    if not script.exists():
+        pytest.skip("mqctl is not installed beside this interpreter")
+    assert "from mqctl.main import main" in script.read_text()
