@@ -53,10 +53,12 @@ class VhostRecord:
 @dataclass(frozen=True, slots=True)
 class PutVhost:
     """A new vhost comes with its predeclared exchanges: the machine adds them, and listeners
-    hear of each as a PutExchange after the PutVhost."""
+    hear of each as a PutExchange after the PutVhost. Not so where predeclare is False, as in a
+    snapshot, which lists all exchanges itself."""
 
     vhost: VhostRecord
     must: Must = Must.ANYTHING
+    predeclare: bool = True
 
 
 @dataclass(frozen=True, slots=True)

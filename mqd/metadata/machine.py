@@ -157,7 +157,8 @@ def apply(state: State, command: Command) -> tuple[Command, ...]:
 
 def commands_of(state: State) -> Iterator[Command]:
     """Commands that make this state out of a virgin one: a snapshot."""
-    yield from map(PutVhost, state.vhosts.values())
+    for record in state.vhosts.values():
+        yield PutVhost(record, predeclare=False)
     yield from map(PutUser, state.users.values())
     for (user, vhost), permission in state.permissions.items():
         yield PutPermission(user, vhost, permission)
@@ -210,7 +211,7 @@ def _put_vhost(state: State, command: PutVhost) -> tuple[Command, ...]:
     if not new and command.must is Must.BE_NEW:
         raise MqdError(ErrorCode.ALREADY_EXISTS, f"Virtual host '{name}' already exists")
     state.vhosts[name] = command.vhost
-    if not new:
+    if not new or not command.predeclare:
         return ()
     # the default exchange is in every vhost by itself: it cannot be deleted, bound or listed here
     exchanges = [each for each in predeclared(name) if each.name]

@@ -195,8 +195,7 @@ class MetadataStore:
         self._unanswered -= len(dones)
         for done in dones:
             done(None)
-        if self._log.log_bytes > 2 * max(self._log.snapshot_bytes, METADATA_LOG_BYTES_MIN):
-            self._fold()
+        self._fold_if_long()
         if not self._unanswered and not self._folding:
             self._rest()
 
@@ -214,6 +213,10 @@ class MetadataStore:
             return  # a job behind the failed one failed too
         if not self._closed:
             self._timer = self._writer.loop.call_later(self._backoff.next_s(), self._submit)
+
+    def _fold_if_long(self) -> None:
+        if self._log.log_bytes > 2 * max(self._log.snapshot_bytes, METADATA_LOG_BYTES_MIN):
+            self._fold()
 
     def _fold(self) -> None:
         """Replace the log by a snapshot; encoded on a thread of its own, for it may take long."""
@@ -235,7 +238,9 @@ class MetadataStore:
         self._folding = False
         if error is not None:  # the log goes on; the next write tries again
             log.warning("the metadata log was not folded: %s", error)
-        if not self._unanswered:
+        else:
+            self._fold_if_long()
+        if not self._unanswered and not self._folding:
             self._rest()
 
     # the end

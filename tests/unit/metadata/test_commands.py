@@ -1,0 +1,82 @@
+"""mqd.metadata.commands: every command survives the log."""
+
+from __future__ import annotations
+
+import typing
+
+import pytest
+
+from mqd.auth.permissions import Permission, TopicPermission
+from mqd.auth.users import User
+from mqd.broker.definitions import BindingDefinition, ExchangeDefinition, QueueDefinition
+from mqd.errors import ErrorCode, MqdError
+from mqd.metadata import commands
+from mqd.metadata.commands import Command, Must, VhostRecord, decode, encode
+
+ARGUMENTS = {
+    "x-max-length": ("long", 2**40),
+    "x-bytes": ("longstr", b"\xff\x00"),
+    "x-table": ("table", {"a": ("array", [("bool", True), ("void", None)])}),
+    "x-decimal": ("decimal", (2, 314)),
+    "x-double": ("double", 0.1),
+}
+USER = User("ü\udcff", b"\x00\xffsalted", "rabbit_password_hashing_sha512", ("administrator",))
+BINDING = BindingDefinition("/", "amq.topic", "queue", "q", "a.#", ARGUMENTS)
+ALL: list[Command] = [
+    commands.PutVhost(VhostRecord("v", "what", ("a", "b"), "quorum", True), Must.BE_NEW),
+    commands.DeleteVhost("v"),
+    commands.PutUser(USER, Must.EXIST),
+    commands.DeleteUser("u"),
+    commands.PutPermission("u", "v", Permission("^c", "", ".*")),
+    commands.DeletePermission("u", "v"),
+    commands.PutTopicPermission("u", "v", "amq.topic", TopicPermission("w", "r")),
+    commands.DeleteTopicPermission("u", "v"),
+    commands.PutParameter("v", "policy", "p", {"pattern": "\u2028", "definition": {"n": 2**60}}),
+    commands.DeleteParameter("v", "policy", "p"),
+    commands.PutGlobalParameter("g", [1, None, {"a": 0.5}]),
+    commands.DeleteGlobalParameter("g"),
+    commands.PutExchange(ExchangeDefinition("/", "x\n", "headers", arguments=ARGUMENTS)),
+    commands.DeleteExchange("/", "x"),
+    commands.PutQueue(QueueDefinition(2**40, "/", "q", exclusive=True, arguments=ARGUMENTS)),
+    commands.DeleteQueue("/", "q"),
+    commands.PutBinding(BINDING),
+    commands.DeleteBinding(BINDING),
+]
+
+
+def test_the_list_above_is_complete() -> None:
+    assert {type(each) for each in ALL} == set(typing.get_args(Command))
+
+
+@pytest.mark.parametrize("command", ALL, ids=lambda each: type(each).__name__)
+def test_round_trip(command: Command) -> None:
+    line = encode(command)
+    assert len(line.splitlines()) == 1
+    assert decode(line) == command
+
+
+def test_version_1_is_read_for_ever() -> None:
+    line = (
+        '["put_queue",1,{"queue":{"id":5,"vhost":"/","name":"q","durable":true,'
+        '"auto_delete":false,"exclusive":false,"arguments":{"x-expires":["signedint",9]},'
+        '"type":"classic"}}]'
+    )
+    queue = QueueDefinition(5, "/", "q", arguments={"x-expires": ("signedint", 9)})
+    assert decode(line) == commands.PutQueue(queue)
+
+
+def test_a_field_that_an_older_mqd_did_not_write_takes_its_default() -> None:
+    assert decode('["put_vhost",1,{"vhost":{"name":"v"}}]') == commands.PutVhost(VhostRecord("v"))
+
+
+@pytest.mark.parametrize("line", ['["put_moon",1,{}]', '["put_vhost",2,{}]'])
+def test_a_newer_command_is_refused(line: str) -> None:
+    with pytest.raises(MqdError, match="does not know: start the newer mqd") as caught:
+        decode(line)
+    assert caught.value.code is ErrorCode.PRECONDITION_FAILED
+
+
+@pytest.mark.parametrize("line", ["", "{}", "[1,2", '["put_vhost",1,{"vhost":{}}]', "[1]"])
+def test_what_is_no_command_is_named(line: str) -> None:
+    with pytest.raises(MqdError, match=r"is no command|does not know"):
+        decode(line)
