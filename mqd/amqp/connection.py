@@ -12,114 +12,26 @@ A handler that must wait (for a commit) calls `pause`; frames after it stay unre
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from pamqp import commands
 
-from mqd.amqp import fastpath
-from mqd.amqp.codec import Method, decode_method, encode_method, erlang_binary
-from mqd.amqp.fields import Table
+from mqd.amqp import fastpath, faults
+from mqd.amqp.codec import Method, decode_method, encode_method
+from mqd.amqp.content import PUBLISH, Content
+from mqd.amqp.handshake import HEADERS_ACCEPTED, OUR_HEADER, Offer, check_tune
 from mqd.amqp.outlet import Outlet
+from mqd.amqp.ports import ChannelPort, Handler, PublishTarget
 from mqd.amqp.replies import AmqpError, ChannelError, ConnectionError_, ReplyCode
-from mqd.amqp.states import ANSWERS_TO_CLIENT, HANDSHAKE, RABBIT_STATES, Phase
-from mqd.limits import FRAME_BYTES_MIN, MESSAGE_BYTES_HARD_MAX, ROUTE_CACHE_ENTRIES_MAX
+from mqd.amqp.states import ANSWERS_TO_CLIENT, HANDSHAKE, Phase
+from mqd.limits import FRAME_BYTES_MIN, ROUTE_CACHE_ENTRIES_MAX
 
 _ENVELOPE = struct.Struct(">BHI")
-_HEADER = struct.Struct(">HHQH")
 _OPEN_OK = struct.Struct(">BHIIIB")  # pamqp insists on a channel id of "0", 3.10.8 sends none
-_PUBLISH = (60, 40)
-_HEADERS_ACCEPTED = frozenset(
-    {
-        b"AMQP\x00\x00\x09\x01",
-        b"AMQP\x01\x01\x00\x09",
-        b"AMQP\x01\x01\x09\x01",
-        b"AMQP\x01\x01\x08\x00",
-    }
-)
-OUR_HEADER = b"AMQP\x00\x00\x09\x01"
 CLOSE_OK_FRAME = b"\x01\x00\x00\x00\x00\x00\x04\x00\x0a\x00\x33\xce"
 _FRAME_SLACK_BYTES = 8  # 3.10.8 forgets the envelope: clients that do so too get along with it
 _CHUNKED_BYTES_MIN = 8192  # below it, joining the rest with the next read is cheaper
 HEARTBEAT_FRAME = b"\x08\x00\x00\x00\x00\x00\x00\xce"
-
-
-class PublishTarget(Protocol):
-    """Where one basic.publish frame leads: exchange, routing key and flags, resolved."""
-
-    channel_id: int
-
-    def publish(self, content: bytes, flags: int) -> None:
-        """content: header frame and body frames; flags: the first property flag word."""
-
-
-class ChannelPort(Protocol):
-    """What the hot path calls of a channel."""
-
-    def target(self, method: commands.Basic.Publish) -> PublishTarget: ...
-
-    def ack(self, delivery_tag: int, multiple: int) -> None: ...
-
-    def stop_consuming(self) -> None:
-        """Deliver nothing more: the connection ends, and this channel with it."""
-
-
-class Handler(Protocol):
-    """Who gives methods a meaning. Any of these may raise AmqpError."""
-
-    def start_ok(self, mechanism: str, response: bytes, properties: Table) -> None:
-        """Log in, or raise: ConnectionError_ is sent, LoginRefused is not."""
-
-    def open(self, vhost: str) -> None: ...
-
-    def open_channel(self, channel_id: int) -> ChannelPort: ...
-
-    def method(self, channel: ChannelPort, method: Method) -> None:
-        """Any method on an open channel but close, and but publish's content."""
-
-    def update_secret(self, secret: bytes) -> None: ...
-
-    def close_channel(self, channel: ChannelPort) -> None:
-        """The channel is gone, whoever closed it. Never raises."""
-
-    def failed(self, error: AmqpError, channel_id: int) -> None:
-        """For the log: a fault was answered with a close."""
-
-    def closed(self) -> None:
-        """The connection is done: the socket can go. Never raises."""
-
-
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """What the server offers in start and tune. 0 means unlimited.
-
-    start: the connection.start frame, the same for every connection (`start_frame`).
-    """
-
-    start: bytes
-    channel_max: int
-    frame_bytes_max: int
-    heartbeat_s: int
-    message_bytes_max: int
-
-
-def start_frame(server_properties: Table, mechanisms: str) -> bytes:
-    """connection.start; mechanisms are separated by spaces."""
-    start = commands.Connection.Start(0, 9, None, mechanisms, "en_US")
-    start.server_properties = server_properties  # type: ignore[assignment]
-    return encode_method(0, start)
-
-
-class _Content:
-    """A message that is being put together."""
-
-    __slots__ = ("flags", "parts", "remaining", "target")
-
-    def __init__(self, target: PublishTarget) -> None:
-        self.target = target
-        self.parts: list[bytes] = []
-        self.remaining = 0
-        self.flags = 0
 
 
 class Connection:
@@ -161,7 +73,7 @@ class Connection:
         self.publishes: dict[bytes, PublishTarget] = {}
         self.running: dict[int, ChannelPort] = {}
         self.closing_channels: set[int] = set()
-        self.assembling: dict[int, _Content] = {}
+        self.assembling: dict[int, Content] = {}
         self.channel_max = 0
         self.heartbeat_s = 0
         self.frame_bytes_max = FRAME_BYTES_MIN
@@ -241,17 +153,10 @@ class Connection:
         kind, channel_id, size = _ENVELOPE.unpack_from(data, pos)
         if size > self.payload_bytes_max + _FRAME_SLACK_BYTES:
             self._lost_frames = True
-            self.fail(channel_id, self._too_large(kind, size), (0, 0))
-
-    def _too_large(self, kind: int, size: int) -> AmqpError:
-        return ConnectionError_(
-            ReplyCode.FRAME_ERROR,
-            f"type {kind}, all octets = <<>>: {{frame_too_large,{size},{self.payload_bytes_max}}}",
-            (0, 0),
-        )
+            self.fail(channel_id, faults.too_large(kind, size, self.payload_bytes_max), (0, 0))
 
     def _protocol_header(self, data: bytes) -> bytes:
-        if data[:8] not in _HEADERS_ACCEPTED:
+        if data[:8] not in HEADERS_ACCEPTED:
             self.outlet.write(OUR_HEADER)
             self._end()
             return b""
@@ -266,41 +171,25 @@ class Connection:
         kind, channel_id, size = _ENVELOPE.unpack_from(frame)
         try:
             if size > self.payload_bytes_max + _FRAME_SLACK_BYTES:
-                raise self._too_large(kind, size)
+                raise faults.too_large(kind, size, self.payload_bytes_max)
             if frame[-1] != 0xCE:
                 # The octet that stood in its place is shown as RabbitMQ shows it.
-                raise self._bad_frame(
-                    kind, frame[7:-1], f"{{invalid_frame_end_marker,{frame[-1]}}}"
-                )
+                raise faults.bad_frame(frame, f"{{invalid_frame_end_marker,{frame[-1]}}}")
             if self.phase is Phase.CLOSING:
                 self._frame_while_closing(kind, channel_id, frame)
             elif (kind == 1 and size < 4) or (kind == 2 and size < 14) or (kind == 8 and size):
-                raise self._bad_frame(kind, frame[7:-1], "unknown_frame")
+                raise faults.bad_frame(frame, "unknown_frame")
             elif kind == 1:
                 self._method_frame(channel_id, frame)
             elif kind == 8:
                 if channel_id != 0:
-                    raise self._unexpected(frame)
+                    raise faults.unexpected(frame)
             elif kind in (2, 3):
-                self._content_frame(kind, channel_id, frame, size)
+                self._content_frame(kind, channel_id, frame)
             else:
-                raise self._bad_frame(kind, frame[7:-1], "unknown_frame")
+                raise faults.bad_frame(frame, "unknown_frame")
         except AmqpError as error:
             self.fail(channel_id, error, (0, 0))
-
-    @staticmethod
-    def _bad_frame(kind: int, payload: bytes, what: str) -> AmqpError:
-        shown = erlang_binary(payload)
-        return ConnectionError_(
-            ReplyCode.FRAME_ERROR, f"type {kind}, all octets = {shown}: {what}", (0, 0)
-        )
-
-    @staticmethod
-    def _unexpected(frame: bytes) -> AmqpError:
-        shown = erlang_binary(frame[7:-1])
-        return ConnectionError_(
-            ReplyCode.UNEXPECTED_FRAME, f"type {frame[0]}, all octets = {shown}", (0, 0)
-        )
 
     def _frame_while_closing(self, kind: int, channel_id: int, frame: bytes) -> None:
         if kind != 1 or channel_id != 0:
@@ -315,13 +204,7 @@ class Connection:
     def _method_frame(self, channel_id: int, frame: bytes) -> None:
         content = self.assembling.get(channel_id)
         if content is not None:
-            wanted = "content body" if content.parts else "content header for class 60"
-            instead = "content body" if content.parts else "content header"
-            raise ConnectionError_(
-                ReplyCode.UNEXPECTED_FRAME,
-                f"expected {wanted}, got non {instead} frame instead",
-                _PUBLISH,
-            )
+            raise content.got_no_content()
         method = decode_method(frame[7:-1])
         try:
             if channel_id == 0:
@@ -339,7 +222,7 @@ class Connection:
         wanted = HANDSHAKE.get(self.phase)
         if wanted is not None:
             if not isinstance(method, wanted):
-                raise self._out_of_turn()
+                raise faults.out_of_turn(self.phase)
             self._handshake(method)
         elif isinstance(method, commands.Connection.Close):
             self._close_channels()
@@ -350,13 +233,7 @@ class Connection:
             self._handler.update_secret(secret)
             self.send(0, commands.Connection.UpdateSecretOk())
         else:
-            raise self._out_of_turn()
-
-    def _out_of_turn(self) -> AmqpError:
-        state = RABBIT_STATES.get(self.phase, "running")
-        return ConnectionError_(
-            ReplyCode.CHANNEL_ERROR, f"unexpected method in connection state {state}"
-        )
+            raise faults.out_of_turn(self.phase)
 
     def _handshake(self, method: Method) -> None:
         offer = self._offer
@@ -371,41 +248,21 @@ class Connection:
                 ),
             )
         elif isinstance(method, commands.Connection.TuneOk):
-            self._tune_ok(method.channel_max, method.frame_max, method.heartbeat)
+            check_tune(offer, method.channel_max, method.frame_max)
+            self.channel_max = method.channel_max
+            self.heartbeat_s = method.heartbeat
+            self._limit_payload(method.frame_max)
             self.phase = Phase.OPEN
         elif isinstance(method, commands.Connection.Open):
             self._handler.open(method.virtual_host)
             self.phase = Phase.RUNNING
             self.send(0, commands.Connection.OpenOk())
 
-    def _tune_ok(self, channel_max: int, frame_max: int, heartbeat_s: int) -> None:
-        # observed: 3.10.8 — 0 means unlimited, and is more than any limit of ours.
-        offer = self._offer
-        for name, value, ours, least in (
-            ("frame_max", frame_max, offer.frame_bytes_max, FRAME_BYTES_MIN),
-            ("channel_max", channel_max, offer.channel_max, 1),
-        ):
-            if value and value < least:
-                raise ConnectionError_(
-                    ReplyCode.NOT_ALLOWED,
-                    f"negotiated {name} = {value} is lower than the "
-                    f"minimum allowed value ({least})",
-                )
-            if ours and (value == 0 or value > ours):
-                raise ConnectionError_(
-                    ReplyCode.NOT_ALLOWED,
-                    f"negotiated {name} = {value} is higher than the "
-                    f"maximum allowed value ({ours})",
-                )
-        self.channel_max = channel_max
-        self.heartbeat_s = heartbeat_s
-        self._limit_payload(frame_max)
-
     # -- channels -----------------------------------------------------------------------------
 
     def _channel_method(self, channel_id: int, method: Method, frame: bytes) -> None:
         if self.phase is not Phase.RUNNING:
-            raise self._unexpected(frame)
+            raise faults.unexpected(frame)
         channel = self.running.get(channel_id)
         if channel is None:
             if channel_id in self.closing_channels:
@@ -419,7 +276,7 @@ class Connection:
             if len(self.publishes) >= ROUTE_CACHE_ENTRIES_MAX:
                 self.publishes.clear()
             self.publishes[frame] = target
-            self.assembling[channel_id] = _Content(target)
+            self.assembling[channel_id] = Content(target)
         elif isinstance(method, commands.Channel.Close):
             self._drop_channel(channel_id)
             self.send(channel_id, commands.Channel.CloseOk())
@@ -457,79 +314,22 @@ class Connection:
 
     # -- content ------------------------------------------------------------------------------
 
-    def _content_frame(self, kind: int, channel_id: int, frame: bytes, size: int) -> None:
+    def _content_frame(self, kind: int, channel_id: int, frame: bytes) -> None:
         content = self.assembling.get(channel_id)
         if content is None:
             if channel_id in self.closing_channels:
                 return
             if channel_id == 0 or self.phase is not Phase.RUNNING:
-                raise self._unexpected(frame)
-            raise ConnectionError_(
-                ReplyCode.UNEXPECTED_FRAME,
-                "expected method frame, got non method frame instead",
-                (0, 0),
-            )
-        if not content.parts:
-            self._content_header(kind, channel_id, content, frame)
-        elif kind != 3:
-            raise ConnectionError_(
-                ReplyCode.UNEXPECTED_FRAME,
-                "expected content body, got non content body frame instead",
-                _PUBLISH,
-            )
-        else:
-            content.remaining -= size
-            if content.remaining < 0:
-                # 3.10.8 waits for ever here; a close that says why is kinder.
-                raise ConnectionError_(
-                    ReplyCode.FRAME_ERROR,
-                    "content body is longer than its header announced",
-                    _PUBLISH,
-                )
-            if size:
-                content.parts.append(frame)
-            self._finish(channel_id, content)
-
-    def _content_header(self, kind: int, channel_id: int, content: _Content, frame: bytes) -> None:
-        expected = "expected content header for class 60, got "
-        not_a_header = ConnectionError_(
-            ReplyCode.UNEXPECTED_FRAME, expected + "non content header frame instead", _PUBLISH
-        )
-        if kind != 2:
-            raise not_a_header
-        class_id, weight, body_size, flags = _HEADER.unpack_from(frame, 7)
-        if weight:
-            raise not_a_header
-        if class_id != 60:
-            raise ConnectionError_(
-                ReplyCode.UNEXPECTED_FRAME,
-                expected + f"one for class {class_id} instead",
-                _PUBLISH,
-            )
-        largest = min(
-            self._offer.message_bytes_max or MESSAGE_BYTES_HARD_MAX, MESSAGE_BYTES_HARD_MAX
-        )
-        if body_size > largest:
-            configured = "configured " if largest < MESSAGE_BYTES_HARD_MAX else ""
-            raise ChannelError(
-                ReplyCode.PRECONDITION_FAILED,
-                f"message size {body_size} is larger than {configured}max size {largest}",
-                _PUBLISH,
-            )
-        content.parts.append(frame)
-        content.remaining = body_size
-        content.flags = flags
-        self._finish(channel_id, content)
-
-    def _finish(self, channel_id: int, content: _Content) -> None:
-        if content.remaining:
+                raise faults.unexpected(frame)
+            raise faults.no_method()
+        if not content.take(kind, frame, self._offer.message_bytes_max):
             return
         del self.assembling[channel_id]
         try:
-            content.target.publish(b"".join(content.parts), content.flags)
+            content.target.publish(content.joined(), content.flags)
         except AmqpError as error:
             if error.method is None:
-                error.method = _PUBLISH
+                error.method = PUBLISH
             raise
 
     # -- faults and the end -------------------------------------------------------------------

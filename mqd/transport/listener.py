@@ -10,8 +10,8 @@ import asyncio
 import logging
 import platform
 
-from mqd.amqp.connection import Offer, start_frame
 from mqd.amqp.fields import Table
+from mqd.amqp.handshake import Offer, start_frame
 from mqd.amqp.replies import ConnectionError_, ReplyCode
 from mqd.broker.broker import Broker
 from mqd.broker.settings import Settings

@@ -18,9 +18,10 @@ from pamqp import commands
 
 from mqd import limits
 from mqd.amqp.codec import Method
-from mqd.amqp.connection import HEARTBEAT_FRAME, ChannelPort, Connection
+from mqd.amqp.connection import HEARTBEAT_FRAME, Connection
 from mqd.amqp.fields import Table
 from mqd.amqp.outlet import Outlet
+from mqd.amqp.ports import ChannelPort
 from mqd.amqp.replies import AmqpError, ChannelError, ConnectionError_, ReplyCode
 from mqd.amqp.states import Phase
 from mqd.auth import sasl

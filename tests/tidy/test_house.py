@@ -12,7 +12,7 @@ import pytest
 PROJECT = Path(__file__).parents[2]
 LINES_MAX = 470
 # Larger on purpose: what runs for every frame stays in one object.
-LARGER = {"mqd/amqp/connection.py": 620, "mqd/transport/session.py": 560}
+LARGER = {"mqd/transport/session.py": 560}
 # Where a test waits for a process to come up or to do something, a short bounded poll is all
 # there is.
 POLLING = {"tests/nodes.py", "tests/ctl/test_golden.py"}
