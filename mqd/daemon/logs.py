@@ -235,6 +235,18 @@ def _with_levels(settings: LogSettings, levels: str) -> LogSettings:
     )
 
 
+def skip_unused_details() -> None:
+    """Have records made without what our line does not show: source line, thread, process.
+
+    For a process that is all ours. The four switches are those of logging's own documentation
+    ("Optimization"); a line takes 9 us instead of 12, and a connection logs three.
+    """
+    logging._srcfile = None
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    if hasattr(logging, "logAsyncioTasks"):
+        logging.logAsyncioTasks = False
+
+
 class Logging:
     """The handlers of this process; `close` takes them away again. pid_prefix: see Formatter."""
 

@@ -24,7 +24,7 @@ from mqd.daemon.clock import SystemClock
 from mqd.daemon.compose import Blueprint
 from mqd.daemon.cookie import read_or_create
 from mqd.daemon.locks import DataLock, remove_pid_file, write_pid_file
-from mqd.daemon.logs import Logging
+from mqd.daemon.logs import Logging, skip_unused_details
 from mqd.daemon.node import Node, NodeFiles
 from mqd.daemon.setup import Setup
 from mqd.errors import MqdError
@@ -41,6 +41,7 @@ def run(setup: Setup, on_ready: Callable[[], None]) -> int:
         taken.callback(lock.release)
         clock = SystemClock()
         pids = PidSource(setup.paths.node, clock.wall_ms() // 1000)
+        skip_unused_details()
         log = Logging(setup.logs, f"<{pids.node}.{pids.creation}.")
         taken.callback(log.close)
         cookie = setup.variables.text("ERLANG_COOKIE") or read_or_create(setup.paths.cookie)
