@@ -51,6 +51,8 @@ class Peer:
         self._content: dict[int, tuple[Event, int]] = {}
         self._changed = changed
         self._pace = pace
+        self._sending = False
+        self._answers = b""
         self._buffer = b""
         self._task: asyncio.Task[None] | None = None
         self._writer: asyncio.StreamWriter | None = None
@@ -161,18 +163,28 @@ class Peer:
             self.opened.add(channel)
 
     def write(self, data: bytes) -> None:
-        """Send without waiting."""
+        """Send without waiting, but not into the middle of what `send` is sending."""
+        if self._sending:
+            self._answers += data
+            return
+        self._put(data)
+
+    def _put(self, data: bytes) -> None:
         self.sent += data
         if self._writer is not None and not self.closed:
             self._writer.write(data)
 
     async def send(self, data: bytes) -> None:
         """Send, at the pace asked for."""
-        if not self._pace:
-            self.write(data)
-        for at in range(0, len(data), self._pace or len(data) + 1) if self._pace else ():
-            self.write(data[at : at + self._pace])
-            await asyncio.sleep(0)
+        self._sending = True
+        step = self._pace or len(data) or 1
+        for at in range(0, len(data), step):
+            self._put(data[at : at + step])
+            if self._pace:
+                await asyncio.sleep(0)
+        self._sending = False
+        answers, self._answers = self._answers, b""
+        self._put(answers)
         if self._writer is not None and not self.closed:
             with contextlib.suppress(ConnectionError):
                 await self._writer.drain()
@@ -182,6 +194,11 @@ class Peer:
         """Whether the last method was the answer to our connection.close."""
         names = [event.name for event in self.events if event.name != "closed"]
         return bool(names) and names[-1] == "connection.close-ok"
+
+    @property
+    def was_told_to_go(self) -> bool:
+        """Whether the server sent connection.close: the socket may go any time after."""
+        return any(event.name == "connection.close" for event in self.events)
 
     async def next(self, since: int, within: float = 12.0) -> Event | None:
         """The event number `since`, or None when it does not come."""

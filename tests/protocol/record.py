@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 
 from tests.protocol import script
-from tests.protocol.player import Player
+from tests.protocol.player import Player, same
 
 SCENARIOS = Path(__file__).parent / "scenarios"
 
@@ -51,6 +51,7 @@ async def run(options: argparse.Namespace) -> int:
                 ctl,  # type: ignore[arg-type]
                 record=not options.check,
                 quiet=options.quiet,
+                judge=True,
             )
             try:
                 results = await player.play(scenario)
@@ -59,7 +60,7 @@ async def run(options: argparse.Namespace) -> int:
                 wrong += 1
                 continue
             for step, lines in results:
-                if lines != step.expected:
+                if not same(lines, step.expected):
                     wrong += options.check
                     print(f"{source.path.name}:{step.line}: {step.source}")
                     print("".join(f"  - {line}\n" for line in step.expected), end="")

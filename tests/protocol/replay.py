@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from tests.protocol import script
-from tests.protocol.player import Player
+from tests.protocol.player import Player, same
 from tests.protocol.record import SCENARIOS
 from tests.protocol.stage import stage
 
@@ -21,9 +21,10 @@ from tests.protocol.stage import stage
 def difference(scenario: script.Scenario, results: list[tuple[script.Step, list[str]]]) -> str:
     """Empty when every step brought what was recorded; else the first step that did not."""
     for step, lines in results:
-        if lines != step.expected:
+        wanted = step.expected if step.ours is None else step.ours
+        if not same(lines, wanted):
             out = [f"{scenario.path.name}:{step.line}: {scenario.name}\n    {step.source}"]
-            out += [f"  - {line}" for line in step.expected]
+            out += [f"  - {line}" for line in wanted]
             out += [f"  + {line}" for line in lines]
             return "\n".join(out)
     return ""

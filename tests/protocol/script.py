@@ -8,6 +8,9 @@ recorded again. Knows nothing of sockets; `player` gives the steps their meaning
     a/1: queue.declare queue=q         a step: connection a, channel 1
       a/1 queue.declare-ok queue='q'   what the server then sends, recorded
 
+      ! a/1 ...                        where mqd answers otherwise on purpose: its whole answer,
+      # because ...                    and why
+
 Expectations of one step are grouped by connection and channel: the order between two channels
 means nothing to a client.
 """
@@ -33,6 +36,25 @@ class Step:
     verb: str
     rest: str
     expected: list[str] = field(default_factory=list)
+    ours: list[str] | None = None  # mqd's answer, where it differs on purpose
+    why: str = ""
+
+    def dump(self) -> list[str]:
+        """The step as it stands in the file."""
+        lines = [self.source, *("  " + line for line in self.expected)]
+        if self.ours is not None:
+            lines += [f"  ! {line}".rstrip() for line in self.ours or [""]]
+            lines.append(f"  # {self.why}")
+        return lines
+
+    def take(self, line: str) -> None:
+        """An indented line below the step."""
+        if line.startswith("! ") or line == "!":
+            self.ours = (self.ours or []) + ([line[2:]] if line != "!" else [])
+        elif line.startswith("# "):
+            self.why = line[2:]
+        else:
+            self.expected.append(line)
 
 
 @dataclass
@@ -81,8 +103,7 @@ class ScriptFile:
                 if isinstance(part, str):
                     lines.append(part)
                 else:
-                    lines.append(part.source)
-                    lines += ["  " + line for line in part.expected]
+                    lines += part.dump()
         return "\n".join(lines).rstrip() + "\n"
 
 
@@ -97,7 +118,7 @@ def load(path: Path) -> ScriptFile:
         elif not result.scenarios:
             result.preamble.append(line)
         elif line.startswith("  ") and last is not None:
-            last.expected.append(line[2:])
+            last.take(line[2:])
         elif not line.strip() or line.startswith("#"):
             result.scenarios[-1].parts.append(line)
         else:

@@ -8,6 +8,7 @@ and mqd.auth.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -152,4 +153,8 @@ async def stage(settings: Settings | None = None) -> AsyncIterator[Stage]:
     try:
         yield broker
     finally:
+        for _ in range(100):  # clients that hung up are gone when the loop has seen it
+            if not broker.listener.sessions:
+                break
+            await asyncio.sleep(0)
         await broker.listener.stop(grace_s=0.2)

@@ -1,0 +1,153 @@
+"""Every recorded conversation with RabbitMQ 3.10.8, held with mqd.
+
+Three times each: as recorded; with every byte sent alone; and broken off at a sample of places,
+where nothing may crash, hang or stay behind. Scenarios name the part of the protocol they prove.
+What mqd does otherwise on purpose stands in the scenario file with its reason.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import random
+
+import pytest
+
+from tests.protocol import script
+from tests.protocol.peer import Peer
+from tests.protocol.player import Player, same
+from tests.protocol.record import SCENARIOS
+from tests.protocol.replay import difference
+from tests.protocol.stage import Stage, stage
+
+FILES = script.load_all(SCENARIOS)
+ALL = [scenario for file in FILES for scenario in file.scenarios]
+PROMPT = [scenario for scenario in ALL if not scenario.waits]
+WAITING = [scenario for scenario in ALL if scenario.waits]
+_CUTS = 8  # places where a conversation is broken off, per scenario
+# What is known to be wrong; a scenario that comes right fails until it is taken off the list.
+PENDING = {
+    "consume: single active consumer": "x-single-active-consumer has no meaning yet",
+    "consume: exclusive consumer on a single-active-consumer queue": "the same",
+    "connection: header of 0-9 with minor 1": "connection.start of 0-8 is not made",
+    "connection: header of 0-8 starts the same handshake": "the same",
+    "framing: content header whose properties are cut off": "properties are not looked at on publish",
+    "framing: content header whose properties are cut off, to a queue": "the same",
+}
+every_scenario = pytest.mark.parametrize("scenario", PROMPT, ids=lambda s: s.label)
+right_ones = pytest.mark.parametrize(
+    "scenario",
+    [
+        pytest.param(
+            scenario,
+            id=scenario.label,
+            marks=pytest.mark.xfail(reason=PENDING[scenario.label], strict=True)
+            if scenario.label in PENDING
+            else (),
+        )
+        for scenario in PROMPT
+    ],
+)
+
+
+@pytest.fixture(autouse=True)
+def quiet_log() -> None:
+    """The log of a fault that a scenario provokes is tested elsewhere."""
+    logging.getLogger("mqd").setLevel(logging.CRITICAL)
+
+
+async def play(scenario: script.Scenario, pace: int = 0) -> tuple[str, list[bytes]]:
+    """The first difference, and what each connection sent."""
+    async with stage() as broker:
+        player = Player("127.0.0.1", broker.port, broker.ctl, quiet=0.004, patience=2, pace=pace)
+        results = await player.play(scenario)
+        return difference(scenario, results), [bytes(p.sent) for p in player.peers.values()]
+
+
+@right_ones
+def test_as_recorded(scenario: script.Scenario) -> None:
+    told, _ = asyncio.run(play(scenario))
+    assert not told, told
+
+
+@right_ones
+def test_byte_by_byte(scenario: script.Scenario) -> None:
+    """However TCP cuts the stream, the conversation is the same (AMQP 0-9-1 §4.2.3)."""
+    sent = sum(map(len, asyncio.run(play(scenario))[1]))
+    told, _ = asyncio.run(play(scenario, pace=1 if sent < 20_000 else 997))
+    assert not told, told
+
+
+@every_scenario
+def test_broken_off(scenario: script.Scenario) -> None:
+    """A conversation that ends anywhere leaves no connection, channel or exclusive queue."""
+
+    async def run() -> None:
+        _, streams = await play(scenario)
+        async with stage() as broker:
+            for stream in streams:
+                for end in cuts(stream):
+                    await break_off(broker, stream[:end])
+            assert await answers(broker)
+
+    asyncio.run(run())
+
+
+def cuts(stream: bytes) -> list[int]:
+    """Where to stop: a sample, the same every run, after the protocol header too."""
+    if len(stream) <= _CUTS:
+        return list(range(len(stream)))
+    return sorted(random.Random(len(stream)).sample(range(len(stream)), _CUTS))
+
+
+async def break_off(broker: Stage, beginning: bytes) -> None:
+    """Send this much at once and no more; the broker has to let go."""
+    changed = asyncio.Event()
+    peer = Peer("x", changed)
+    peer.answer_close = False
+    await peer.open("127.0.0.1", broker.port)
+    await peer.send(beginning)
+    await peer.disconnect(half=True)
+    async with asyncio.timeout(5):
+        while not peer.closed:
+            changed.clear()
+            await changed.wait()
+        await peer.disconnect()
+        while broker.listener.sessions:  # noqa: ASYNC110 - the listener tells nobody
+            await asyncio.sleep(0)
+    assert not broker.broker.connections
+    for vhost in broker.broker.vhosts.values():
+        assert not [queue.name for queue in vhost.queues.values() if queue.owner is not None]
+
+
+async def answers(broker: Stage) -> bool:
+    """Whether a client is still served."""
+    player = Player("127.0.0.1", broker.port)
+    step = script._step("a/1: channel.flow active=true", SCENARIOS, 0)
+    step.expected = ["a/1 channel.flow-ok active=true"]
+    probe = script.Scenario("probe", SCENARIOS, 0, [step])
+    return all(same(lines, step.expected) for step, lines in await player.play(probe))
+
+
+def test_those_that_wait_for_the_clock() -> None:
+    """Timeouts, delays and heartbeats, all at once because they take their time."""
+
+    async def run() -> list[str]:
+        results = await asyncio.gather(*(play(scenario) for scenario in WAITING))
+        return [told for told, _ in results if told]
+
+    differences = asyncio.run(run())
+    assert not differences, "\n".join(differences)
+    gc.collect()
+
+
+def test_every_difference_has_its_reason() -> None:
+    steps = [step for scenario in ALL for step in scenario.steps if step.ours is not None]
+    assert steps
+    assert not [step.source for step in steps if not step.why]
+
+
+def test_files_are_as_the_recorder_writes_them() -> None:
+    for file in FILES:
+        assert file.path.read_text() == file.dump(), file.path.name
