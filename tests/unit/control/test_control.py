@@ -13,8 +13,8 @@ from typing import Any
 import grpc
 import pytest
 import pytest_asyncio
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from grpclib.health.v1 import health_pb2
+from grpclib.reflection.v1alpha import reflection_pb2
 
 from mqd.admin import users
 from mqd.admin.context import AppState
@@ -233,7 +233,7 @@ async def test_a_fault_of_ours_is_logged_and_not_shown(
 
 
 def test_a_long_text_is_cut_to_what_a_header_carries() -> None:
-    assert status.details("x" * 10_000) == "x" * 3999 + "…"
+    assert status.message("x" * 10_000) == "x" * 3999 + "…"
 
 
 # -- the socket -------------------------------------------------------------------------------
@@ -283,10 +283,18 @@ async def test_a_directory_that_cannot_be_used(tmp_path: Path) -> None:
 
 @pytest.mark.asyncio
 async def test_health_and_reflection_for_other_tools(served: Served) -> None:
-    check = health_pb2_grpc.HealthStub(served.channel).Check
+    check = served.channel.unary_unary(
+        "/grpc.health.v1.Health/Check",
+        request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
+        response_deserializer=health_pb2.HealthCheckResponse.FromString,
+    )
     reply = await check(health_pb2.HealthCheckRequest(service="mqd.rpc.v1.Users"))
     assert reply.status == health_pb2.HealthCheckResponse.SERVING
-    reflect = reflection_pb2_grpc.ServerReflectionStub(served.channel).ServerReflectionInfo
+    reflect = served.channel.stream_stream(
+        "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+        request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
+        response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
+    )
     request = reflection_pb2.ServerReflectionRequest(list_services="")
     async for answer in reflect(iter([request])):
         names = {service.name for service in answer.list_services_response.service}
