@@ -1,7 +1,7 @@
 # Targets for people who work on mqd. Everything runs in the active Python environment.
 PYTHON ?= python3
 
-.PHONY: all proto lint types test man install systemd-test help
+.PHONY: all proto lint types test man install systemd-test bench help
 
 all: lint types test
 
@@ -30,6 +30,10 @@ install:          ## unit, user, folders, manual pages under DESTDIR (programs: 
 
 systemd-test:     ## the service in a booted host: root, systemd-nspawn, /usr/bin/python3.11
 	$(PYTHON) -m pytest -p no:randomly tests/hosts/service.py
+
+BENCH_KIT ?= ../shared/bench
+bench:            ## rates, latency and memory beside RabbitMQ's; BENCH="--scenarios S1,S3" chooses
+	tests/perf/bench.sh $(BENCH_KIT) $(BENCH)
 
 help:             ## this list
 	@sed -n 's/^\([a-z-]*\): .*## /\1\t/p' $(MAKEFILE_LIST)
