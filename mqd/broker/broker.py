@@ -114,6 +114,7 @@ class Broker:
         for entry in list(self.connections.values()):
             if self.alarms:
                 entry.state = "blocking"
+                entry.peer.alarmed()
             else:
                 entry.release()
 

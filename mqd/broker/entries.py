@@ -27,8 +27,12 @@ class Peer(Protocol):
     def close(self, error: AmqpError) -> None:
         """Send connection.close and wait for the answer, a bounded time."""
 
+    def alarmed(self) -> None:
+        """An alarm is on: its next publish has to be resolved anew, and is where it is held."""
+
     def hold(self, reason: str) -> None:
-        """Stop reading: publishers are blocked by an alarm. Tells a peer that can be told."""
+        """Read no further frame: publishers are blocked by an alarm. Tells a peer that can be
+        told. Called when a basic.publish method was read: its content waits (as 3.10.8)."""
 
     def release(self) -> None:
         """Read again."""

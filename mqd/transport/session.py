@@ -382,7 +382,11 @@ class Session(asyncio.Protocol):
         """Drop the socket without a word."""
         self._transport.abort()
 
+    def alarmed(self) -> None:
+        self.connection.publishes.clear()
+
     def hold(self, reason: str) -> None:
+        self.connection.pause()
         self._transport.pause_reading()
         if self.entry is not None and self.entry.can("connection.blocked"):
             self._blocked_told = True
@@ -392,6 +396,10 @@ class Session(asyncio.Protocol):
         if self._blocked_told:
             self._blocked_told = False
             self.connection.send(0, commands.Connection.Unblocked())
+        try:
+            self.connection.resume()
+        except Exception:  # noqa: BLE001 - see the file's charter
+            self._fault()
         if not self.connection.paused:
             self._last_recv_ms = self._now_ms()
             self._transport.resume_reading()

@@ -62,6 +62,9 @@ class Peer:
     def close(self, error: AmqpError) -> None:
         self.closed_with = error
 
+    def alarmed(self) -> None:
+        pass
+
     def hold(self, reason: str) -> None:
         pass
 
