@@ -172,6 +172,10 @@ class VhostStore:
             self._upkeep.start(self._next)
             return
         self._awake = False
+        self._release()
+
+    def _release(self) -> None:
+        """Nobody has to wait for a commit any more."""
         waiting, self._idle = self._idle, []
         for each in waiting:
             each()
@@ -313,7 +317,7 @@ class VhostStore:
 
     async def flush(self) -> None:
         """Wait until all that was appended and settled is on disc."""
-        if not self._awake:
+        if self._closed or not self._awake:
             return
         done: asyncio.Future[None] = self._writer.loop.create_future()
         self._idle.append(lambda: None if done.done() else done.set_result(None))
@@ -360,4 +364,5 @@ class VhostStore:
         self._closed = True
         if self._timer is not None:
             self._timer.cancel()
+        self._release()
         self._writer.submit(self._database.close, lambda _result, _error: None)
