@@ -106,11 +106,23 @@ async def _serve_control(node: Node, setup: Setup, opened: contextlib.AsyncExitS
 def _ready(node: Node, on_ready: Callable[[], None]) -> None:
     sys.stdout.write(" completed with 0 plugins.\n")
     sys.stdout.flush()
-    gc.collect()
-    gc.freeze()
+    _tune_collector()
     node.notifier.ready("Ready")
     _feed_watchdog(node)
     on_ready()
+
+
+def _tune_collector() -> None:
+    """What was made until now stays for good; what comes is messages, which have no cycles.
+
+    Measured with 12-byte messages filled into a queue and drained: 2.4 CPU-s a million instead
+    of 2.7; one to one makes no difference. Neither does sys.setswitchinterval, from 0.5 ms to
+    20 ms, under persistent messages with confirms, and uvloop (connections cost a third less,
+    messages a quarter more, 2.5 MB) is no gain either.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 50)
 
 
 def _stray_exception(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
