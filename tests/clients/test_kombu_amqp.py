@@ -9,6 +9,7 @@ from typing import Any
 import amqp
 import kombu
 import pytest
+from kombu import pools
 from kombu.pools import producers
 
 
@@ -35,6 +36,7 @@ def test_kombu_work_queue_and_routing(url: str) -> None:
         with connection.Consumer(queue, callbacks=[take]):
             while len(seen) < 10:
                 connection.drain_events(timeout=5)
+    pools.reset()
     assert seen == list(range(10))
 
 
