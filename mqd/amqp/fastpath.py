@@ -60,7 +60,7 @@ def receive(connection: Connection, data: bytes, pos: int = 0) -> int:
                     and channel_id == target.channel_id
                     and basic == _BASIC
                     and body_size <= body_max
-                    and size <= body_max
+                    and 14 <= size <= body_max
                     and not flags & 1
                     and data[body_at - 1] == 0xCE
                     and data[content_end - 1] == 0xCE
@@ -79,7 +79,7 @@ def receive(connection: Connection, data: bytes, pos: int = 0) -> int:
             kind, channel_id, size, index, tag, multiple, _ = _ACK(frame)
             if index == _ACK_INDEX and kind == 1:
                 channel = connection.running.get(channel_id)
-                if channel is not None:
+                if channel is not None and channel_id not in connection.assembling:
                     try:
                         channel.ack(tag, multiple & 1)
                     except AmqpError as error:
