@@ -307,6 +307,12 @@ PLAIN = publish_method(1, "", "q") + header_frame(1, 1) + raw_frame(3, 1, b"m")
     + raw_frame(3, 1, b"m"),
     [],
 )
+# content on another channel than its method
+@example(PLAIN + publish_method(1, "", "q") + header_frame(2, 1) + raw_frame(3, 2, b"m"), [])
+# a body that fits a frame and is larger than a message may be
+@example(
+    PLAIN + publish_method(1, "", "q") + header_frame(1, 4050) + raw_frame(3, 1, b"b" * 4050), []
+)
 # an ack between a publish and its header was taken
 @example(publish_method(1, "", "q") + ack_frame(1, 1, False) + header_frame(1, 0), [])
 def test_hot_path_equals_general_path(data: bytes, cuts: list[int]) -> None:
