@@ -11,6 +11,7 @@ local socket need none of what the library is for. The library stays the peer in
 
 from __future__ import annotations
 
+import contextlib
 import struct
 from collections.abc import Iterator
 from typing import Protocol
@@ -181,7 +182,7 @@ class Call:
         elif kind == SETTINGS and not flags & ACK:
             self._on_settings(payload)
         elif kind == PING and not flags & ACK:
-            self._sock.sendall(_frame(PING, ACK, 0, payload))
+            self._acknowledge(_frame(PING, ACK, 0, payload))
         elif kind == WINDOW_UPDATE:
             self._on_window(int.from_bytes(head[5:9], "big"), payload)
         elif kind == RST_STREAM:
@@ -195,7 +196,12 @@ class Call:
             if key == SETTINGS_INITIAL_WINDOW_SIZE:
                 self._stream_window += value - self._initial_window
                 self._initial_window = value
-        self._sock.sendall(_frame(SETTINGS, ACK, 0))
+        self._acknowledge(_frame(SETTINGS, ACK, 0))
+
+    def _acknowledge(self, frame: bytes) -> None:
+        """A node that stops may have answered and closed already: the answer is still read."""
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self._sock.sendall(frame)
 
     def _on_window(self, stream: int, payload: bytes) -> None:
         increment = int.from_bytes(payload[:4], "big")

@@ -93,6 +93,19 @@ def test_a_ping_is_answered() -> None:
     assert frame(6, 1, 0, b"12345678") in sock.sent
 
 
+def test_an_answer_is_read_from_a_peer_that_hung_up_behind_it() -> None:
+    class HungUp(Script):
+        def sendall(self, data: bytes, /) -> None:
+            if self.sent:
+                raise BrokenPipeError
+            super().sendall(data)
+
+    reply = frame(4, 0, 0, b"") + frame(6, 0, 0, b"12345678") + HEAD
+    running = Call(HungUp(reply + frame(0, 0, 1, b"\0\0\0\0\2hi") + OK_TRAILERS))
+    running.start("/s/m", [], None, b"")
+    assert list(running.messages()) == [b"hi"]
+
+
 @pytest.mark.parametrize(
     "answer",
     [
