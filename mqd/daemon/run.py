@@ -107,6 +107,7 @@ def _ready(node: Node, on_ready: Callable[[], None]) -> None:
     sys.stdout.write(" completed with 0 plugins.\n")
     sys.stdout.flush()
     _tune_collector()
+    machine.keep_freed_memory()
     node.notifier.ready("Ready")
     _feed_watchdog(node)
     on_ready()
