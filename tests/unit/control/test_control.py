@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import inspect
 import socket
@@ -23,6 +24,8 @@ from mqd.control.interceptors import cookie_hash
 from mqd.control.server import ControlServer, serve
 from mqd.errors import ErrorCode, MqdError
 from mqd.rpc.v1 import (
+    cluster_pb2,
+    cluster_pb2_grpc,
     diagnostics_pb2,
     diagnostics_pb2_grpc,
     nodes_pb2,
@@ -230,6 +233,39 @@ async def test_a_fault_of_ours_is_logged_and_not_shown(
     (record,) = [record for record in caplog.records if record.exc_info]
     assert record.getMessage() == "control call mqd.rpc.v1.Users.Authenticate failed"
     assert "secret" not in caplog.text.replace("password=", "")
+
+
+@pytest.mark.asyncio
+async def test_a_call_that_waits_ends_with_its_deadline(served: Served) -> None:
+    stub = cluster_pb2_grpc.ClusterStub(served.channel)
+    request = cluster_pb2.AwaitOnlineNodesRequest(count=2)
+    call = stub.AwaitOnlineNodes(request, metadata=served.metadata_sent, timeout=0.05)
+    code, _, _ = await failure(call)
+    assert code == grpc.StatusCode.DEADLINE_EXCEEDED
+    await served.control.stop(5)  # returns at once: nothing is under way any more
+
+
+@pytest.mark.asyncio
+async def test_calls_are_bounded(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mqd.limits.CONTROL_CALLS_MAX", 0)
+    nodes = nodes_pb2_grpc.NodesStub(served.channel)
+    call = nodes.Probe(nodes_pb2.ProbeRequest(), metadata=served.metadata_sent)
+    code, _, name = await failure(call)
+    assert (code, name) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "LIMIT_EXCEEDED")
+
+
+@pytest.mark.asyncio
+async def test_the_call_that_ends_the_node_is_answered(served: Served) -> None:
+    stopping: list[asyncio.Task[None]] = []
+
+    def request_shutdown() -> None:
+        stopping.append(asyncio.ensure_future(served.control.stop()))
+
+    served.node.request_shutdown = request_shutdown  # type: ignore[method-assign]
+    nodes = nodes_pb2_grpc.NodesStub(served.channel)
+    reply = await nodes.Shutdown(nodes_pb2.ShutdownRequest(), metadata=served.metadata_sent)
+    assert reply.pid == 4711
+    await stopping[0]
 
 
 def test_a_long_text_is_cut_to_what_a_header_carries() -> None:
