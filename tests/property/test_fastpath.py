@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
@@ -20,16 +19,8 @@ from pamqp import commands, frame
 
 from mqd.amqp import connection as connection_module
 from mqd.amqp import fastpath
-from mqd.amqp.codec import Method
 from mqd.amqp.connection import Connection
-from mqd.amqp.fields import Table
-from mqd.amqp.handshake import Offer, start_frame
-from mqd.amqp.outlet import Outlet, Turn
-from mqd.amqp.replies import AmqpError, ChannelError, ConnectionError_, ReplyCode
-from mqd.amqp.states import Phase
-
-FRAME_MAX = 4096
-MESSAGE_MAX = 4000
+from tests.recorder import ack_frame, header_frame, output, publish_method, raw_frame, running
 
 
 def slow_receive(connection: Connection, data: bytes, pos: int = 0) -> int:
@@ -46,95 +37,9 @@ def slow_receive(connection: Connection, data: bytes, pos: int = 0) -> int:
     return pos
 
 
-@dataclass
-class Recorder:
-    """A handler, and all channels, that write down what they are asked."""
-
-    calls: list[tuple[Any, ...]] = field(default_factory=list)
-    connection: Connection = field(init=False)
-
-    def start_ok(self, mechanism: str, response: bytes, properties: Table) -> None: ...
-
-    def open(self, vhost: str) -> None: ...
-
-    def open_channel(self, channel_id: int) -> FakeChannel:
-        self.calls.append(("open", channel_id))
-        return FakeChannel(channel_id, self)
-
-    def method(self, channel: Any, method: Method) -> None:
-        if isinstance(method, commands.Basic.Ack):
-            assert method.delivery_tag is not None
-            channel.ack(method.delivery_tag, method.multiple)
-            return
-        self.calls.append(("method", channel.number, method.name))
-        if isinstance(method, commands.Queue.Declare):
-            self.connection.pause()
-        if isinstance(method, commands.Basic.Recover):
-            raise ConnectionError_(ReplyCode.NOT_IMPLEMENTED, "requeue=false")
-
-    def update_secret(self, secret: bytes) -> None: ...
-
-    def close_channel(self, channel: Any) -> None:
-        self.calls.append(("close", channel.number))
-
-    def failed(self, error: AmqpError, channel_id: int) -> None:
-        self.calls.append(("failed", channel_id, str(error), error.method))
-
-    def closed(self) -> None:
-        self.calls.append(("closed",))
-
-
-@dataclass
-class FakeChannel:
-    number: int
-    recorder: Recorder
-
-    def target(self, method: commands.Basic.Publish) -> FakeTarget:
-        if method.exchange == "missing":
-            raise ChannelError(ReplyCode.NOT_FOUND, "no exchange 'missing' in vhost '/'")
-        if method.immediate:
-            raise ConnectionError_(ReplyCode.NOT_IMPLEMENTED, "immediate=true")
-        return FakeTarget(self.number, f"{method.exchange}/{method.routing_key}", self.recorder)
-
-    def ack(self, delivery_tag: int, multiple: int) -> None:
-        self.recorder.calls.append(("ack", self.number, delivery_tag, bool(multiple)))
-        if delivery_tag == 99:
-            raise ChannelError(ReplyCode.PRECONDITION_FAILED, "unknown delivery tag 99")
-
-    def stop_consuming(self) -> None:
-        self.recorder.calls.append(("stop", self.number))
-
-
-@dataclass
-class FakeTarget:
-    channel_id: int
-    name: str
-    recorder: Recorder
-
-    def publish(self, content: bytes, flags: int) -> None:
-        self.recorder.calls.append(("publish", self.channel_id, self.name, content, flags))
-        if b"refuse me" in content:
-            raise ChannelError(ReplyCode.PRECONDITION_FAILED, "refused")
-        if b"close me" in content:
-            raise ConnectionError_(ReplyCode.FRAME_ERROR, "cannot decode content header")
-
-
 def run(pieces: list[bytes]) -> tuple[Any, ...]:
     """Feed the pieces to a connection with channels 1 and 2; all that can be seen of it."""
-    recorder = Recorder()
-    outlet = Outlet(Turn(), lambda: None)
-    offer = Offer(start_frame({}, "PLAIN"), 2047, FRAME_MAX, 0, MESSAGE_MAX)
-    connection = Connection(offer, outlet, recorder)
-    recorder.connection = connection
-    start = commands.Connection.StartOk({}, "PLAIN", "", "en_US")
-    connection.receive_data(b"AMQP\0\0\x09\x01" + frame.marshal(start, 0))
-    connection.receive_data(frame.marshal(commands.Connection.TuneOk(2047, FRAME_MAX, 0), 0))
-    connection.receive_data(frame.marshal(commands.Connection.Open("/"), 0))
-    for number in (1, 2):
-        connection.receive_data(frame.marshal(commands.Channel.Open(), number))
-    assert connection.phase is Phase.RUNNING
-    outlet.frames.clear()
-    recorder.calls.clear()
+    connection, recorder = running()
     for piece in pieces:
         connection.receive_data(piece)
         while connection.paused:
@@ -142,7 +47,7 @@ def run(pieces: list[bytes]) -> tuple[Any, ...]:
             connection.resume()
     return (
         recorder.calls,
-        b"".join(outlet.frames),
+        output(connection),
         connection.phase,
         sorted(connection.running),
         connection.closing_channels,
@@ -156,21 +61,6 @@ def pieces_of(data: bytes, cuts: list[int]) -> list[bytes]:
 
 
 # -- streams --------------------------------------------------------------------------------------
-
-
-def raw_frame(kind: int, channel: int, payload: bytes, end: int = 0xCE) -> bytes:
-    return struct.pack(">BHI", kind, channel, len(payload)) + payload + bytes((end,))
-
-
-def publish_method(channel: int, exchange: str, key: str, bits: int = 0) -> bytes:
-    names = b"".join(bytes((len(each),)) + each.encode() for each in (exchange, key))
-    return raw_frame(1, channel, b"\0\x3c\0\x28\0\0" + names + bytes((bits,)))
-
-
-def header_frame(
-    channel: int, size: int, flags: int = 0, properties: bytes = b"", start: int = 60 << 16
-) -> bytes:
-    return raw_frame(2, channel, struct.pack(">IQH", start, size, flags) + properties)
 
 
 channel_ids = st.sampled_from((1, 1, 1, 1, 2, 2, 3, 0))
@@ -233,10 +123,6 @@ def publishes(draw: Callable[..., Any]) -> bytes:
         header = raw_frame(2, 2, header[7:-1])
         frames = [raw_frame(3, 2, body)]
     return b"".join((method, header, *frames))
-
-
-def ack_frame(channel: int, tag: int, multiple: bool, end: int = 0xCE) -> bytes:
-    return raw_frame(1, channel, b"\0\x3c\0\x50" + struct.pack(">QB", tag, multiple), end)
 
 
 acks = st.builds(ack_frame, channel_ids, st.sampled_from((1, 2, 3, 99)), st.booleans(), octet_ends)
