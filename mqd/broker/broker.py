@@ -63,6 +63,12 @@ class Broker:
 
     def open_vhost(self, name: str, user: User) -> VHost:
         """The virtual host a connection asks for. Raises ConnectionError_ 530."""
+        limit = self.settings.connection_max
+        if limit and len(self.connections) >= limit:
+            raise ConnectionError_(
+                ReplyCode.NOT_ALLOWED,
+                f"connection refused: node connection limit ({limit}) is reached",
+            )
         vhost = self.vhosts.get(name)
         if vhost is None:
             raise ConnectionError_(ReplyCode.NOT_ALLOWED, f"vhost {name} not found")

@@ -27,6 +27,9 @@ class Peer(Protocol):
     def close(self, error: AmqpError) -> None:
         """Send connection.close and wait for the answer, a bounded time."""
 
+    def time_out(self, channel_id: int, delivery_tag: int) -> None:
+        """Close a channel whose oldest delivery was not acknowledged in time."""
+
     def alarmed(self) -> None:
         """An alarm is on: its next publish has to be resolved anew, and is where it is held."""
 

@@ -16,6 +16,7 @@ from mqd.amqp.replies import ConnectionError_, ReplyCode
 from mqd.broker.broker import Broker
 from mqd.broker.settings import Settings
 from mqd.clock import Clock
+from mqd.transport.overdue import Overdue
 from mqd.transport.session import Session
 
 log = logging.getLogger("mqd.listener")
@@ -61,11 +62,11 @@ class Listener:
         self.clock = clock
         self.sessions: set[Session] = set()
         self._servers: list[asyncio.Server] = []
-        self._connection_max = settings.connection_max
         self._ticking: asyncio.TimerHandle | None = None
         self._seen: dict[Session, tuple[int, int]] = {}
         self._empty = asyncio.Event()
         self._empty.set()
+        self._overdue = Overdue(settings.consumer_timeout_ms)
         self.offer = Offer(
             start=start_frame(
                 server_properties(settings, broker.node), " ".join(sorted(settings.auth_mechanisms))
@@ -109,6 +110,8 @@ class Listener:
         seen = self._seen
         for session in list(self.sessions):
             seen[session] = session.tick(now_ms, seen.get(session, (0, 0)))
+        for entry, channel, tag in self._overdue.find(self.broker.connections.values(), now_ms):
+            entry.peer.time_out(channel.number, tag)
         self.broker.turn.end()
         self._ticking = asyncio.get_running_loop().call_later(_TICK_S, self._tick)
 

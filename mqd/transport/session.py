@@ -378,6 +378,25 @@ class Session(asyncio.Protocol):
             self._transport.close()
         self.outlet.turn.end()
 
+    def time_out(self, channel_id: int, delivery_tag: int) -> None:
+        """Texts observed: 3.10.8."""
+        used = self._listener.broker.settings.consumer_timeout_ms
+        hint = "This timeout value can be configured, see consumers doc guide to learn more"
+        log.warning(
+            "Consumer %d on channel %d has timed out waiting for delivery acknowledgement. "
+            "Timeout used: %d ms. %s",
+            delivery_tag,
+            channel_id,
+            used,
+            hint,
+        )
+        text = (
+            f"delivery acknowledgement on channel {channel_id} timed out. "
+            f"Timeout value used: {used} ms. {hint}"
+        )
+        error = ChannelError(ReplyCode.PRECONDITION_FAILED, text, (0, 0))
+        self.connection.fail(channel_id, error, (0, 0))
+
     def abort(self) -> None:
         """Drop the socket without a word."""
         self._transport.abort()
