@@ -59,9 +59,8 @@ def test_an_ack_is_taken_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         header_frame(1, 0),
         header_frame(1, 2) + raw_frame(3, 1, b"m") + raw_frame(3, 1, b"n"),
-        header_frame(1, 1, 1, b"\0\0") + raw_frame(3, 1, b"m"),
     ],
-    ids=["empty body", "two bodies", "more flags"],
+    ids=["empty body", "two bodies"],
 )
 def test_other_contents_go_the_general_way(content: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     connection, recorder = running()
@@ -70,6 +69,20 @@ def test_other_contents_go_the_general_way(content: bytes, monkeypatch: pytest.M
     connection.receive_data(METHOD + content)
     assert general[0] == METHOD
     assert recorder.calls[-1][:4] == ("publish", 1, "/q", content)
+
+
+@pytest.mark.parametrize(
+    ("flags", "listing"),
+    [(1, b"\0\0"), (0x8000, b"\x20text"), (0x8000, b""), (0, b"x")],
+    ids=["more flags", "cut off", "missing", "bytes left over"],
+)
+def test_properties_that_cannot_be_read_are_refused(flags: int, listing: bytes) -> None:
+    connection, recorder = running()
+    connection.receive_data(PLAIN)
+    before = len(recorder.calls)
+    connection.receive_data(METHOD + header_frame(1, 1, flags, listing) + raw_frame(3, 1, b"m"))
+    assert connection.phase is Phase.CLOSING
+    assert not [call for call in recorder.calls[before:] if call[0] == "publish"]
 
 
 def test_a_message_cut_by_the_read_goes_the_general_way() -> None:
