@@ -19,9 +19,11 @@ from pamqp import commands
 from mqd.amqp import fastpath, faults
 from mqd.amqp.codec import Method, decode_method, encode_method
 from mqd.amqp.content import PUBLISH, Content
+from mqd.amqp.fields import FieldError
 from mqd.amqp.handshake import HEADERS_ACCEPTED, OUR_HEADER, Offer, check_tune
 from mqd.amqp.outlet import Outlet
 from mqd.amqp.ports import ChannelPort, Handler, PublishTarget
+from mqd.amqp.properties import check
 from mqd.amqp.replies import AmqpError, ChannelError, ConnectionError_, ReplyCode
 from mqd.amqp.states import ANSWERS_TO_CLIENT, HANDSHAKE, Phase
 from mqd.limits import FRAME_BYTES_MIN, ROUTE_CACHE_ENTRIES_MAX
@@ -30,6 +32,7 @@ _ENVELOPE = struct.Struct(">BHI")
 _OPEN_OK = struct.Struct(">BHIIIB")  # pamqp insists on a channel id of "0", 3.10.8 sends none
 CLOSE_OK_FRAME = b"\x01\x00\x00\x00\x00\x00\x04\x00\x0a\x00\x33\xce"
 _FRAME_SLACK_BYTES = 8  # 3.10.8 forgets the envelope: clients that do so too get along with it
+_REMEMBERED_BYTES_MAX, _REMEMBERED_MAX = 128, 512  # of checked property lists
 _CHUNKED_BYTES_MIN = 8192  # below it, joining the rest with the next read is cheaper
 HEARTBEAT_FRAME = b"\x08\x00\x00\x00\x00\x00\x00\xce"
 
@@ -45,6 +48,7 @@ class Connection:
         "_rest",
         "assembling",
         "channel_max",
+        "checked_properties",
         "closing_channels",
         "frame_bytes_max",
         "heartbeat_s",
@@ -73,6 +77,7 @@ class Connection:
         self.publishes: dict[bytes, PublishTarget] = {}
         self.running: dict[int, ChannelPort] = {}
         self.closing_channels: set[int] = set()
+        self.checked_properties: set[bytes] = set()  # flags and lists that were found good
         self.assembling: dict[int, Content] = {}
         self.channel_max = 0
         self.heartbeat_s = 0
@@ -324,6 +329,9 @@ class Connection:
             raise faults.no_method()
         if not content.take(kind, frame, self._offer.message_bytes_max):
             return
+        listing = content.properties
+        if listing not in self.checked_properties:
+            self.check_properties(listing)
         del self.assembling[channel_id]
         try:
             content.target.publish(content.joined(), content.flags)
@@ -331,6 +339,23 @@ class Connection:
             if error.method is None:
                 error.method = PUBLISH
             raise
+
+    def check_properties(self, listing: bytes) -> None:
+        """Refuse properties that cannot be read: consumers would have to. Raises AmqpError.
+
+        listing: the content-header payload from its flags on. Publishers repeat themselves, so
+        what was good is remembered.
+        """
+        try:
+            check(listing)
+        except FieldError as error:
+            raise ConnectionError_(
+                ReplyCode.FRAME_ERROR, f"cannot decode content header: {error}", PUBLISH
+            ) from error
+        if len(listing) <= _REMEMBERED_BYTES_MAX:
+            if len(self.checked_properties) >= _REMEMBERED_MAX:
+                self.checked_properties.clear()
+            self.checked_properties.add(listing)
 
     # -- faults and the end -------------------------------------------------------------------
 

@@ -51,6 +51,11 @@ class Content:
                 self._parts.append(frame)
         return self._remaining == 0
 
+    @property
+    def properties(self) -> bytes:
+        """The header's payload from the property flags on."""
+        return self._parts[0][19:-1]
+
     def joined(self) -> bytes:
         """All frames in one piece: `broker.message.Message.content`."""
         return b"".join(self._parts)

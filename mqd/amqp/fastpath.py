@@ -39,6 +39,7 @@ def receive(connection: Connection, data: bytes, pos: int = 0) -> int:
     """
     end = len(data)
     publishes = connection.publishes
+    checked = connection.checked_properties
     body_max = connection.plain_bytes_max
     while end - pos >= 8:
         frame_end = pos + 8 + _SIZE(data, pos + 3)[0]
@@ -60,8 +61,7 @@ def receive(connection: Connection, data: bytes, pos: int = 0) -> int:
                     and channel_id == target.channel_id
                     and basic == _BASIC
                     and body_size <= body_max
-                    and 14 <= size <= body_max
-                    and not flags & 1
+                    and (14 < size <= body_max if flags else size == 14)
                     and data[body_at - 1] == 0xCE
                     and data[content_end - 1] == 0xCE
                     and _BODY(data, body_at) == (3, channel_id, body_size)
@@ -69,6 +69,8 @@ def receive(connection: Connection, data: bytes, pos: int = 0) -> int:
                     content = data[pos:content_end]
                     pos = content_end
                     try:
+                        if flags and content[19 : size + 7] not in checked:
+                            connection.check_properties(content[19 : size + 7])
                         target.publish(content, flags)
                     except AmqpError as error:
                         connection.fail(channel_id, error, (60, 40))

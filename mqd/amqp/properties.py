@@ -93,6 +93,30 @@ def decode(header: bytes) -> Properties:
     return properties
 
 
+def check(listing: bytes) -> None:
+    """Refuse property flags and a property list that do not fit each other. Raises FieldError.
+
+    `listing` is a content-header payload from its flags on. What passes can be read by `decode`.
+    """
+    header = bytes(FLAGS_AT) + listing
+    flags = _flags(header)
+    pos = FIRST_AT
+    size = len(header)
+    for flag, _, form in _LAYOUT:
+        if not flags & flag:
+            continue
+        if form == "table":
+            _, pos = decode_table(header, pos)
+        elif pos < size:
+            pos += 1 + header[pos] if form == "shortstr" else 8 if form == "timestamp" else 1
+        else:
+            break
+    else:
+        if pos == size:
+            return
+    raise FieldError("property list is cut off" if pos >= size else "bytes are left over")
+
+
 def encode(properties: Properties, body_bytes: int = 0) -> bytes:
     """The content-header payload for a body of that size. Raises FieldError on a long shortstr."""
     flags = 0
@@ -169,8 +193,8 @@ def _flags(header: bytes) -> int:
     if len(header) < FIRST_AT:
         raise FieldError("content header is cut off")
     flags: int = _FLAGS.unpack_from(header, FLAGS_AT)[0]
-    if flags & 3:  # a second word of flags, or a property that class basic does not have
-        raise FieldError("content header has unknown property flags")
+    if flags & 1:  # a second word of flags; flag 2 is nobody's and ignored (observed: 3.10.8)
+        raise FieldError("content header has more property flags than class basic")
     return flags
 
 

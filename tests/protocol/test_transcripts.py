@@ -32,8 +32,6 @@ PENDING = {
     "consume: exclusive consumer on a single-active-consumer queue": "the same",
     "connection: header of 0-9 with minor 1": "connection.start of 0-8 is not made",
     "connection: header of 0-8 starts the same handshake": "the same",
-    "framing: content header whose properties are cut off": "properties are not looked at on publish",
-    "framing: content header whose properties are cut off, to a queue": "the same",
 }
 every_scenario = pytest.mark.parametrize("scenario", PROMPT, ids=lambda s: s.label)
 right_ones = pytest.mark.parametrize(

@@ -3,6 +3,8 @@
 import dataclasses
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pamqp import commands, header
 
 from mqd.amqp import properties
@@ -160,15 +162,35 @@ def test_bytes_after_the_last_property():
         decode(encode(FULL) + b"x")
 
 
-@pytest.mark.parametrize("flags", [0x0001, 0x0002, 0x8001])
-def test_unknown_flags(flags):
+@pytest.mark.parametrize("flags", [0x0001, 0x8001])
+def test_more_flags_than_class_basic_has(flags):
     payload = encode(Properties(content_type="x"))
     payload = payload[:12] + flags.to_bytes(2, "big") + payload[14:]
 
-    with pytest.raises(FieldError, match="unknown property flags"):
+    with pytest.raises(FieldError, match="more property flags"):
         decode(payload)
     with pytest.raises(FieldError):
         properties.delivery_mode(payload)
+
+
+def test_the_flag_of_nobody_is_passed_over():  # observed: 3.10.8
+    payload = encode(Properties(content_type="x"))
+    payload = payload[:12] + (0x8002).to_bytes(2, "big") + payload[14:]
+
+    assert decode(payload).content_type == "x"
+    properties.check(payload[12:])
+
+
+@given(listing=st.binary(max_size=40))
+def test_what_passes_the_check_can_be_read(listing):
+    header = bytes(12) + listing
+    try:
+        properties.check(listing)
+    except FieldError:
+        with pytest.raises(FieldError):
+            decode(header)
+    else:
+        decode(header)
 
 
 @pytest.mark.parametrize("name", TEXTS)
