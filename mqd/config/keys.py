@@ -48,8 +48,7 @@ def _log_rows() -> tuple[Key, ...]:
 def _socket_rows() -> tuple[Key, ...]:
     p = "tcp_listen_options."
     return (
-        Key(p + "backlog", NATURAL, 128, "Connections that may wait to be accepted"),
-        Key(p + "nodelay", BOOLEAN, True, "Send small packets at once (TCP_NODELAY)"),
+        Key(p + "backlog", NATURAL, 1024, "Connections that may wait to be accepted"),
         Key(p + "keepalive", BOOLEAN, False, "TCP keepalive probes (SO_KEEPALIVE)"),
         Key(p + "recbuf", SIZE, None, "Receive buffer of each connection (SO_RCVBUF)", "bytes"),
         Key(p + "sndbuf", SIZE, None, "Send buffer of each connection (SO_SNDBUF)", "bytes"),

@@ -19,8 +19,7 @@ from mqd.config.values import Address, Value
 class SocketOptions:
     """For the listening socket and those accepted from it; 0 sizes leave the system's."""
 
-    backlog: int = 128
-    nodelay: bool = True
+    backlog: int = 1024
     keepalive: bool = False
     receive_buffer_bytes: int = 0
     send_buffer_bytes: int = 0
@@ -133,7 +132,6 @@ def _listeners(config: Configuration) -> tuple[Address, ...]:
 def _sockets(config: Configuration) -> SocketOptions:
     return SocketOptions(
         backlog=_number(config["tcp_listen_options.backlog"]),
-        nodelay=config["tcp_listen_options.nodelay"] is True,
         keepalive=config["tcp_listen_options.keepalive"] is True,
         receive_buffer_bytes=_number(config["tcp_listen_options.recbuf"] or 0),
         send_buffer_bytes=_number(config["tcp_listen_options.sndbuf"] or 0),

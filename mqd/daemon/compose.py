@@ -12,6 +12,7 @@ import contextlib
 import functools
 import logging
 import os
+import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from mqd.auth.access import Access
 from mqd.broker.broker import Broker
 from mqd.broker.settings import Settings as BrokerSettings
 from mqd.clock import Clock
-from mqd.config.settings import FirstBoot, NodeSettings
+from mqd.config.settings import FirstBoot, NodeSettings, SocketOptions
 from mqd.config.values import Address
 from mqd.errors import ErrorCode, MqdError
 from mqd.metadata import bridge
@@ -82,8 +83,14 @@ class App:
             _log.info("started TCP listener on %s:%d", shown, port)
 
     async def _bind(self, address: Address) -> None:
+        sockets = self._blueprint.settings.sockets
         try:
-            await self._listener.start(address.host or None, address.port)
+            await self._listener.start(
+                address.host or None,
+                address.port,
+                sockets.backlog,
+                _socket_options(sockets),
+            )
         except OSError as error:
             reason = os.strerror(error.errno) if error.errno else str(error)
             raise MqdError(
@@ -185,6 +192,15 @@ async def boot(blueprint: Blueprint, step: Callable[[str], None]) -> App:
         await app.listen()
         app._opened = opened.pop_all()
         return app
+
+
+def _socket_options(sockets: SocketOptions) -> list[tuple[int, int, int]]:
+    wanted = (
+        (socket.SO_KEEPALIVE, int(sockets.keepalive)),
+        (socket.SO_RCVBUF, sockets.receive_buffer_bytes),
+        (socket.SO_SNDBUF, sockets.send_buffer_bytes),
+    )
+    return [(socket.SOL_SOCKET, name, value) for name, value in wanted if value]
 
 
 def _seeds(first: FirstBoot) -> Seeds:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import platform
+from collections.abc import Iterable
 
 from mqd.amqp.fields import Table
 from mqd.amqp.handshake import Offer, start_frame
@@ -77,14 +78,26 @@ class Listener:
             message_bytes_max=settings.message_bytes_max,
         )
 
-    async def start(self, host: str | None, port: int) -> None:
-        """Listen; host None is every address of the machine, IPv6 and IPv4. Raises OSError."""
+    async def start(
+        self,
+        host: str | None,
+        port: int,
+        backlog: int = _BACKLOG,
+        options: Iterable[tuple[int, int, int]] = (),
+    ) -> None:
+        """Listen; host None is every address of the machine, IPv6 and IPv4. Raises OSError.
+
+        options: (level, name, value) for setsockopt; accepted sockets inherit them.
+        """
         loop = asyncio.get_running_loop()
         turn = self.broker.turn
         turn.wake = lambda: loop.call_soon(turn.run)
         server = await loop.create_server(
-            self._session, host, port, backlog=_BACKLOG, reuse_address=True
+            self._session, host, port, backlog=backlog, reuse_address=True
         )
+        for listening in server.sockets:
+            for option in options:
+                listening.setsockopt(*option)
         self._servers.append(server)
         if self._ticking is None:
             self._ticking = loop.call_later(_TICK_S, self._tick)

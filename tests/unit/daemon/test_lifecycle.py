@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -181,5 +182,27 @@ def test_facts(tmp_path: Path) -> None:
             assert node.environment["heartbeat"] == 60
             assert node.cluster_name_default.startswith("embedded@")
             assert (node.log_files, node.config_files, node.enabled_plugins) == ((), (), ())
+
+    asyncio.run(scenario())
+
+
+def test_socket_options_reach_the_connections(tmp_path: Path) -> None:
+    config = {
+        "tcp_listen_options.keepalive": "true",
+        "tcp_listen_options.sndbuf": "64KB",
+        "tcp_listen_options.backlog": "7",
+    }
+
+    async def scenario() -> None:
+        async with AsyncBroker(tmp_path, config=config) as broker:
+            assert broker.node.app is not None
+            connection = await aio_pika.connect(broker.url)
+            (session,) = broker.node.app._listener.sessions
+            accepted = session._transport.get_extra_info("socket")
+            assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+            # the kernel keeps twice what was asked for: socket(7)
+            assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) == 2 * 65_536
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
+            await connection.close()
 
     asyncio.run(scenario())

@@ -175,11 +175,15 @@ def test_kill_leaves_nothing_in_the_way_of_the_next_start(node: Node) -> None:
             channel.queue_declare("lost", passive=True)
 
 
-def test_the_log_file_follows_rotation_and_usr1_changes_nothing(node: Node) -> None:
+def test_usr1_logs_where_every_thread_is_and_hup_does_nothing(node: Node) -> None:
     assert node.process is not None
-    node.process.send_signal(signal.SIGUSR1)
     node.process.send_signal(signal.SIGHUP)
+    node.process.send_signal(signal.SIGUSR1)
     assert answers_amqp(node.port)
+    assert node.stop() == 0
+    log = (node.directory / "log" / f"{node.name}.log").read_text()
+    assert "] <0.230.0> thread " in log
+    assert "run_forever" in log
 
 
 def test_detached_returns_when_the_broker_answers(tmp_path: Path) -> None:
