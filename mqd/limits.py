@@ -35,6 +35,7 @@ CONTROL_ROWS_MAX: Final = 500  # rows of a listing in one message: a turn stays 
 
 COMMIT_BYTES_MAX: Final = 4_194_304  # of one row: bounds how long a confirm waits for others' bytes
 COMMIT_MESSAGES_MAX: Final = 65_536  # of one row: bounds what the loop thread packs at one go
+SETTLED_LULL_S: Final = 0.005  # how long an acknowledgement may wait for company on its way to disc
 WAL_PAGES_MAX: Final = 2048  # 8 MiB: where SQLite copies its log back into the file
 RETRY_MIN_S: Final = 0.05  # first wait after a commit that failed
 RETRY_MAX_S: Final = 2.0  # the longest one: how late a disc that has room again is noticed

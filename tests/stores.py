@@ -128,7 +128,7 @@ class Stage:
         self.writer.run()
         for queue_id, each in delivered:
             self.store.mark_delivered(queue_id, each)
-        assert not self.store._awake
+        assert not self.store._stirred
         asyncio.run(self.store.close(1.0))
 
     def crash(self, path: Path) -> Stage:

@@ -56,7 +56,7 @@ def open_database(path: Path, form: Format) -> sqlite3.Connection:
         _prepare(connection, path, form)
     except sqlite3.Error as error:
         connection.close()
-        raise _unusable(path, form, error) from error
+        raise unusable(path, form, error) from error
     except BaseException:
         connection.close()
         raise
@@ -71,11 +71,24 @@ def delete_database(path: Path) -> None:
 
 
 def _create_private(path: Path) -> None:
-    """Bodies and password hashes are nobody else's: SQLite gives its log the file's mode."""
+    """Bodies and password hashes are nobody else's: SQLite gives its log the file's mode.
+
+    The names of the directory and of the file are made permanent too: SQLite does so only for
+    its log.
+    """
+    new = not path.exists()
     os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o640))
+    for directory in (path.parent, path.parent.parent) if new else ():
+        with contextlib.suppress(PermissionError):  # a base directory may be another's
+            fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
 
 
-def _unusable(path: Path, form: Format, error: sqlite3.Error) -> MqdError:
+def unusable(path: Path, form: Format, error: sqlite3.Error) -> MqdError:
+    """What to raise for a file that SQLite cannot work with."""
     if "locked" in str(error):
         return MqdError(
             ErrorCode.RESOURCE_LOCKED,

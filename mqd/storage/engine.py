@@ -10,12 +10,14 @@ import asyncio
 import hashlib
 import logging
 import os
+import sqlite3
+import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from mqd.errors import ErrorCode, MqdError
 from mqd.limits import CLOSE_TIMEOUT_S
-from mqd.storage.database import delete_database, open_database
+from mqd.storage.database import delete_database, open_database, unusable
 from mqd.storage.messages import VhostStore
 from mqd.storage.rows import MESSAGE_STORE
 from mqd.storage.writer import Writer
@@ -41,6 +43,7 @@ class StorageEngine:
         self.stores: dict[str, VhostStore] = {}
         self._owns_writer = owns_writer
         self._troubled: dict[str, str] = {}
+        self._dropping: dict[str, threading.Event] = {}  # files that are about to be deleted
 
     @classmethod
     def open(cls, directory: str | os.PathLike[str], writer: Writer | None = None) -> StorageEngine:
@@ -63,20 +66,29 @@ class StorageEngine:
     def open_store(self, vhost: str) -> VhostStore:
         """Open or create the vhost's store. `recover()` it before use.
 
-        Raises MqdError when its file cannot be used.
+        A vhost that was dropped a moment ago is waited for: two would share the file. Raises
+        MqdError when the file cannot be used.
         """
         assert vhost not in self.stores, f"store of vhost {vhost!r} is open"
-        database = open_database(self.path_of(vhost), MESSAGE_STORE)
-        database.execute(
-            "INSERT OR IGNORE INTO meta VALUES ('vhost', ?)",
-            (vhost.encode("utf-8", "surrogateescape"),),
-        )
-        store = VhostStore(
-            database,
-            self.writer,
-            lambda text: self._trouble(vhost, text),
-            lambda: self.may_commit(),
-        )
+        dropping = self._dropping.get(vhost)
+        if dropping is not None:
+            dropping.wait()
+        path = self.path_of(vhost)
+        database = open_database(path, MESSAGE_STORE)
+        try:
+            database.execute(
+                "INSERT OR IGNORE INTO meta VALUES ('vhost', ?)",
+                (vhost.encode("utf-8", "surrogateescape"),),
+            )
+            store = VhostStore(
+                database,
+                self.writer,
+                lambda text: self._trouble(vhost, text),
+                lambda: self.may_commit(),
+            )
+        except sqlite3.Error as error:
+            database.close()
+            raise unusable(path, MESSAGE_STORE, error) from error
         self.stores[vhost] = store
         return store
 
@@ -86,7 +98,21 @@ class StorageEngine:
         if store is not None:
             store.abandon()
         path = self.path_of(vhost)
-        self.writer.submit(lambda: delete_database(path), _report)
+        deleted = self._dropping[vhost] = threading.Event()
+
+        def job() -> None:
+            try:
+                delete_database(path)
+            finally:
+                deleted.set()
+
+        def done(_result: object, error: BaseException | None) -> None:
+            if self._dropping.get(vhost) is deleted:
+                del self._dropping[vhost]
+            if error is not None:
+                log.error("message store %s could not be deleted: %s", path, error)
+
+        self.writer.submit(job, done)
         self._trouble(vhost, None)
 
     def drop_unknown(self, vhosts: Iterable[str]) -> None:
@@ -123,8 +149,3 @@ class StorageEngine:
             self._troubled[vhost] = text
         if bool(self._troubled) != before:
             self.on_trouble(text)
-
-
-def _report(_result: object, error: BaseException | None) -> None:
-    if error is not None:
-        log.error("a message store could not be deleted: %s", error)

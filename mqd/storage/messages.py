@@ -8,6 +8,11 @@ put together at the end of the loop's turn; while one runs, the lists gather the
 So there is no timer and no batch size: a commit is as large as the disc is slow. A message that
 is settled before its commit is put together is never written.
 
+Nobody waits to hear that a message is settled. Such news rides along with the next messages; when
+none come, it is written after a lull of some milliseconds (RabbitMQ lets it wait for 25 ms).
+Measured, a busy loop and one acknowledgement a turn: 31 us of CPU each where a commit for each
+turn's took 43.
+
 A batch is what was appended before its commit began. It may take several rows (a row is bounded
 in bytes and messages); `durable_batch` reaches it with the last one. `Message.segment` and
 `Message.index` are set when the row is put together and stay, also over a failing disc.
@@ -24,14 +29,16 @@ import sqlite3
 from array import array
 from collections.abc import Callable, Iterable, Iterator
 from itertools import accumulate
+from pathlib import Path
 from typing import Any
 
 from mqd.broker.message import Message
-from mqd.limits import COMMIT_BYTES_MAX, COMMIT_MESSAGES_MAX, UPKEEP_COMMITS
+from mqd.limits import COMMIT_BYTES_MAX, COMMIT_MESSAGES_MAX, SETTLED_LULL_S, UPKEEP_COMMITS
+from mqd.storage.database import unusable
 from mqd.storage.format import INDEX_BITS, Drop, pack_messages, pack_settled
 from mqd.storage.ledger import Ledger
 from mqd.storage.recovery import Recovery
-from mqd.storage.rows import Commit, write
+from mqd.storage.rows import MESSAGE_STORE, Commit, write
 from mqd.storage.upkeep import Upkeep
 from mqd.storage.writer import Backoff, Writer
 
@@ -71,6 +78,9 @@ class VhostStore:
         self._rest: list[tuple[int, Message]] = []  # of the batch being written
         self._writing = 0  # its number
         self._awake = False  # a commit is under way, or about to be
+        self._stirred = False  # or a lull is
+        self._lull: asyncio.TimerHandle | None = None
+        self._lull_is_over = False
         self._last_id = 0
         self._commits = 0
         self._stuck_news: Commit | None = None
@@ -99,8 +109,8 @@ class VhostStore:
         message.settled = True
         if message.segment:
             self._settled.append(message)
-            if not self._awake:
-                self._wake()
+            if not self._stirred:
+                self._stir()
 
     # the rest of the port
 
@@ -119,23 +129,32 @@ class VhostStore:
                 message.settled = True
         if self.ledger.holds(queue_id):
             self._drops.append(Drop(queue_id, self._last_id, frozenset(keys)))
-            if not self._awake:
-                self._wake()
+            if not self._stirred:
+                self._stir()
 
     def recover(self) -> Iterator[tuple[int, Message, bool]]:
-        """See the port. To be exhausted before anything is appended; once."""
+        """See the port. To be exhausted before anything is appended; once.
+
+        Raises MqdError when SQLite cannot read on; a row that is damaged in itself is reported
+        in the log and passed over."""
+        try:
+            yield from self._recover()
+        except sqlite3.DatabaseError as error:
+            path = Path(self._database.execute("PRAGMA database_list").fetchone()[2])
+            raise unusable(path, MESSAGE_STORE, error) from error
+
+    def _recover(self) -> Iterator[tuple[int, Message, bool]]:
         recovery = Recovery(self._database, self.ledger)
         meta = dict(self._database.execute("SELECT key, value FROM meta"))
         was_closed = "closed" in meta
         delivered = set(array("Q", meta.get("delivered", b"")))
-        self._awake = True  # nothing may be written while rows are read
+        self._awake = self._stirred = True  # nothing may be written while rows are read
         for queue_id, message in recovery.messages():
             key = message.segment << INDEX_BITS | message.index
             yield queue_id, message, not was_closed or key in delivered
         self._database.execute("DELETE FROM meta WHERE key IN ('closed', 'delivered')")
         self._last_id = recovery.last_segment
         self._recovered = True
-        self._awake = False
         self._wake()
 
     def mark_delivered(self, queue_id: int, message: Message) -> None:
@@ -145,10 +164,26 @@ class VhostStore:
     # commits
 
     def _wake(self) -> None:
+        """Commit at the end of this turn."""
         if not self._recovered:
             raise RuntimeError("a message store is recovered before it is used")
-        self._awake = True
+        self._awake = self._stirred = True
+        if self._lull is not None:
+            self._lull.cancel()
+            self._lull = None
         self._writer.loop.call_soon(self._next)
+
+    def _stir(self) -> None:
+        """Commit after a lull, unless messages come first."""
+        if not self._recovered:
+            raise RuntimeError("a message store is recovered before it is used")
+        self._stirred = True
+        self._lull = self._writer.loop.call_later(SETTLED_LULL_S, self._end_lull)
+
+    def _end_lull(self) -> None:
+        self._lull = None
+        self._awake = self._lull_is_over = True
+        self._next()
 
     def _next(self) -> None:
         """Start the next commit, or fall asleep."""
@@ -158,21 +193,32 @@ class VhostStore:
                 self._queue_ids, self._messages = [], []
                 self._writing = self._gathering
                 self._gathering += 1
-            elif not self._rest and not self._settled and not self._drops:
+            elif not self._rest and not self._news_is_due():
                 self._sleep()
                 return
+            self._lull_is_over = False
             commit = self._build()
             if commit is not None:
                 self._submit(commit, self._committed)
                 return
             self._advance()
 
+    def _has_news(self) -> bool:
+        return bool(self._settled or self._drops)
+
+    def _news_is_due(self) -> bool:
+        """Someone who waits for the store to be idle ends the lull as well."""
+        return self._has_news() and (self._lull_is_over or bool(self._idle))
+
     def _sleep(self) -> None:
         if self._upkeep.is_due() and not self._idle:
             self._upkeep.start(self._next)
             return
-        self._awake = False
-        self._release()
+        self._awake = self._stirred = self._lull_is_over = False
+        if self._has_news():
+            self._stir()
+        else:
+            self._release()
 
     def _release(self) -> None:
         """Nobody has to wait for a commit any more."""
@@ -317,10 +363,12 @@ class VhostStore:
 
     async def flush(self) -> None:
         """Wait until all that was appended and settled is on disc."""
-        if self._closed or not self._awake:
+        if self._closed or not self._stirred:
             return
         done: asyncio.Future[None] = self._writer.loop.create_future()
         self._idle.append(lambda: None if done.done() else done.set_result(None))
+        if not self._awake:
+            self._wake()
         await done
 
     async def close(self, timeout_s: float) -> bool:
@@ -336,8 +384,7 @@ class VhostStore:
             except TimeoutError:
                 clean = False
         self._closed = True
-        if self._timer is not None:
-            self._timer.cancel()
+        self._cancel_timers()
         delivered = [
             message.segment << INDEX_BITS | message.index
             for message in self._delivered
@@ -359,10 +406,14 @@ class VhostStore:
         finally:
             self._database.close()
 
+    def _cancel_timers(self) -> None:
+        for timer in (self._timer, self._lull):
+            if timer is not None:
+                timer.cancel()
+
     def abandon(self) -> None:
         """Write nothing more: the vhost is gone. The file is closed by the writer thread."""
         self._closed = True
-        if self._timer is not None:
-            self._timer.cancel()
+        self._cancel_timers()
         self._release()
         self._writer.submit(self._database.close, lambda _result, _error: None)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import sqlite3
 import subprocess
 import sys
 import threading
@@ -168,6 +167,7 @@ def test_messages_of_a_damaged_page_are_reported_not_made_up(tmp_path: Path) -> 
     places = random.Random(5)
     whole = torn.stage.path.read_bytes()
     sent = {b"%d " % n + bytes(n * 7 % 900) for n in range(1, torn.ends[-1][1] + 1)}
+    refusals: list[str] = []
     for _ in range(40):
         data = bytearray(whole)
         data[places.randrange(8192, len(whole))] ^= 0xFF
@@ -175,7 +175,9 @@ def test_messages_of_a_damaged_page_are_reported_not_made_up(tmp_path: Path) -> 
         try:
             again = Stage(torn.stage.path)
             bodies = {each.body for _, each, _ in again.recover()}
-        except (MqdError, sqlite3.DatabaseError):
-            continue  # SQLite noticed by itself
+        except MqdError as error:
+            refusals.append(error.detail)  # SQLite noticed by itself
+            continue
         assert bodies <= sent
         again.database.close()
+    assert all("restore it from a backup" in each for each in refusals)

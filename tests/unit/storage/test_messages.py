@@ -241,3 +241,51 @@ def test_new_messages_follow_recovered_ones(stage: Stage) -> None:
     again.close()
     bodies = [each.body for _, each, _ in Stage(stage.path).recover()]
     assert bodies == [b"old", b"new"]
+
+
+# the lull
+
+
+def test_a_settled_message_waits_for_company(stage: Stage) -> None:
+    each = message()
+    stage.store.append(1, each)
+    stage.writer.run()
+    stage.store.settle(1, each)
+    assert not stage.writer.loop.soon
+    assert not stage.writer.jobs
+    [(delay_s, _)] = stage.writer.loop.timers
+    assert 0 < delay_s < 0.1
+    stage.store.append(1, message())
+    stage.writer.run()
+    assert stage.row_ids() == [2]  # one commit did both
+
+
+def test_a_settled_message_without_company_is_told_after_the_lull(stage: Stage) -> None:
+    each = message()
+    stage.store.append(1, each)
+    stage.writer.run()
+    stage.store.settle(1, each)
+    stage.writer.run()
+    assert stage.row_ids() == []
+
+
+def test_what_is_settled_during_a_commit_waits_as_well(stage: Stage) -> None:
+    each = message()
+    stage.store.append(1, each)
+    stage.writer.step()
+    stage.store.settle(1, each)
+    stage.writer.step()
+    assert not stage.writer.jobs
+    assert len(stage.writer.loop.timers) == 1
+
+
+def test_whoever_waits_for_the_store_ends_the_lull(stage: Stage) -> None:
+    each = message()
+    stage.store.append(1, each)
+    stage.writer.run()
+    stage.store.settle(1, each)
+    told: list[int] = []
+    stage.store._idle.append(lambda: told.append(len(stage.row_ids())))
+    stage.store._wake()
+    stage.writer.run()
+    assert told == [0]
