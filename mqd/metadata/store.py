@@ -108,6 +108,7 @@ class MetadataStore:
         if self._closed:
             done(MqdError(ErrorCode.UNAVAILABLE, "the metadata store is closed"))
             return
+        line = encode(command)  # first: what cannot be logged must not be applied
         try:
             heard = apply(self.state, command)
         except MqdError as error:
@@ -115,7 +116,7 @@ class MetadataStore:
             return
         self._last += 1
         self._unanswered += 1
-        self._proposed.append((Proposed(self._last, encode(command)), done))
+        self._proposed.append((Proposed(self._last, line), done))
         self._submit()
         for each in heard:
             for listener in tuple(self._listeners):

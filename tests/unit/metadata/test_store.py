@@ -13,7 +13,15 @@ import pytest
 from mqd.broker.definitions import BindingDefinition, ExchangeDefinition, QueueDefinition
 from mqd.errors import ErrorCode, MqdError
 from mqd.metadata import store as store_module
-from mqd.metadata.commands import Command, DeleteQueue, DeleteVhost, PutQueue, PutVhost, VhostRecord
+from mqd.metadata.commands import (
+    Command,
+    DeleteQueue,
+    DeleteVhost,
+    PutGlobalParameter,
+    PutQueue,
+    PutVhost,
+    VhostRecord,
+)
 from mqd.metadata.log import METADATA, CommandLog
 from mqd.metadata.machine import commands_of
 from mqd.metadata.store import MetadataStore
@@ -88,6 +96,15 @@ async def test_a_refusal_is_told_and_not_logged(tmp_path: Path) -> None:
     again = MetadataStore.open(tmp_path / "m.db")
     assert again.state.is_virgin
     await again.close()
+
+
+@pytest.mark.asyncio
+async def test_a_value_that_is_no_json_is_not_applied(tmp_path: Path) -> None:
+    store = MetadataStore.open(tmp_path / "m.db")
+    with pytest.raises(TypeError):
+        await store.propose_async(PutGlobalParameter("g", {1, 2}))
+    assert store.state.global_parameters == {}
+    await store.close()
 
 
 @pytest.mark.asyncio
