@@ -92,7 +92,9 @@ class App:
                 _socket_options(sockets),
             )
         except OSError as error:
-            reason = os.strerror(error.errno) if error.errno else str(error)
+            reason = error.strerror or str(error)
+            if error.errno and not isinstance(error, socket.gaierror):
+                reason = os.strerror(error.errno)  # asyncio's own text is longer than helpful
             raise MqdError(
                 ErrorCode.UNAVAILABLE,
                 f"cannot listen on {address.host or '*'}:{address.port}: {reason}; "

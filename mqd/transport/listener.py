@@ -7,8 +7,10 @@ are sent away. Never reads a frame: `mqd.transport.session` does.
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import platform
+import socket
 from collections.abc import Iterable
 
 from mqd.amqp.fields import Table
@@ -24,6 +26,8 @@ log = logging.getLogger("mqd.listener")
 
 _TICK_S = 0.5
 _BACKLOG = 1024
+# asyncio sets it only where socket.proto says TCP, which create_server leaves at 0
+_NODELAY = (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 _CAPABILITIES = (
     "publisher_confirms",
     "exchange_exchange_bindings",
@@ -85,7 +89,8 @@ class Listener:
         backlog: int = _BACKLOG,
         options: Iterable[tuple[int, int, int]] = (),
     ) -> None:
-        """Listen; host None is every address of the machine, IPv6 and IPv4. Raises OSError.
+        """Listen; host None is every address of the machine, by one socket for IPv6 and IPv4 as
+        RabbitMQ has it, where the machine can. Raises OSError.
 
         options: (level, name, value) for setsockopt; accepted sockets inherit them.
         """
@@ -93,10 +98,10 @@ class Listener:
         turn = self.broker.turn
         turn.wake = lambda: loop.call_soon(turn.run)
         server = await loop.create_server(
-            self._session, host, port, backlog=backlog, reuse_address=True
+            self._session, sock=_listening(host, port), backlog=backlog
         )
         for listening in server.sockets:
-            for option in options:
+            for option in (_NODELAY, *options):
                 listening.setsockopt(*option)
         self._servers.append(server)
         if self._ticking is None:
@@ -109,7 +114,7 @@ class Listener:
     @property
     def addresses(self) -> list[tuple[str, int]]:
         """Where it listens now."""
-        return [socket.getsockname()[:2] for server in self._servers for socket in server.sockets]
+        return [one.getsockname()[:2] for server in self._servers for one in server.sockets]
 
     def gone(self, session: Session) -> None:
         """The session's socket is closed."""
@@ -154,3 +159,17 @@ class Listener:
         """Take no new clients."""
         for server in self._servers:
             server.close()
+
+
+def _listening(host: str | None, port: int) -> socket.socket:
+    if host is None and socket.has_dualstack_ipv6():
+        try:
+            return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
+        except OSError as error:
+            if error.errno != errno.EADDRNOTAVAIL:  # IPv6 that is there but switched off
+                raise
+    family = socket.AF_INET
+    if host is not None:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        host = str(address[0])
+    return socket.create_server((host or "", port), family=family)

@@ -206,3 +206,29 @@ def test_socket_options_reach_the_connections(tmp_path: Path) -> None:
             await connection.close()
 
     asyncio.run(scenario())
+
+
+def test_every_address_is_one_listener_for_both_families(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        config = {"listeners.tcp.embedded": "0"}
+        async with AsyncBroker(tmp_path, config=config) as broker:
+            found = broker.node.listeners()
+            expected = "[::]" if socket.has_dualstack_ipv6() else "0.0.0.0"
+            assert [listener.interface for listener in found] == [expected]
+            connection = await aio_pika.connect(f"amqp://127.0.0.1:{broker.port}/")
+            (entry,) = broker.node.app.broker.connections.values()
+            assert entry.peer_host == "127.0.0.1"
+            await connection.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_listener_that_cannot_be_had_is_named(tmp_path: Path) -> None:
+    async def scenario(address: str) -> None:
+        async with AsyncBroker(tmp_path, config={"listeners.tcp.embedded": address}):
+            raise AssertionError("it started")
+
+    with pytest.raises(MqdError, match=r"cannot listen on 192\.0\.2\.1:5672: Cannot assign"):
+        asyncio.run(scenario("192.0.2.1:5672"))
+    with pytest.raises(MqdError, match=r"cannot listen on no\.such\.host\.invalid:5672: [A-Z]"):
+        asyncio.run(scenario("no.such.host.invalid:5672"))
