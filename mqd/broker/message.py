@@ -82,7 +82,7 @@ def names_of(exchange: str, routing_key: str) -> bytes:
 def content_of(header: bytes, body: bytes, channel_id: int, frame_bytes_max: int) -> bytes:
     """`Message.content` from a content-header payload and a body (inverse of header and body)."""
     parts = [_ENVELOPE.pack(2, channel_id, len(header)), header, b"\xce"]
-    step = (frame_bytes_max or len(body) + 8) - 8
+    step = frame_bytes_max - 8 if frame_bytes_max else max(len(body), 1)
     for start in range(0, len(body), step):
         piece = body[start : start + step]
         parts += (_ENVELOPE.pack(3, channel_id, len(piece)), piece, b"\xce")
