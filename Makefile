@@ -1,7 +1,7 @@
 # Targets for people who work on mqd. Everything runs in the active Python environment.
 PYTHON ?= python3
 
-.PHONY: all proto lint types test man install systemd-test bench help
+.PHONY: all proto lint types test man install systemd-test bench clients client-suites help
 
 all: lint types test
 
@@ -30,6 +30,12 @@ install:          ## unit, user, folders, manual pages under DESTDIR (programs: 
 
 systemd-test:     ## the service in a booted host: root, systemd-nspawn, /usr/bin/python3.11
 	$(PYTHON) -m pytest -p no:randomly tests/hosts/service.py
+
+clients:          ## programs in Node, Go and Ruby against a broker of their own
+	$(PYTHON) -m tests.suites.clients
+
+client-suites:    ## other people's suites, against mqd and RabbitMQ; SUITES="kombu" chooses
+	$(PYTHON) -m tests.suites.compare $(SUITES)
 
 BENCH_KIT ?= ../shared/bench
 bench:            ## rates, latency and memory beside RabbitMQ's; BENCH="--scenarios S1,S3" chooses
