@@ -29,6 +29,7 @@ QUEUE_MEMORY_BYTES_MAX: Final = 16_777_216
 PAGE_MESSAGES_MAX: Final = 4096  # one disc page of a queue's backlog
 PAGE_BYTES_MAX: Final = 2_097_152
 
+CONTROL_MESSAGE_BYTES_MAX: Final = 67_108_864  # one gRPC message: imported definitions are large
 CONTROL_GRACE_S: Final = 1.0  # what calls under way get when the control socket closes
 CONTROL_CALLS_MAX: Final = 256  # at a time; waiting verbs hold one each
 CONTROL_ROWS_MAX: Final = 500  # rows of a listing in one message: a turn stays short

@@ -16,9 +16,9 @@ from collections.abc import Callable, Iterator
 from pathlib import PurePosixPath
 from typing import Any, Final, NamedTuple
 
+import grpc
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message_factory import GetMessageClass
-from grpclib.const import Cardinality, Handler
 
 import mqd.rpc.v1
 from mqd.control.interceptors import Guard
@@ -67,31 +67,34 @@ def needs(method: MethodDescriptor) -> int:
     return verbs[0].needs if verbs else verb_pb2.VM
 
 
-class Served:
-    """One service as a gRPC server wants it."""
+def handlers(guard: Guard) -> list[grpc.GenericRpcHandler[Any, Any]]:
+    """What a gRPC server needs to serve the whole catalogue."""
+    return [
+        grpc.method_handlers_generic_handler(
+            service.full_name,
+            {
+                operation.method.name: _handler(operation, guard)
+                for operation in operations(service)
+            },
+        )
+        for service in services()
+    ]
 
-    def __init__(self, service: ServiceDescriptor, guard: Guard) -> None:
-        self._service = service
-        self._guard = guard
 
-    def __mapping__(self) -> dict[str, Handler]:
-        """Path → handler of every rpc."""
-        return {
-            f"/{self._service.full_name}/{operation.method.name}": _handler(operation, self._guard)
-            for operation in operations(self._service)
-        }
-
-
-def _handler(operation: Operation, guard: Guard) -> Handler:
+def _handler(operation: Operation, guard: Guard) -> grpc.RpcMethodHandler[Any, Any]:
+    """The request stays bytes here: the guard parses it, once the caller is admitted."""
     method = operation.method
-    wrap, cardinality = (
-        (guard.streaming, Cardinality.UNARY_STREAM)
+    wrap, make = (
+        (guard.streaming, grpc.unary_stream_rpc_method_handler)
         if method.server_streaming
-        else (guard.unary, Cardinality.UNARY_UNARY)
+        else (guard.unary, grpc.unary_unary_rpc_method_handler)
     )
-    return Handler(
-        wrap(method.full_name, needs(method), operation.resolve()),
-        cardinality,
-        GetMessageClass(method.input_type),
-        GetMessageClass(method.output_type),
+    return make(
+        wrap(
+            method.full_name,
+            needs(method),
+            GetMessageClass(method.input_type).FromString,
+            operation.resolve(),
+        ),
+        response_serializer=GetMessageClass(method.output_type).SerializeToString,
     )

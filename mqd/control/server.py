@@ -8,67 +8,42 @@ stopped one can be started. Never decides what an rpc does (`bind`) or who may c
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 import os
 import socket
 import stat
-import weakref
-from collections.abc import Collection
 from pathlib import Path
-from typing import Any
 
-from grpclib.health.service import Health
-from grpclib.protocol import H2Protocol
-from grpclib.reflection.service import ServerReflection
-from grpclib.server import Server
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
 
 from mqd import limits
 from mqd.admin.context import NodeControl
-from mqd.control.bind import Served, services
+from mqd.control.bind import handlers, services
 from mqd.control.interceptors import Guard
 from mqd.errors import ErrorCode, MqdError
 
 _log = logging.getLogger(__name__)
 
-
-class _Server(Server):
-    """grpclib's server leaves idle connections open when it closes; this one knows them."""
-
-    def __init__(self, handlers: Collection[Any]) -> None:
-        super().__init__(handlers)
-        self._protocols: weakref.WeakSet[H2Protocol] = weakref.WeakSet()
-
-    def _protocol_factory(self) -> H2Protocol:
-        protocol = super()._protocol_factory()
-        self._protocols.add(protocol)
-        return protocol
-
-    async def disconnect(self) -> None:
-        """Close every connection; what was written still leaves."""
-        for protocol in list(self._protocols):
-            if hasattr(protocol, "processor"):  # else it is not made yet
-                protocol.processor.close("the node is stopping")
-        await asyncio.sleep(0)  # transports end in the next turn of the loop
+_OPTIONS = (
+    ("grpc.max_receive_message_length", limits.CONTROL_MESSAGE_BYTES_MAX),
+    ("grpc.max_send_message_length", limits.CONTROL_MESSAGE_BYTES_MAX),
+    ("grpc.so_reuseport", 0),
+)
 
 
 class ControlServer:
     """A control socket that is being served."""
 
-    def __init__(self, server: _Server, guard: Guard, path: Path) -> None:
+    def __init__(self, server: grpc.aio.Server, path: Path) -> None:
         self._server = server
-        self._guard = guard
         self.path = path
 
     async def stop(self, grace_s: float = limits.CONTROL_GRACE_S) -> None:
         """Take no more calls, let running ones end within `grace_s`, remove the socket."""
-        self._guard.closing = True
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._guard.idle(), grace_s)
-        self._server.close()
-        await self._server.wait_closed()
-        await self._server.disconnect()
+        await self._server.stop(grace_s)
         with contextlib.suppress(FileNotFoundError):
             self.path.unlink()
 
@@ -81,20 +56,18 @@ async def serve(node: NodeControl, path: Path) -> ControlServer:
     directory cannot be used.
     """
     _prepare(path, node.name)
-    logging.getLogger("grpclib").setLevel(logging.WARNING)  # else a line for every late call
-    guard = Guard(node)
-    served = [Served(service, guard) for service in services()]
-    # health and reflection: for tools that know gRPC but not mqd
-    health = Health(dict.fromkeys(served, ()))
-    server = _Server(ServerReflection.extend([*served, health]))
+    server = grpc.aio.server(options=_OPTIONS)
+    server.add_generic_rpc_handlers(handlers(Guard(node)))
+    await _add_standard_services(server)
     try:
-        await server.start(path=str(path))
-    except OSError as error:
+        server.add_insecure_port(f"unix:{path}")
+    except RuntimeError as error:
         raise MqdError(
             ErrorCode.UNAVAILABLE, f"cannot listen on the control socket {path}: {error}"
         ) from error
+    await server.start()
     os.chmod(path, 0o660)
-    return ControlServer(server, guard, path)
+    return ControlServer(server, path)
 
 
 def _prepare(path: Path, node: str) -> None:
@@ -129,3 +102,14 @@ def _is_stale(path: Path) -> bool:
         except PermissionError:  # another user's node
             return False
     return False
+
+
+async def _add_standard_services(server: grpc.aio.Server) -> None:
+    """Health and reflection, for tools that know gRPC but not mqd."""
+    servicer = health.aio.HealthServicer()  # type: ignore[attr-defined]
+    health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
+    serving = health_pb2.HealthCheckResponse.SERVING
+    names = [service.full_name for service in services()]
+    for name in ("", *names):
+        await servicer.set(name, serving)
+    reflection.enable_server_reflection((*names, reflection.SERVICE_NAME), server)

@@ -1,45 +1,45 @@
 """How an operational failure looks over gRPC.
 
 Decides the status code of each ErrorCode and what travels beside it: the sentence as the status
-message, the code's name as trailing metadata `mqd-code`. Never words a failure.
+details, the code's name as trailing metadata `mqd-code`. Never words a failure.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from grpclib.const import Status
+import grpc
 
 from mqd.errors import ErrorCode
 
 CODE_KEY: Final = "mqd-code"
-MESSAGE_CHARS_MAX: Final = 4000  # it travels in a header; clients refuse headers above 8 KiB
+DETAIL_CHARS_MAX: Final = 4000  # details travel in a header; gRPC refuses headers above 8 KiB
 
-STATUS: Final[dict[ErrorCode, Status]] = {
-    ErrorCode.INTERNAL: Status.INTERNAL,
-    ErrorCode.ACCESS_REFUSED: Status.PERMISSION_DENIED,
-    ErrorCode.NOT_FOUND: Status.NOT_FOUND,
-    ErrorCode.NO_SUCH_USER: Status.NOT_FOUND,
-    ErrorCode.NO_SUCH_VHOST: Status.NOT_FOUND,
-    ErrorCode.ALREADY_EXISTS: Status.ALREADY_EXISTS,
-    ErrorCode.PRECONDITION_FAILED: Status.FAILED_PRECONDITION,
-    ErrorCode.RESOURCE_LOCKED: Status.FAILED_PRECONDITION,
-    ErrorCode.INVALID_ARGUMENT: Status.INVALID_ARGUMENT,
-    ErrorCode.USAGE: Status.INVALID_ARGUMENT,
-    ErrorCode.LIMIT_EXCEEDED: Status.RESOURCE_EXHAUSTED,
-    ErrorCode.UNAVAILABLE: Status.UNAVAILABLE,
-    ErrorCode.TIMEOUT: Status.DEADLINE_EXCEEDED,
-    ErrorCode.APP_STOPPED: Status.FAILED_PRECONDITION,
-    ErrorCode.APP_RUNNING: Status.FAILED_PRECONDITION,
-    ErrorCode.CREDENTIALS: Status.UNAUTHENTICATED,
+STATUS: Final[dict[ErrorCode, grpc.StatusCode]] = {
+    ErrorCode.INTERNAL: grpc.StatusCode.INTERNAL,
+    ErrorCode.ACCESS_REFUSED: grpc.StatusCode.PERMISSION_DENIED,
+    ErrorCode.NOT_FOUND: grpc.StatusCode.NOT_FOUND,
+    ErrorCode.NO_SUCH_USER: grpc.StatusCode.NOT_FOUND,
+    ErrorCode.NO_SUCH_VHOST: grpc.StatusCode.NOT_FOUND,
+    ErrorCode.ALREADY_EXISTS: grpc.StatusCode.ALREADY_EXISTS,
+    ErrorCode.PRECONDITION_FAILED: grpc.StatusCode.FAILED_PRECONDITION,
+    ErrorCode.RESOURCE_LOCKED: grpc.StatusCode.FAILED_PRECONDITION,
+    ErrorCode.INVALID_ARGUMENT: grpc.StatusCode.INVALID_ARGUMENT,
+    ErrorCode.USAGE: grpc.StatusCode.INVALID_ARGUMENT,
+    ErrorCode.LIMIT_EXCEEDED: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    ErrorCode.UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
+    ErrorCode.TIMEOUT: grpc.StatusCode.DEADLINE_EXCEEDED,
+    ErrorCode.APP_STOPPED: grpc.StatusCode.FAILED_PRECONDITION,
+    ErrorCode.APP_RUNNING: grpc.StatusCode.FAILED_PRECONDITION,
+    ErrorCode.CREDENTIALS: grpc.StatusCode.UNAUTHENTICATED,
 }
 
 
-def trailers(code: ErrorCode) -> dict[str, str]:
+def trailers(code: ErrorCode) -> tuple[tuple[str, str], ...]:
     """Trailing metadata of a failed call."""
-    return {CODE_KEY: code.name}
+    return ((CODE_KEY, code.name),)
 
 
-def message(text: str) -> str:
+def details(text: str) -> str:
     """The sentence, cut to what a header can carry."""
-    return text if len(text) <= MESSAGE_CHARS_MAX else text[: MESSAGE_CHARS_MAX - 1] + "…"
+    return text if len(text) <= DETAIL_CHARS_MAX else text[: DETAIL_CHARS_MAX - 1] + "…"

@@ -14,8 +14,8 @@ from typing import Any
 import grpc
 import pytest
 import pytest_asyncio
-from grpclib.health.v1 import health_pb2
-from grpclib.reflection.v1alpha import reflection_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from mqd.admin import users
 from mqd.admin.context import AppState
@@ -196,6 +196,16 @@ async def test_the_banner_is_due_before_an_operation_fails(served: Served) -> No
     assert not await initial(stub.Delete(request))
 
 
+@pytest.mark.asyncio
+async def test_a_request_is_parsed_only_once_its_caller_is_admitted(served: Served) -> None:
+    delete = served.channel.unary_unary("/mqd.rpc.v1.Users/Delete")
+    _, _, name = await failure(delete(b"\xff"))
+    assert name == "ACCESS_REFUSED"
+    code, details, name = await failure(delete(b"\xff", metadata=served.metadata_sent))
+    assert (code, name) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_ARGUMENT")
+    assert "cannot be read" in details
+
+
 # -- failing ----------------------------------------------------------------------------------
 
 
@@ -269,7 +279,7 @@ async def test_the_call_that_ends_the_node_is_answered(served: Served) -> None:
 
 
 def test_a_long_text_is_cut_to_what_a_header_carries() -> None:
-    assert status.message("x" * 10_000) == "x" * 3999 + "…"
+    assert status.details("x" * 10_000) == "x" * 3999 + "…"
 
 
 # -- the socket -------------------------------------------------------------------------------
@@ -319,18 +329,10 @@ async def test_a_directory_that_cannot_be_used(tmp_path: Path) -> None:
 
 @pytest.mark.asyncio
 async def test_health_and_reflection_for_other_tools(served: Served) -> None:
-    check = served.channel.unary_unary(
-        "/grpc.health.v1.Health/Check",
-        request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
-        response_deserializer=health_pb2.HealthCheckResponse.FromString,
-    )
+    check = health_pb2_grpc.HealthStub(served.channel).Check
     reply = await check(health_pb2.HealthCheckRequest(service="mqd.rpc.v1.Users"))
     assert reply.status == health_pb2.HealthCheckResponse.SERVING
-    reflect = served.channel.stream_stream(
-        "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
-        request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
-        response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
-    )
+    reflect = reflection_pb2_grpc.ServerReflectionStub(served.channel).ServerReflectionInfo
     request = reflection_pb2.ServerReflectionRequest(list_services="")
     async for answer in reflect(iter([request])):
         names = {service.name for service in answer.list_services_response.service}
