@@ -11,6 +11,7 @@ import asyncio
 import gc
 import logging
 import random
+from collections.abc import Iterator
 
 import pytest
 
@@ -50,9 +51,13 @@ right_ones = pytest.mark.parametrize(
 
 
 @pytest.fixture(autouse=True)
-def quiet_log() -> None:
+def quiet_log() -> Iterator[None]:
     """The log of a fault that a scenario provokes is tested elsewhere."""
-    logging.getLogger("mqd").setLevel(logging.CRITICAL)
+    log = logging.getLogger("mqd")
+    before = log.level
+    log.setLevel(logging.CRITICAL)
+    yield
+    log.setLevel(before)
 
 
 async def play(scenario: script.Scenario, pace: int = 0) -> tuple[str, list[bytes]]:
