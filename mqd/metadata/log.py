@@ -127,7 +127,8 @@ class CommandLog:
             raise
         (self.log_bytes,) = self._one("SELECT coalesce(sum(length(lines)), 0) FROM log")
         self.snapshot_bytes = len(lines)
-        self._database.execute("PRAGMA incremental_vacuum").fetchall()
+        # a row without columns for every page: execute() would stop after the first
+        self._database.executescript("PRAGMA incremental_vacuum")
 
     def close(self) -> None:
         self._database.close()

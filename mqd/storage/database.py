@@ -126,6 +126,8 @@ def _prepare(connection: sqlite3.Connection, path: Path, form: Format) -> None:
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute(f"PRAGMA wal_autocheckpoint={WAL_PAGES_MAX}")
+    # a huge message makes a huge log once, not for ever
+    connection.execute(f"PRAGMA journal_size_limit={2 * 4096 * WAL_PAGES_MAX}")
     if empty:
         _transaction(connection, form, form.version, *form.schema)
     else:

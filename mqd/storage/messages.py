@@ -211,14 +211,14 @@ class VhostStore:
         return self._has_news() and (self._lull_is_over or bool(self._idle))
 
     def _sleep(self) -> None:
-        if self._upkeep.is_due() and not self._idle:
+        if not self._has_news():
+            self._release()
+        if self._upkeep.is_due():
             self._upkeep.start(self._next)
             return
         self._awake = self._stirred = self._lull_is_over = False
         if self._has_news():
             self._stir()
-        else:
-            self._release()
 
     def _release(self) -> None:
         """Nobody has to wait for a commit any more."""

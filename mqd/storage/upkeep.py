@@ -105,8 +105,8 @@ class Upkeep:
     def _shrink(self, then: Callable[[], None]) -> None:
         def job() -> bool:
             """Give some free pages at the end of the file back; whether more are worth it."""
-            step = f"PRAGMA incremental_vacuum({VACUUM_PAGES})"
-            self._database.execute(step).fetchall()
+            # a row without columns for every page: execute() would stop after the first
+            self._database.executescript(f"PRAGMA incremental_vacuum({VACUUM_PAGES})")
             free = int(self._database.execute("PRAGMA freelist_count").fetchone()[0])
             return free * 4096 > SLACK_BYTES_MIN // 2
 

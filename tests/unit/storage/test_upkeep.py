@@ -90,6 +90,18 @@ def test_the_file_shrinks_when_a_backlog_is_consumed(stage: Stage) -> None:
     assert stage.path.stat().st_size < 100_000
 
 
+def test_a_step_gives_many_pages_back(stage: Stage) -> None:
+    filled = _fill(stage, 30, 10, 10_000)
+    for row in filled:
+        for each in row:
+            stage.store.settle(1, each)
+    before = stage.database.execute("PRAGMA page_count").fetchone()[0]
+    for _ in range(8):
+        stage.writer.step()
+    after = stage.database.execute("PRAGMA page_count").fetchone()[0]
+    assert before - after > 500
+
+
 def test_upkeep_happens_under_load_too(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     filled = _fill(stage, 40, 20, 1000)
     for row in filled:
