@@ -94,7 +94,7 @@ class Behaviour:
         unknown = sorted(set(asked) - set(self.verb.columns))
         if unknown:
             raise Invalid(f"Info key(s) {','.join(unknown)} are not supported")
-        invocation.columns = asked or self.verb.default_columns
+        invocation.columns = asked if invocation.arguments else self.verb.default_columns
 
     def build_request(self) -> Any:
         """The request message from arguments, switches and defaults."""
@@ -182,6 +182,8 @@ class Behaviour:
 
     def run(self) -> Result:
         """The call itself, where nothing is left to check or to print before it."""
+        if self.verb.needs == NONE:
+            return OK
         return self.result(self.send())
 
     def check_timeout(self) -> None:

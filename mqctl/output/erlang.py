@@ -106,16 +106,22 @@ def sorted_items(value: dict[Term, Term]) -> list[tuple[Term, Term]]:
     return sorted(value.items(), key=lambda item: (not isinstance(item[0], Atom), str(item[0])))
 
 
+class _TooDeep(Exception):
+    """A layout that leaves too little room to the right."""
+
+
 def format_term(value: Term) -> str:
     """The term over as many lines as it needs.
 
-    io_lib_pretty first indents under each tag; when a line then would not fit, it indents the
-    elements of tagged tuples by 4 instead.
+    io_lib_pretty first puts the elements of a tagged tuple right after the tag; where that starts
+    beyond the middle of the line it indents them by 4 from the tuple, at last by 1.
     """
-    text = _Layout(-1).pretty(value, 1, 0)
-    if all(len(line) < LINE for line in text.split("\n")):
-        return text
-    return _Layout(4).pretty(value, 1, 0)
+    for tag_indent in (-1, 4):
+        try:
+            return _Layout(tag_indent).pretty(value, 1, 0)
+        except _TooDeep:
+            continue
+    return _Layout(1).pretty(value, 1, 0)
 
 
 class _Layout:
@@ -130,7 +136,7 @@ class _Layout:
         if len(text) < LINE - column - after or atomic_text(value) is not None:
             return text
         if isinstance(value, tuple):
-            if len(value) > 1 and isinstance(value[0], Atom):
+            if len(value) > 1 and isinstance(value[0], (Atom, bool)):
                 return "{" + self._tagged(value, column, after + 1) + "}"
             return "{" + self._elements(value, column + 1, after + 1) + "}"
         if isinstance(value, dict):
@@ -139,12 +145,15 @@ class _Layout:
         return "[" + self._elements(items, column + 1, after + 1) + "]"
 
     def _tagged(self, value: tuple[Term, ...], column: int, after: int) -> str:
-        tag = atom_text(value[0])
+        tag = flat(value[0])
         width = len(tag) + 2
-        if 0 < self.tag_indent < width:
-            start = column + self.tag_indent
+        indented = 0 < self.tag_indent < width
+        start = column + (self.tag_indent if indented else width)
+        if self.tag_indent != 1 and start >= LINE // 2:
+            raise _TooDeep
+        if indented:
             return tag + self._tail(value[1:], start, column + width, after)
-        return f"{tag}," + self._elements(value[1:], column + width, after)
+        return f"{tag}," + self._elements(value[1:], start, after)
 
     def _elements(self, items: Sequence[Term], column: int, after: int) -> str:
         first = self.pretty(items[0], column, after if len(items) == 1 else 0)
@@ -157,7 +166,7 @@ class _Layout:
         for index, item in enumerate(items):
             closing = after if index == len(items) - 1 else 0
             text = atomic_text(item)
-            if text is not None and len(text) + 1 + max(closing, 1) <= LINE - at:
+            if text is not None and len(text) + 1 + max(closing, 1) < LINE - at:
                 out.append("," + text)
                 at += 1 + len(text)
                 continue
@@ -174,14 +183,14 @@ class _Layout:
             closing = after if index == len(items) - 1 else 0
             text = f"{flat(key)} => {flat(inner)}"
             atomic = atomic_text(inner) is not None
-            fits = len(text) + 1 + max(closing, 1) <= LINE - at
-            if index and atomic and fits:
+            if index and atomic and len(text) + 1 + max(closing, 1) < LINE - at:
                 out.append("," + text)
                 at += 1 + len(text)
                 continue
-            if not atomic and len(text) >= LINE - column - closing:
-                indent = column + 4
-                text = f"{flat(key)} =>\n{' ' * (indent - 1)}" + self.pretty(inner, indent, closing)
+            fits = len(text) < LINE - column - closing
+            if not fits:
+                start = column + (self.tag_indent if self.tag_indent > 0 else 4)
+                text = f"{flat(key)} =>\n{' ' * (start - 1)}" + self.pretty(inner, start, closing)
             out.append((",\n" + " " * (column - 1) if index else "") + text)
-            at = column + len(text) if atomic else LINE
+            at = column + len(text) if atomic and fits else LINE
         return "".join(out)

@@ -49,6 +49,8 @@ def text(value: Term) -> str:
         return inspect(value)
     if isinstance(value, str):
         return str(value)
+    if value == []:  # an empty list is an empty text there
+        return ""
     if isinstance(value, float):
         from mqctl.output.erlang import float_text
 

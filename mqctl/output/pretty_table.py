@@ -6,7 +6,7 @@ part here.
 
 from __future__ import annotations
 
-from mqctl.output.erlang import flat
+from mqctl.output.erlang import format_term
 from mqctl.output.terms import Row, Term
 
 ON, OFF = "\x1b(0", "\x1b(B"
@@ -18,14 +18,8 @@ def _text(value: Term) -> str:
     if isinstance(value, str):
         return str(value)
     if isinstance(value, list):
-        return "".join(
-            str(e) if isinstance(e, str) and len(value) == 1 else _item(e) for e in value
-        )
-    return flat(value)
-
-
-def _item(value: Term) -> str:
-    return str(value) if isinstance(value, str) else flat(value)
+        return "".join(map(_text, value))
+    return format_term(value)
 
 
 def _rule(left: str, cross: str, right: str, widths: list[int]) -> str:
@@ -66,4 +60,4 @@ def table_box(rows: list[Row]) -> str:
 
 def output_box(term: Term) -> str:
     """A single value."""
-    return box(["Output"], [[str(term) if isinstance(term, str) else flat(term)]])
+    return box(["Output"], [[str(term) if isinstance(term, str) else format_term(term)]])

@@ -38,7 +38,11 @@ def show(result: Result, invocation: Invocation, say: Say) -> None:
     if isinstance(result, (Done, Value)) and invocation.is_json:
         result = _normalised(result, invocation.node)
     if isinstance(result, Value):
-        for line in value_lines(result.term, invocation):
+        if result.wrapped and isinstance(result.term, list) and not is_proplist(result.term):
+            lines = _items(result.term, invocation)
+        else:
+            lines = value_lines(result.term, invocation)
+        for line in lines:
             say(line)
     elif isinstance(result, Rows):
         _show_rows(result, invocation, say)
@@ -53,6 +57,19 @@ def _normalised(result: Done | Value, node: str) -> Result:
     if result.wrapped:
         return Value({"result": "ok", "node": node, "value": result.term})
     return result
+
+
+def _items(items: list[Term], invocation: Invocation) -> Iterable[str]:
+    """A plain list: its elements one by one, where the format has no list of its own."""
+    if invocation.formatter == "table":
+        from mqctl.output.inspect import inspect
+
+        return (str(item) if type(item) is str else inspect(item) for item in items)
+    if invocation.formatter == "string":
+        return (_text(item, "string") for item in items)
+    if invocation.formatter == "csv":
+        return (line for item in items for line in _csv_value(item))
+    return value_lines(items, invocation)
 
 
 def value_lines(term: Term, invocation: Invocation) -> Iterable[str]:

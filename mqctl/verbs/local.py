@@ -52,32 +52,15 @@ class Help(_Local):
 class Autocomplete(_Local):
     """Completions of a word, one per line."""
 
-    def check_arity(self) -> None:
-        """At least the word itself."""
-        if not self.invocation.arguments:
-            from mqctl.failures import Invalid
-
-            raise Invalid("not enough arguments.")
-
     def answer(self) -> Result:
-        """Names of verbs, or switches of the verb typed before."""
-        words = list(self.invocation.request.words)
-        return Lines(completions(words, self.invocation.scope)) if words else OK
-
-
-def completions(words: list[str], scope: int) -> list[str]:
-    """What the last word can grow to."""
-    names = catalogue.names(scope)
-    verb = next((word for word in words if word in names), None)
-    last = words[-1]
-    if last.startswith("-"):
-        found = catalogue.find(verb, scope) if verb else None
-        switches = list(found.switches) if found else list(GLOBAL_SWITCHES)
-        flags = ["--" + switch.replace("_", "-") for switch in switches]
-        return sorted(flag for flag in flags if flag.startswith(last))
-    if verb is not None:
-        return []
-    return sorted(name for name in names if name.startswith(last))
+        """Names of verbs; options for no word at all (observed: 3.10.8)."""
+        word = self.invocation.request.word
+        names = catalogue.names(self.invocation.scope)
+        if word in names:
+            return OK
+        if not word:
+            names = ["--" + switch.replace("_", "-") for switch in GLOBAL_SWITCHES]
+        return Lines(sorted(name for name in names if name.startswith(word)))
 
 
 class Version(_Local):

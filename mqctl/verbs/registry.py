@@ -63,6 +63,8 @@ OVERRIDES: dict[str, tuple[str, str]] = {
     "status": ("status", "Status"),
     "stop": ("stopping", "Stop"),
     "tls_versions": ("facts", "TlsVersions"),
+    "trace_off": ("vhosts", "Trace"),
+    "trace_on": ("vhosts", "Trace"),
     "version": ("local", "Version"),
     "wait": ("waiting", "Wait"),
 }

@@ -11,6 +11,14 @@ from mqctl.failures import error
 from mqctl.output.results import Result, Value
 
 
+class Trace(Behaviour):
+    """Whatever else is typed is ignored (observed: 3.10.8)."""
+
+    def check_arity(self) -> None:
+        """Nothing to refuse."""
+        self.invocation.arguments.clear()
+
+
 class RestartVhost(Behaviour):
     """Says whether there was anything to restart."""
 

@@ -33,7 +33,7 @@ _Read = Callable[[ConnectionEntry], Info | values_pb2.Table | values_pb2.Term]
 _COLUMNS: Final[dict[str, _Read]] = {
     **CONNECTION,
     # in the order the client sent them, unlike declare arguments (observed: 3.10.8)
-    "client_properties": lambda e: values.table(e.client_properties, in_order=True),
+    "client_properties": lambda e: values.table(e.client_properties),
     "protocol": lambda e: values.term_tuple(map(values.term, e.protocol)),
 }
 

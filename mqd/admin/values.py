@@ -20,25 +20,22 @@ def text(value: str) -> str:
     return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
-def table(value: Table, *, in_order: bool = False) -> pb.Table:
-    """A field table; sorted by name as RabbitMQ keeps declare arguments, or in the order sent."""
-    entries = value.items() if in_order else sorted(value.items())
+def table(value: Table) -> pb.Table:
+    """A field table in the order it was sent (observed: 3.10.8 sorts bindings' arguments alone)."""
     return pb.Table(
-        entries=[
-            pb.TableEntry(name=text(name), value=field(item, in_order)) for name, item in entries
-        ]
+        entries=[pb.TableEntry(name=text(name), value=field(item)) for name, item in value.items()]
     )
 
 
-def field(value: Field, in_order: bool = False) -> pb.FieldValue:
+def field(value: Field) -> pb.FieldValue:
     """One field value under its wire kind."""
     kind, content = value
     if kind == "longstr":
         return _longstr(content)
     if kind == "table":
-        return pb.FieldValue(table=table(content, in_order=in_order))
+        return pb.FieldValue(table=table(content))
     if kind == "array":
-        return pb.FieldValue(array=pb.FieldArray(items=[field(item, in_order) for item in content]))
+        return pb.FieldValue(array=pb.FieldArray(items=[field(item) for item in content]))
     if kind == "decimal":
         return pb.FieldValue(decimal=pb.Decimal(scale=content[0], value=content[1]))
     if kind == "void":

@@ -183,7 +183,7 @@ BINDING: Final[Mapping[str, Callable[[BindingDefinition], Info]]] = {
     "destination_name": lambda b: b.destination,
     "destination_kind": lambda b: b.destination_kind,
     "routing_key": lambda b: b.binding_key,
-    "arguments": lambda b: b.arguments,
+    "arguments": lambda b: dict(sorted(b.arguments.items())),  # rabbit_misc:sort_field_table
 }
 
 

@@ -26,7 +26,7 @@ from mqd.rpc.v1 import values_pb2 as mqd_dot_rpc_dot_v1_dot_values__pb2
 from mqd.rpc.v1 import verb_pb2 as mqd_dot_rpc_dot_v1_dot_verb__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16mqd/rpc/v1/local.proto\x12\nmqd.rpc.v1\x1a\x17mqd/rpc/v1/values.proto\x1a\x15mqd/rpc/v1/verb.proto\"p\n\x0bHelpRequest\x12,\n\x07\x63ommand\x18\x01 \x01(\tB\x1b\xb2\xbb\x18\x17\x08\x01\x10\x01\x32\x11Name of a command\x12\x33\n\rlist_commands\x18\x02 \x01(\x08\x42\x1c\xb2\xbb\x18\x18\x32\x16only list the commands\"P\n\x13\x41utocompleteRequest\x12\x39\n\x05words\x18\x01 \x03(\tB*\xb2\xbb\x18&\x08\x01\x1a\x06prefix2\x1aWhat has been typed so far\"\x10\n\x0eVersionRequest\"\x14\n\x12ListCiphersRequest\"\x13\n\x11ListHashesRequest\"\x16\n\x14\x43ookieSourcesRequest\"8\n\x12HipeCompileRequest\x12\"\n\tdirectory\x18\x01 \x01(\tB\x0f\xb2\xbb\x18\x0b\x08\x01\x32\x07Ignored\"\x13\n\x11RotateLogsRequest\"\x91\x01\n\x0bWaitRequest\x12/\n\x07pidfile\x18\x01 \x01(\tB\x1e\xb2\xbb\x18\x1a\x08\x01\x10\x01\x32\x14pid file of the node\x12I\n\x03pid\x18\x02 \x01(\x03\x42\x37\xb2\xbb\x18\x33*\x01P2)process id to watch instead of a pid file:\x03pidH\x00\x88\x01\x01\x42\x06\n\x04_pid2\xb5\x0c\n\x05Local\x12y\n\x04Help\x12\x17.mqd.rpc.v1.HelpRequest\x1a\x11.mqd.rpc.v1.Empty\"E\xaa\xbb\x18\x41\n\x04help\x12\x05\x01\x02\x03\x04\x06\x1a\x04help\"(Displays usage information for a command(\x01`\x01\x12\xa5\x01\n\x0c\x41utocomplete\x12\x1f.mqd.rpc.v1.AutocompleteRequest\x1a\x11.mqd.rpc.v1.Empty\"a\xaa\xbb\x18]\n\x0c\x61utocomplete\x12\x04\x01\x02\x03\x04\x1a\x04help\"=Lists the command names and options that a prefix can grow to(\x01`\x01\x12y\n\x07Version\x12\x1a.mqd.rpc.v1.VersionRequest\x1a\x11.mqd.rpc.v1.Empty\"?\xaa\xbb\x18;\n\x07version\x12\x03\x01\x02\x03\x1a\x04help\"!Displays the version of this tool(\x01`\x01\x12\xbd\x01\n\x0bListCiphers\x12\x1e.mqd.rpc.v1.ListCiphersRequest\x1a\x11.mqd.rpc.v1.Empty\"{\xaa\xbb\x18w\n\x0clist_ciphers\x12\x02\x01\x02\x1a\robservability\"+Lists ciphers that encode and decode accept(\x01\x32\x1dListing supported ciphers ...:\x06\x65rlang\x12\xcb\x01\n\nListHashes\x12\x1d.mqd.rpc.v1.ListHashesRequest\x1a\x11.mqd.rpc.v1.Empty\"\x8a\x01\xaa\xbb\x18\x85\x01\n\x0blist_hashes\x12\x02\x01\x02\x1a\robservability\"2Lists hash functions that encode and decode accept(\x01\x32%Listing supported hash algorithms ...:\x06\x65rlang\x12\xf1\x01\n\rCookieSources\x12 .mqd.rpc.v1.CookieSourcesRequest\x1a\x11.mqd.rpc.v1.Empty\"\xaa\x01\xaa\xbb\x18\xa5\x01\n\x15\x65rlang_cookie_sources\x12\x01\x02\x1a\rconfiguration\".Displays where this tool takes its cookie from(\x01\x32\x32Listing Erlang cookie sources used by CLI tools...:\x0fstring_per_linez\x03\x63li\x12\xdb\x01\n\x0bHipeCompile\x12\x1e.mqd.rpc.v1.HipeCompileRequest\x1a\x11.mqd.rpc.v1.Empty\"\x98\x01\xaa\xbb\x18\x93\x01\n\x0chipe_compile\x12\x01\x01\x1a\ndeprecated\"\"Does nothing: kept for old scripts(\x01\x32NThis command is a no-op. HiPE is no longer supported by modern Erlang versions\x12\x96\x01\n\nRotateLogs\x12\x1d.mqd.rpc.v1.RotateLogsRequest\x1a\x11.mqd.rpc.v1.Empty\"V\xaa\xbb\x18R\n\x0brotate_logs\x12\x01\x01\x1a\x0fnode_management\"\"Does nothing: kept for old scripts(\x03`\x01z\x07logging\x12\x94\x01\n\x04Wait\x12\x17.mqd.rpc.v1.WaitRequest\x1a\x11.mqd.rpc.v1.Empty\"`\xaa\xbb\x18\\\n\x04wait\x12\x02\x01\x02\x1a\x0fnode_management\"2Waits for a node to start by watching its pid file(\x01I\x00\x00\x00\x00\x00\x00$@`\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16mqd/rpc/v1/local.proto\x12\nmqd.rpc.v1\x1a\x17mqd/rpc/v1/values.proto\x1a\x15mqd/rpc/v1/verb.proto\"p\n\x0bHelpRequest\x12,\n\x07\x63ommand\x18\x01 \x01(\tB\x1b\xb2\xbb\x18\x17\x08\x01\x10\x01\x32\x11Name of a command\x12\x33\n\rlist_commands\x18\x02 \x01(\x08\x42\x1c\xb2\xbb\x18\x18\x32\x16only list the commands\"O\n\x13\x41utocompleteRequest\x12\x38\n\x04word\x18\x01 \x01(\tB*\xb2\xbb\x18&\x08\x01\x1a\x06prefix2\x1aWhat has been typed so far\"\x10\n\x0eVersionRequest\"\x14\n\x12ListCiphersRequest\"\x13\n\x11ListHashesRequest\"\x16\n\x14\x43ookieSourcesRequest\"8\n\x12HipeCompileRequest\x12\"\n\tdirectory\x18\x01 \x01(\tB\x0f\xb2\xbb\x18\x0b\x08\x01\x32\x07Ignored\"\x13\n\x11RotateLogsRequest\"\x91\x01\n\x0bWaitRequest\x12/\n\x07pidfile\x18\x01 \x01(\tB\x1e\xb2\xbb\x18\x1a\x08\x01\x10\x01\x32\x14pid file of the node\x12I\n\x03pid\x18\x02 \x01(\x03\x42\x37\xb2\xbb\x18\x33*\x01P2)process id to watch instead of a pid file:\x03pidH\x00\x88\x01\x01\x42\x06\n\x04_pid2\xb5\x0c\n\x05Local\x12y\n\x04Help\x12\x17.mqd.rpc.v1.HelpRequest\x1a\x11.mqd.rpc.v1.Empty\"E\xaa\xbb\x18\x41\n\x04help\x12\x05\x01\x02\x03\x04\x06\x1a\x04help\"(Displays usage information for a command(\x01`\x01\x12\xa5\x01\n\x0c\x41utocomplete\x12\x1f.mqd.rpc.v1.AutocompleteRequest\x1a\x11.mqd.rpc.v1.Empty\"a\xaa\xbb\x18]\n\x0c\x61utocomplete\x12\x04\x01\x02\x03\x04\x1a\x04help\"=Lists the command names and options that a prefix can grow to(\x01`\x01\x12y\n\x07Version\x12\x1a.mqd.rpc.v1.VersionRequest\x1a\x11.mqd.rpc.v1.Empty\"?\xaa\xbb\x18;\n\x07version\x12\x03\x01\x02\x03\x1a\x04help\"!Displays the version of this tool(\x01`\x01\x12\xbd\x01\n\x0bListCiphers\x12\x1e.mqd.rpc.v1.ListCiphersRequest\x1a\x11.mqd.rpc.v1.Empty\"{\xaa\xbb\x18w\n\x0clist_ciphers\x12\x02\x01\x02\x1a\robservability\"+Lists ciphers that encode and decode accept(\x01\x32\x1dListing supported ciphers ...:\x06\x65rlang\x12\xcb\x01\n\nListHashes\x12\x1d.mqd.rpc.v1.ListHashesRequest\x1a\x11.mqd.rpc.v1.Empty\"\x8a\x01\xaa\xbb\x18\x85\x01\n\x0blist_hashes\x12\x02\x01\x02\x1a\robservability\"2Lists hash functions that encode and decode accept(\x01\x32%Listing supported hash algorithms ...:\x06\x65rlang\x12\xf1\x01\n\rCookieSources\x12 .mqd.rpc.v1.CookieSourcesRequest\x1a\x11.mqd.rpc.v1.Empty\"\xaa\x01\xaa\xbb\x18\xa5\x01\n\x15\x65rlang_cookie_sources\x12\x01\x02\x1a\rconfiguration\".Displays where this tool takes its cookie from(\x01\x32\x32Listing Erlang cookie sources used by CLI tools...:\x0fstring_per_linez\x03\x63li\x12\xdb\x01\n\x0bHipeCompile\x12\x1e.mqd.rpc.v1.HipeCompileRequest\x1a\x11.mqd.rpc.v1.Empty\"\x98\x01\xaa\xbb\x18\x93\x01\n\x0chipe_compile\x12\x01\x01\x1a\ndeprecated\"\"Does nothing: kept for old scripts(\x01\x32NThis command is a no-op. HiPE is no longer supported by modern Erlang versions\x12\x96\x01\n\nRotateLogs\x12\x1d.mqd.rpc.v1.RotateLogsRequest\x1a\x11.mqd.rpc.v1.Empty\"V\xaa\xbb\x18R\n\x0brotate_logs\x12\x01\x01\x1a\x0fnode_management\"\"Does nothing: kept for old scripts(\x03`\x01z\x07logging\x12\x94\x01\n\x04Wait\x12\x17.mqd.rpc.v1.WaitRequest\x1a\x11.mqd.rpc.v1.Empty\"`\xaa\xbb\x18\\\n\x04wait\x12\x02\x01\x02\x1a\x0fnode_management\"2Waits for a node to start by watching its pid file(\x01I\x00\x00\x00\x00\x00\x00$@`\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,8 +37,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_HELPREQUEST'].fields_by_name['command']._serialized_options = b'\262\273\030\027\010\001\020\0012\021Name of a command'
   _globals['_HELPREQUEST'].fields_by_name['list_commands']._loaded_options = None
   _globals['_HELPREQUEST'].fields_by_name['list_commands']._serialized_options = b'\262\273\030\0302\026only list the commands'
-  _globals['_AUTOCOMPLETEREQUEST'].fields_by_name['words']._loaded_options = None
-  _globals['_AUTOCOMPLETEREQUEST'].fields_by_name['words']._serialized_options = b'\262\273\030&\010\001\032\006prefix2\032What has been typed so far'
+  _globals['_AUTOCOMPLETEREQUEST'].fields_by_name['word']._loaded_options = None
+  _globals['_AUTOCOMPLETEREQUEST'].fields_by_name['word']._serialized_options = b'\262\273\030&\010\001\032\006prefix2\032What has been typed so far'
   _globals['_HIPECOMPILEREQUEST'].fields_by_name['directory']._loaded_options = None
   _globals['_HIPECOMPILEREQUEST'].fields_by_name['directory']._serialized_options = b'\262\273\030\013\010\0012\007Ignored'
   _globals['_WAITREQUEST'].fields_by_name['pidfile']._loaded_options = None
@@ -66,21 +66,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_HELPREQUEST']._serialized_start=86
   _globals['_HELPREQUEST']._serialized_end=198
   _globals['_AUTOCOMPLETEREQUEST']._serialized_start=200
-  _globals['_AUTOCOMPLETEREQUEST']._serialized_end=280
-  _globals['_VERSIONREQUEST']._serialized_start=282
-  _globals['_VERSIONREQUEST']._serialized_end=298
-  _globals['_LISTCIPHERSREQUEST']._serialized_start=300
-  _globals['_LISTCIPHERSREQUEST']._serialized_end=320
-  _globals['_LISTHASHESREQUEST']._serialized_start=322
-  _globals['_LISTHASHESREQUEST']._serialized_end=341
-  _globals['_COOKIESOURCESREQUEST']._serialized_start=343
-  _globals['_COOKIESOURCESREQUEST']._serialized_end=365
-  _globals['_HIPECOMPILEREQUEST']._serialized_start=367
-  _globals['_HIPECOMPILEREQUEST']._serialized_end=423
-  _globals['_ROTATELOGSREQUEST']._serialized_start=425
-  _globals['_ROTATELOGSREQUEST']._serialized_end=444
-  _globals['_WAITREQUEST']._serialized_start=447
-  _globals['_WAITREQUEST']._serialized_end=592
-  _globals['_LOCAL']._serialized_start=595
-  _globals['_LOCAL']._serialized_end=2184
+  _globals['_AUTOCOMPLETEREQUEST']._serialized_end=279
+  _globals['_VERSIONREQUEST']._serialized_start=281
+  _globals['_VERSIONREQUEST']._serialized_end=297
+  _globals['_LISTCIPHERSREQUEST']._serialized_start=299
+  _globals['_LISTCIPHERSREQUEST']._serialized_end=319
+  _globals['_LISTHASHESREQUEST']._serialized_start=321
+  _globals['_LISTHASHESREQUEST']._serialized_end=340
+  _globals['_COOKIESOURCESREQUEST']._serialized_start=342
+  _globals['_COOKIESOURCESREQUEST']._serialized_end=364
+  _globals['_HIPECOMPILEREQUEST']._serialized_start=366
+  _globals['_HIPECOMPILEREQUEST']._serialized_end=422
+  _globals['_ROTATELOGSREQUEST']._serialized_start=424
+  _globals['_ROTATELOGSREQUEST']._serialized_end=443
+  _globals['_WAITREQUEST']._serialized_start=446
+  _globals['_WAITREQUEST']._serialized_end=591
+  _globals['_LOCAL']._serialized_start=594
+  _globals['_LOCAL']._serialized_end=2183
 # @@protoc_insertion_point(module_scope)

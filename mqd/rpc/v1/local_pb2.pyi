@@ -5,10 +5,8 @@ Verbs that mqctl answers by itself, or by composing other rpcs. No server serves
 stands here so that the catalogue is one. Their code: mqctl/verbs/local.py and mqctl/verbs/waiting.py.
 """
 
-from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from google.protobuf.internal import containers as _containers
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -46,17 +44,16 @@ Global___HelpRequest: _TypeAlias = HelpRequest  # noqa: Y015
 class AutocompleteRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
-    WORDS_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def words(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    WORD_FIELD_NUMBER: _builtins.int
+    word: _builtins.str
     def __init__(
         self,
         *,
-        words: _abc.Iterable[_builtins.str] | None = ...,
+        word: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["words", b"words"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["word", b"word"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -264,7 +264,7 @@ Global___TableEntry: _TypeAlias = TableEntry  # noqa: Y015
 
 @_typing.final
 class Table(_message.Message):
-    """Entries sorted by name, as RabbitMQ lists them."""
+    """Entries in the order they were sent; arguments of bindings are sorted by name (observed: 3.10.8)."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

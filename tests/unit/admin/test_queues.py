@@ -83,9 +83,9 @@ async def test_a_durable_queue_and_what_is_undefined_of_it() -> None:
     stand.queue("q", arguments={"x-max-length": ("signedint", 5), "b": ("longstr", b"\xff")})
     (row,) = await listed(stand)
     assert (row.durable, row.exclusive, row.type, row.state) == (True, False, "classic", "running")
-    assert [entry.name for entry in row.arguments.entries] == ["b", "x-max-length"]
-    assert row.arguments.entries[0].value.longstr_bytes == b"\xff"
-    assert row.arguments.entries[1].value.signedint == 5
+    assert [entry.name for entry in row.arguments.entries] == ["x-max-length", "b"]
+    assert row.arguments.entries[0].value.signedint == 5
+    assert row.arguments.entries[1].value.longstr_bytes == b"\xff"
     for name in ("policy", "owner_pid", "exclusive_consumer_tag", "leader", "slave_pids"):
         assert not row.HasField(name), name
 

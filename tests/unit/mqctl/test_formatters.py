@@ -111,18 +111,38 @@ def test_erlang_breaks_lines_under_the_tag() -> None:
 
 
 def test_erlang_indents_by_four_where_the_tag_leaves_no_room() -> None:
-    text = "Default bindings are now implicit, instead of being stored in the database"
+    node = Atom("rabbit@host.example")
+    options = [(Atom("backlog"), 128), (Atom("nodelay"), True)]
+    listener = (Atom("listener"), node, Atom("amqp"), Chars("host"), (127, 0, 0, 1), 5672, options)
+    versions = {
+        Atom("erlang_version"): "25.2.3",
+        Atom("rabbitmq_name"): "RabbitMQ",
+        Atom("rabbitmq_version"): "3.10.8",
+    }
     term = [
-        (Atom("listeners"), [(Atom("n@h"), [(Atom("x"), Chars("vm"), (0, 0), 25991, [])])]),
-        (Atom("feature_flags"), [[(Atom("desc"), text), (Atom("state"), Atom("enabled"))]]),
+        (Atom("listeners"), [(node, [listener])]),
+        (Atom("versions"), [(node, versions)]),
     ]
     assert erlang.format_term(term) == (
-        '[{listeners,[{n@h,[{x,"vm",{0,0},25991,[]}]}]},\n'
-        " {feature_flags,\n"
-        "     [[{desc,\n"
-        f'           <<"{text}">>}},\n'
-        "       {state,enabled}]]}]"
+        "[{listeners,\n"
+        "     [{'rabbit@host.example',\n"
+        """          [{listener,'rabbit@host.example',amqp,"host",
+"""
+        "               {127,0,0,1},\n"
+        "               5672,\n"
+        "               [{backlog,128},{nodelay,true}]}]}]},\n"
+        " {versions,\n"
+        "     [{'rabbit@host.example',\n"
+        '          #{erlang_version => <<"25.2.3">>,rabbitmq_name => <<"RabbitMQ">>,\n'
+        '            rabbitmq_version => <<"3.10.8">>}}]}]'
     )
+
+
+def test_erlang_lets_a_long_text_overhang() -> None:
+    text = "Default bindings are now implicit, instead of being stored in the database"
+    term = [[(Atom("desc"), text), (Atom("state"), Atom("enabled"))]]
+    expected = f'[[{{desc,<<"{text}">>}},\n  {{state,enabled}}]]'
+    assert erlang.format_term(term) == expected
 
 
 def test_erlang_packs_atoms_on_lines() -> None:
