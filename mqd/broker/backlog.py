@@ -119,6 +119,11 @@ class Backlog:
         self._head_at = position + 1
         return position
 
+    def take_delivered(self) -> Iterator[Message]:
+        """Take out, first to last, those that were delivered before: for an orderly end."""
+        while self._returned or (len(self) and self._head_at < self._flagged_to):
+            yield self.pop()[1]
+
     def clear(self) -> int:
         """Forget everything that is ready; returns how many there were."""
         count = len(self)

@@ -177,6 +177,15 @@ class Broker:
         self._recovered = True
         return sum(map(_recover, self.vhosts.values()))
 
+    def remember_deliveries(self) -> None:
+        """An orderly end, when all connections are gone: the stores are told which messages had
+        been delivered, so that these come back with the redelivered flag and others without."""
+        for vhost in self.vhosts.values():
+            for queue in vhost.queues.values():
+                for message in queue.backlog.take_delivered():
+                    if message.stored:
+                        vhost.store.mark_delivered(queue.definition.id, message)
+
     # -- identifiers --------------------------------------------------------------------------
 
     def transient_id(self) -> int:

@@ -29,6 +29,7 @@ class MemoryStore:
         self.durable_batch = 0
         self.on_durable: Callable[[], None] = lambda: None
         self.kept: dict[int, dict[int, Message]] = {}
+        self.delivered: dict[int, list[Message]] = {}
         self._commit_at_once = commit_at_once
         self._batch = 1
         self._index = 0
@@ -65,6 +66,9 @@ class MemoryStore:
             self.kept[queue_id] = kept
         else:
             self.kept.pop(queue_id, None)
+
+    def mark_delivered(self, queue_id: int, message: Message) -> None:
+        self.delivered.setdefault(queue_id, []).append(message)
 
     def recover(self) -> Iterator[tuple[int, Message, bool]]:
         return iter(())

@@ -37,6 +37,9 @@ class MessageStore(Protocol):
     def settle_all(self, queue_id: int, keep: Iterable[Message]) -> None:
         """Settle every message of the queue but `keep`: purge, and (with none) delete."""
 
+    def mark_delivered(self, queue_id: int, message: Message) -> None:
+        """For an orderly end, after which nothing is appended: it was delivered before."""
+
     def recover(self) -> Iterator[tuple[int, Message, bool]]:
         """(queue id, message, may have been delivered before) in order of acceptance."""
 

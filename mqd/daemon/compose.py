@@ -178,6 +178,7 @@ async def boot(blueprint: Blueprint, step: Callable[[str], None]) -> App:
         spool = FileSpool(blueprint.data / "spool")
         opened.callback(spool.close)
         broker = _broker(blueprint, metadata, engine, spool)
+        opened.callback(broker.remember_deliveries)
         step("recovery")
         bridge.connect(metadata, broker, engine.drop_store)
         recovered = broker.recover()

@@ -52,6 +52,24 @@ def test_it_can_be_started_again_on_the_same_data(tmp_path: Path) -> None:
         assert body == b"m"
 
 
+def test_an_orderly_stop_remembers_what_was_delivered(tmp_path: Path) -> None:
+    broker = Broker(tmp_path)
+    with broker, pika.BlockingConnection(pika.URLParameters(broker.url)) as connection:
+        channel = connection.channel()
+        channel.queue_declare("q", durable=True)
+        channel.confirm_delivery()
+        for body in (b"seen", b"unseen"):
+            channel.basic_publish("", "q", body, pika.BasicProperties(delivery_mode=2))
+        channel.basic_get("q")
+    with broker, pika.BlockingConnection(pika.URLParameters(broker.url)) as connection:
+        channel = connection.channel()
+        found = [channel.basic_get("q", auto_ack=True) for _ in range(2)]
+    assert [(method.redelivered, body) for method, _, body in found] == [
+        (True, b"seen"),
+        (False, b"unseen"),
+    ]
+
+
 def test_an_asynchronous_broker_on_the_running_loop() -> None:
     async def scenario() -> bytes:
         async with AsyncBroker() as broker:

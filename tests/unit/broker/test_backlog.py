@@ -157,3 +157,14 @@ def test_resident_messages(backlog: Backlog) -> None:
     bodies = {each.body.decode() for each in backlog.resident()}
     assert bodies == {"m0", "m1", "m5"}
     assert backlog.resident_count == 3
+
+
+def test_those_delivered_before_are_taken_at_the_end(backlog: Backlog) -> None:
+    for text in ("old1", "old2", "old3", "old4"):
+        backlog.push_redelivered(message(text))
+    fill(backlog, 3)
+    position, first, _ = backlog.pop()
+    backlog.put_back(position, first)
+    assert [each.body for each in backlog.take_delivered()] == [b"old1", b"old2", b"old3", b"old4"]
+    assert len(backlog) == 3
+    assert list(backlog.take_delivered()) == []
