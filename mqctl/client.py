@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mqctl.wire.call import Broken, Call, Status
+from mqctl.wire.outcomes import Broken, Status
 from mqd.rpc.socket_path import socket_path
+
+if TYPE_CHECKING:
+    from mqctl.wire.call import Call
 
 PROGRAM = "mqctl/0.1"
 DEADLINE_EXCEEDED = 4
@@ -148,8 +151,10 @@ class Client:
             sock.settimeout(self.timeout_s + DEADLINE_SLACK_S)
         with _translated():
             sock.connect(self.path)
-            call = Call(sock)
-            call.start(path, self._metadata(), self.timeout_s, request.SerializeToString())
+            from mqctl.wire.call import Link  # HTTP/2 costs time: only where a node answers
+
+            body = request.SerializeToString()
+            call = Link(sock).call(path, self._metadata(), self.timeout_s, body)
         return Reply(call, reply_class)
 
     def _metadata(self) -> list[tuple[bytes, bytes]]:
