@@ -1,7 +1,7 @@
 # Targets for people who work on mqd. Everything runs in the active Python environment.
 PYTHON ?= python3
 
-.PHONY: all proto lint types test man install systemd-test bench clients client-suites help
+.PHONY: all proto lint types test man install systemd-test bench crash fuzz clients client-suites help
 
 all: lint types test
 
@@ -30,6 +30,12 @@ install:          ## unit, user, folders, manual pages under DESTDIR (programs: 
 
 systemd-test:     ## the service in a booted host: root, systemd-nspawn, /usr/bin/python3.11
 	$(PYTHON) -m pytest -p no:randomly tests/hosts/service.py
+
+crash:            ## 200 rounds of kill -9 under load; CRASH="--rounds 1000 --seed 7" chooses
+	$(PYTHON) -m tests.fault.crash_rounds $(CRASH)
+
+fuzz:             ## broken bytes for some minutes; FUZZ="--minutes 60 --seed 7" chooses
+	$(PYTHON) -m tests.property.frames_fuzz $(FUZZ)
 
 clients:          ## programs in Node, Go and Ruby against a broker of their own
 	$(PYTHON) -m tests.suites.clients

@@ -76,9 +76,8 @@ class Node:
     def address(self) -> tuple[str, int]:
         return "127.0.0.1", self.port
 
-    def start(self) -> None:
-        """Start and wait until AMQP is answered. Raises RuntimeError with what it printed."""
-        began = time.monotonic()
+    def launch(self) -> None:
+        """Start, and wait for nothing."""
         with (self.directory / "output").open("ab") as output:
             self.process = subprocess.Popen(
                 [sys.executable, "-c", _CONSTRUCTED],
@@ -87,6 +86,12 @@ class Node:
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
             )
+
+    def start(self) -> None:
+        """Start and wait until AMQP is answered. Raises RuntimeError with what it printed."""
+        began = time.monotonic()
+        self.launch()
+        assert self.process is not None
         while not answers_amqp(self.port):
             if self.process.poll() is not None or time.monotonic() - began > _BOOT_S:
                 self.kill()
