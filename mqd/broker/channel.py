@@ -43,6 +43,7 @@ class Channel:
 
     __slots__ = (
         "_offers",
+        "committed",
         "confirms",
         "connection",
         "consumers",
@@ -77,6 +78,7 @@ class Channel:
         self._offers = 0
         self.confirms: Confirms | None = None
         self.tx: Transaction | None = None
+        self.committed: list[tuple[Unacked, str]] = []  # until the end of the turn
 
     @property
     def confirming(self) -> bool:
@@ -229,9 +231,13 @@ class Channel:
         for publish in tx.publishes:
             batch = max(batch, publish())
         # Room that acks make is used after commit-ok, at the end of the turn (as 3.10.8).
-        settled = [(entry, how) for _, entry, how in tx.settled]
-        self.vhost.turn.confirms.append(lambda: self._apply(settled))
+        self.committed += [(entry, how) for _, entry, how in tx.settled]
+        self.vhost.turn.confirms.append(self._apply_committed)
         self.vhost.when_durable(batch, lambda: done(None))
+
+    def _apply_committed(self) -> None:
+        committed, self.committed = self.committed, []
+        self._apply(committed)
 
     def rollback(self) -> None:
         """Drop the publishes; deliveries are unacknowledged again."""

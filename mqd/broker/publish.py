@@ -44,6 +44,8 @@ _SIZE = struct.Struct(">I")
 class Destination(Protocol):
     """A queue, or what stands for one."""
 
+    deleted: bool
+
     def publish(self, names: bytes, content: bytes, persistent: bool) -> int: ...
 
 
@@ -162,7 +164,7 @@ class Target:
                 ReplyCode.FRAME_ERROR, f"cannot decode content header: {error}"
             ) from error
         if channel.tx is not None:
-            channel.tx.publishes.append(lambda: self._deliver(queues, content, persistent))
+            channel.tx.publishes.append(lambda: self._commit(queues, content, persistent))
             return
         batch = self._deliver(queues, content, persistent)
         if channel.confirms is not None:
@@ -190,6 +192,10 @@ class Target:
             raise ChannelError(ReplyCode.PRECONDITION_FAILED, "fast reply consumer does not exist")
         return _replace_header(content, properties.replace_reply_to(header, consumer.queue_name))
 
+    def _commit(self, queues: Sequence[Destination], content: bytes, persistent: bool) -> int:
+        """Routed when it was published, delivered now: a queue may have gone since."""
+        return self._deliver([q for q in queues if not q.deleted], content, persistent)
+
     def _deliver(self, queues: Sequence[Destination], content: bytes, persistent: bool) -> int:
         if self._mandatory and (not queues or isinstance(queues[0], ReplyConsumer)):
             self._return(content)
@@ -200,9 +206,9 @@ class Target:
 
     def _return(self, content: bytes) -> None:
         outlet = self._channel.outlet
-        method = commands.Basic.Return(
-            ReplyCode.NO_ROUTE, "NO_ROUTE", self._exchange, self._routing_key
-        )
+        method = commands.Basic.Return.__new__(commands.Basic.Return)  # takes any exchange name
+        method.reply_code, method.reply_text = int(ReplyCode.NO_ROUTE), "NO_ROUTE"
+        method.exchange, method.routing_key = self._exchange, self._routing_key
         outlet.write(encode_method(self.channel_id, method))
         outlet.write(readdress(content, self.channel_id, outlet.frame_bytes_max))
 

@@ -26,7 +26,7 @@ PREFIX = PSEUDO_QUEUE + "."
 class ReplyConsumer:
     """The reply consumer of one channel. `queue_name` is what the peer is told to answer to."""
 
-    __slots__ = ("_registry", "_sender", "closed", "queue_name", "tag")
+    __slots__ = ("_registry", "_sender", "deleted", "queue_name", "tag")
 
     def __init__(
         self, tag: str, channel: Channel, secret: bytes, registry: dict[str, ReplyConsumer]
@@ -35,7 +35,7 @@ class ReplyConsumer:
         owner = base64.urlsafe_b64encode(channel.pid.encode()).decode()
         key = base64.urlsafe_b64encode(secret).decode()
         self.queue_name = f"{PREFIX}g1h2{owner}.{key}"
-        self.closed = False
+        self.deleted = False
         self._sender = Sender(tag, channel)
         self._registry = registry
         registry[self.queue_name] = self
@@ -43,7 +43,7 @@ class ReplyConsumer:
     def publish(self, names: bytes, content: bytes, persistent: bool) -> int:
         """Send at once, as a queue would to a consumer that needs no acks."""
         del persistent
-        if not self.closed:
+        if not self.deleted:
             channel = self._sender.channel
             last_tag, channel.last_tag = channel.last_tag, 0
             self._sender.send(names, content, False)  # always with tag 1 (observed: 3.10.8)
@@ -52,5 +52,5 @@ class ReplyConsumer:
 
     def close(self) -> None:
         """The consumer was cancelled or its channel closed."""
-        self.closed = True
+        self.deleted = True
         self._registry.pop(self.queue_name, None)

@@ -211,6 +211,7 @@ class ClassicQueue:
                 entries = list(channel.unacked.values())
                 if channel.tx is not None:
                     entries += [entry for _, entry, _ in channel.tx.settled]
+                entries += [entry for entry, _ in channel.committed]
                 for queue, message, _, _ in entries:
                     if queue is self and message.stored:
                         yield message
