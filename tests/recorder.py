@@ -55,8 +55,8 @@ class Recorder:
     def failed(self, error: AmqpError, channel_id: int) -> None:
         self.calls.append(("failed", channel_id, str(error), error.method))
 
-    def closed(self) -> None:
-        self.calls.append(("closed",))
+    def closed(self, *, by_peer: bool) -> None:
+        self.calls.append(("closed by peer" if by_peer else "closed",))
 
 
 @dataclass

@@ -232,7 +232,7 @@ class Connection:
         elif isinstance(method, commands.Connection.Close):
             self._close_channels()
             self.send(0, commands.Connection.CloseOk())
-            self._end()
+            self._end(by_peer=True)
         elif isinstance(method, commands.Connection.UpdateSecret):
             secret: Any = method.new_secret  # a longstr: bytes from our codec
             self._handler.update_secret(secret)
@@ -410,11 +410,11 @@ class Connection:
         for channel in running.values():
             self._handler.close_channel(channel)
 
-    def _end(self) -> None:
+    def _end(self, *, by_peer: bool = False) -> None:
         self._close_channels()
         self.phase = Phase.CLOSED
         self.stopped = True
-        self._handler.closed()
+        self._handler.closed(by_peer=by_peer)
 
     # -- bytes out ----------------------------------------------------------------------------
 

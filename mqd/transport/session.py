@@ -38,6 +38,7 @@ log = logging.getLogger("mqd.connection")
 
 _REFUSED_SILENCE_S = 3  # RabbitMQ: ?SILENT_CLOSE_DELAY, so that guessing passwords is slow
 _CLOSE_OK_TIMEOUT_S = 10
+_LINGER_S = 30  # RabbitMQ: ?CLOSING_TIMEOUT, for the peer to close its socket
 _LARGE_PARTS = 32  # deliveries in a turn; with more of them bodies are small
 
 
@@ -49,6 +50,7 @@ class Session(asyncio.Protocol):
         "_deadline_ms",
         "_last_recv_ms",
         "_last_send_ms",
+        "_lingers",
         "_listener",
         "_mechanism",
         "_properties",
@@ -79,6 +81,7 @@ class Session(asyncio.Protocol):
         self._recv_oct = self._recv_cnt = self._send_oct = self._send_cnt = 0
         self._blocked_told = False
         self._reads_large = False
+        self._lingers = False
         now_ms = listener.clock.monotonic_ms()
         self._last_recv_ms = self._last_send_ms = now_ms
         self._deadline_ms = now_ms + listener.broker.settings.handshake_timeout_ms
@@ -190,7 +193,7 @@ class Session(asyncio.Protocol):
             write(data)
         frames.clear()
         self._send_cnt += 1
-        if self.connection.phase is Phase.CLOSED:
+        if self.connection.phase is Phase.CLOSED and not self._lingers:
             self._transport.close()
 
     def send(self, channel_id: int, method: Method) -> None:
@@ -362,8 +365,17 @@ class Session(asyncio.Protocol):
             error.text,
         )
 
-    def closed(self) -> None:
-        if not self.outlet.frames:
+    def closed(self, *, by_peer: bool) -> None:
+        """Close the socket, unless the peer is to: what it still had under way would come back to
+        it as a reset, which may overtake close-ok (observed: 3.10.8 waits, amqp091-go notices)."""
+        heartbeat_s = self.connection.heartbeat_s
+        wait_s = min(heartbeat_s, _LINGER_S) if by_peer and heartbeat_s else _LINGER_S
+        self._deadline_ms = self._now_ms() + wait_s * 1000
+        self._lingers = by_peer
+        if by_peer:
+            assert self.entry is not None
+            self._listener.broker.remove_connection(self.entry)  # exclusive queues: before close-ok
+        elif not self.outlet.frames:
             self._transport.close()
 
     # -- broker.entries.Peer ------------------------------------------------------------------

@@ -513,7 +513,13 @@ def test_the_peer_closes() -> None:
     ((_, ok),) = methods(connection)
     assert isinstance(ok, commands.Connection.CloseOk)
     assert connection.phase is Phase.CLOSED
-    assert recorder.calls == [("stop", 1), ("stop", 2), ("close", 1), ("close", 2), ("closed",)]
+    assert recorder.calls == [
+        ("stop", 1),
+        ("stop", 2),
+        ("close", 1),
+        ("close", 2),
+        ("closed by peer",),
+    ]
 
 
 def test_we_close_and_wait_for_the_answer() -> None:
