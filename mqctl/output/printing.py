@@ -118,15 +118,15 @@ def _table_value(term: Term, invocation: Invocation) -> Iterable[str]:
 
 
 def _csv_value(term: Term) -> Iterable[str]:
-    from mqctl.output.csv import record
+    from mqctl.output.csv import plain_record
 
     if isinstance(term, dict):
         term = list(term.items())
     if is_proplist(term):
         keys, values = [key for key, _ in term], [value for _, value in term]
-        return [f"{record(keys)}\r\n{record(values)}\r\n"]
+        return [f"{plain_record(keys)}\r\n{plain_record(values)}\r\n"]
     if isinstance(term, list):
-        return [f"{record(term)}\r\n"]
+        return [f"{plain_record(term)}\r\n"]
     from mqctl.output.inspect import inspect
 
     shown = inspect(term)

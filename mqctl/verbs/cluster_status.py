@@ -33,8 +33,9 @@ class CheckCritical(Behaviour):
         """A node alone has nobody to be critical for; here no queue is replicated yet."""
         node = self.invocation.node
         if len(message.disk_nodes) + len(message.ram_nodes) == 1:
-            text = f"Node {node} seems to be the only one in a single node cluster, the check does "
-            return self._passed(text + "not apply")
+            who = "Target node" if self.invocation.is_json else f"Node {node}"
+            text = f"{who} seems to be the only one in a single node cluster"
+            return self._passed(f"{text}, the check does not apply")
         kind = "quorum queues with minimum quorum"
         if self.verb.name == "check_if_node_is_mirror_sync_critical":
             kind = "classic mirrored queues without online synchronised mirrors"

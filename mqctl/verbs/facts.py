@@ -9,7 +9,7 @@ from mqctl import exit_codes
 from mqctl.behaviour import Behaviour
 from mqctl.client import Refused
 from mqctl.failures import Failure, Invalid, bad_argument
-from mqctl.output.results import Lines, Result, Rows, Value
+from mqctl.output.results import Lines, Result, Rows, Silence, Value
 from mqctl.output.terms import Atom, Chars, from_term
 
 
@@ -29,10 +29,13 @@ class LogLocation(Behaviour):
 
     def output(self, message: Any) -> Result:
         """One path per line."""
+        if not message.paths:
+            return Silence()
         if self.invocation.is_json:
             paths = list(message.paths)
             return Value({"result": "ok", "node_name": self.invocation.node, "paths": paths})
-        return Lines(message.paths)
+        paths = list(message.paths)
+        return Value(paths, wrapped=True) if self.invocation.request.all else Value(paths[0])
 
 
 class LogTail(Behaviour):

@@ -106,7 +106,7 @@ class CookieSources(_Local):
         found = self._facts()
         if self.invocation.is_json:
             return Value(found)
-        return Lines(_cookie_lines(found))
+        return Value(_cookie_lines(found))
 
     def _facts(self) -> dict[str, Any]:
         home = os.environ.get("HOME") or os.path.expanduser("~")
