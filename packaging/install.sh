@@ -9,13 +9,13 @@ DESTDIR=${DESTDIR:-/}
 BINDIR=${BINDIR:-/usr/bin}
 lib=$DESTDIR/usr/lib
 install -d "$lib/systemd/system" "$lib/sysusers.d" "$lib/tmpfiles.d" \
-    "$DESTDIR/usr/share/man/man8" "$DESTDIR/usr/share/man/man5" "$DESTDIR/etc/logrotate.d"
+    "$DESTDIR/usr/share/man/man8" "$DESTDIR/usr/share/man/man5" "$DESTDIR/usr/share/man/man7" "$DESTDIR/etc/logrotate.d"
 sed "s|@BINDIR@|$BINDIR|" "$here/systemd/mqd.service.in" >"$lib/systemd/system/mqd.service"
 chmod 0644 "$lib/systemd/system/mqd.service"
 install -m 0644 "$here/systemd/mqd.sysusers" "$lib/sysusers.d/mqd.conf"
 install -m 0644 "$here/systemd/mqd.tmpfiles" "$lib/tmpfiles.d/mqd.conf"
 install -m 0644 "$here/logrotate/mqd" "$DESTDIR/etc/logrotate.d/mqd"
-for page in "$here"/../man/*.[58]; do
+for page in "$here"/../man/*.[578]; do
     section=${page##*.}
     install -m 0644 "$page" "$DESTDIR/usr/share/man/man$section/"
 done
