@@ -22,6 +22,7 @@ test:             ## the default test run
 
 man:              ## regenerate the pages that come from tables
 	$(PYTHON) -m mqd.config.manual >man/mqd.conf.5
+	$(PYTHON) -m mqctl.manual >man/mqctl.8
 
 DESTDIR ?= /
 BINDIR ?= /usr/bin

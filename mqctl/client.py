@@ -143,28 +143,51 @@ class Client:
 
     def call(self, path: str, request: Any, reply_class: Any) -> Reply:
         """Send a request. Raises Unreachable when there is nothing to send it to."""
+        body = request.SerializeToString()
+        with _translated():
+            sock, is_local = self._connect()
+            self._sockets.append(sock)
+            from mqctl.wire.call import Link  # HTTP/2 costs time: only where a node answers
+
+            link = Link(sock)
+            actor = _actor()
+            guard = self._cookie_hash() if is_local else self._vouch(link, path, actor, body)
+            sock.settimeout(None if self.timeout_s is None else self.timeout_s + DEADLINE_SLACK_S)
+            metadata = [(b"mqd-client", PROGRAM.encode()), (b"mqd-actor", actor.encode()), *guard]
+            call = link.call(path, metadata, self.timeout_s, body)
+        return Reply(call, reply_class)
+
+    def _connect(self) -> tuple[Any, bool]:
+        """The node's socket on this machine, else its port on the host that its name says."""
         import socket
 
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._sockets.append(sock)
         if self.timeout_s is not None:
             sock.settimeout(self.timeout_s + DEADLINE_SLACK_S)
-        with _translated():
+        try:
             sock.connect(self.path)
-            from mqctl.wire.call import Link  # HTTP/2 costs time: only where a node answers
+        except OSError:  # not there, left behind by a node that died, or not for this user
+            sock.close()
+        else:
+            return sock, True
+        from mqctl.wire.reach import dial
 
-            body = request.SerializeToString()
-            call = Link(sock).call(path, self._metadata(), self.timeout_s, body)
-        return Reply(call, reply_class)
+        return dial(self.node), False
 
-    def _metadata(self) -> list[tuple[bytes, bytes]]:
-        metadata = [(b"mqd-client", PROGRAM.encode())]
-        if self.cookie is not None:
-            from hashlib import sha256
+    def _vouch(self, link: Any, path: str, actor: str, body: bytes) -> list[tuple[bytes, bytes]]:
+        from mqctl.wire.peer import introduce
 
-            digest = sha256(self.cookie.encode()).hexdigest()
-            metadata.append((b"mqd-cookie-hash", digest.encode()))
-        actor = os.environ.get("SUDO_USER") or os.environ.get("USER")
-        if actor and actor.isascii() and actor.isprintable():
-            metadata.append((b"mqd-actor", actor.encode()))
-        return metadata
+        return introduce(link, self.node, self.cookie or "").vouch(path, actor, body)
+
+    def _cookie_hash(self) -> list[tuple[bytes, bytes]]:
+        if self.cookie is None:
+            return []
+        from hashlib import sha256
+
+        return [(b"mqd-cookie-hash", sha256(self.cookie.encode()).hexdigest().encode())]
+
+
+def _actor() -> str:
+    """Who asks, for the node's log; empty when it cannot travel in a header."""
+    actor = os.environ.get("SUDO_USER") or os.environ.get("USER") or ""
+    return actor if actor.isascii() and actor.isprintable() else ""

@@ -55,7 +55,8 @@ def bold(text: str) -> str:
     return f"\x1b[1m{text}\x1b[0m"
 
 
-def _word(argument: Argument) -> str:
+def word(argument: Argument) -> str:
+    """A positional in a usage line."""
     if argument.spec.columns:
         return "[<column> ...]"
     if argument.repeated:
@@ -63,7 +64,8 @@ def _word(argument: Argument) -> str:
     return f"[<{argument.shown}>]" if argument.spec.optional else f"<{argument.shown}>"
 
 
-def _switch(argument: Argument) -> str:
+def switch(argument: Argument) -> str:
+    """A switch with its short form and its value."""
     flag = "--" + argument.flag.replace("_", "-")
     if argument.spec.short:
         flag += f"|-{argument.spec.short}"
@@ -77,9 +79,9 @@ def usage_line(verb: Verb, tool: str) -> str:
     vhost = [a for a in verb.arguments if a.spec.vhost]
     switches = [a for a in verb.arguments if a.flag in verb.switches]
     words += ["[--vhost <vhost>]"] * bool(vhost)
-    words += [f"[{_switch(a)}]" for a in switches]
+    words += [f"[{switch(a)}]" for a in switches]
     words += ["[--no-table-headers]"] * (verb.spec.formatter == "table")
-    words += [_word(a) for a in verb.arguments if a.spec.positional or a.spec.columns]
+    words += [word(a) for a in verb.arguments if a.spec.positional or a.spec.columns]
     words += ["[--timeout <timeout>]"] * bool(verb.spec.timeout_s or verb.streams)
     return " ".join(words)
 
@@ -97,7 +99,7 @@ def _details(verb: Verb) -> list[str]:
         elif argument.spec.positional:
             items.append(f"<{argument.shown}>\n\t{argument.spec.help}\n")
         elif not argument.spec.vhost:
-            items.append(f"{_switch(argument)}\n\t{argument.spec.help}\n")
+            items.append(f"{switch(argument)}\n\t{argument.spec.help}\n")
     return items
 
 

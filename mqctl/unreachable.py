@@ -44,6 +44,7 @@ def _findings(node: str, reason: str) -> list[str]:
     if not os.path.exists(path):
         others = _others(run_directory())
         lines.append("the socket does not exist: the node does not run on this machine")
+        lines.append(reason)
         lines.append(f"nodes that have one here: {', '.join(others) or 'none'}")
         lines.append("suggestion: start the node, or check its name (-n) and MQD_RUN_DIR")
     elif not os.access(path, os.W_OK):

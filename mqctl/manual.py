@@ -1,0 +1,152 @@
+"""The manual page mqctl(8), written from the catalogue: `python -m mqctl.manual > man/mqctl.8`.
+
+Decides the layout of the page; every word on a verb is the catalogue's. One page tells all the
+tools: they are one program, whose name chooses the verbs.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from mqctl import catalogue
+from mqctl.catalogue import Argument, Verb
+from mqctl.help import SECTIONS, switch, word
+
+TOOLS = (
+    ("mqctl", catalogue.CTL, "administration"),
+    ("mq-diagnostics", catalogue.DIAG, "health checks and inspection"),
+    ("mq-plugins", catalogue.PLUG, "plugins"),
+    ("mq-queues", catalogue.QUE, "replicated queues"),
+    ("mq-streams", catalogue.STR, "streams"),
+    ("mq-upgrade", catalogue.UPG, "maintenance"),
+)
+
+_HEAD = r""".\" Written by mqctl/manual.py from the catalogue (make man). Do not edit.
+.TH MQCTL 8 "" "mqd" "System administration"
+.SH NAME
+mqctl, mq\-diagnostics, mq\-plugins, mq\-queues, mq\-streams, mq\-upgrade \- administer mqd
+.SH SYNOPSIS
+.B mqctl
+.RI [ options ]
+.I command
+.RI [ arguments ]
+.SH DESCRIPTION
+One program under several names; the name chooses which commands there are. Names, output, streams
+and exit codes are those of RabbitMQ 3.10's tools. A command talks to the node named by
+.BR \-n ,
+.B RABBITMQ_NODENAME
+or
+.BR MQD_NODENAME ,
+else
+.IR rabbit@ host,
+through that node's control socket in
+.I /run/mqd
+(or
+.BR MQD_RUN_DIR ,
+or the user's runtime directory).
+.SH OPTIONS
+Options may stand anywhere; \fB\-\-\fR ends them.
+"""
+
+_OPTIONS = (
+    (r"\fB\-n\fR, \fB\-\-node\fR \fInode\fR", "the node to talk to; a name alone means this host"),
+    (r"\fB\-l\fR, \fB\-\-longnames\fR", "node names have fully qualified host parts"),
+    (r"\fB\-p\fR, \fB\-\-vhost\fR \fIvhost\fR", "virtual host, / unless given"),
+    (r"\fB\-t\fR, \fB\-\-timeout\fR \fIseconds\fR", "how long the command may take"),
+    (r"\fB\-q\fR, \fB\-\-quiet\fR", "no informational messages"),
+    (r"\fB\-s\fR, \fB\-\-silent\fR", "neither those nor a table's header"),
+    (
+        r"\fB\-\-formatter\fR \fIname\fR",
+        "table, csv, json, json_stream, erlang, pretty_table or string",
+    ),
+    (r"\fB\-\-no\-table\-headers\fR", "a table without its header"),
+    (r"\fB\-\-printer\fR \fBfile \-\-file\fR \fIpath\fR", "write the result to a file"),
+    (r"\fB\-\-erlang\-cookie\fR \fIcookie\fR", "the secret shared with the node"),
+    (r"\fB\-\-dry\-run\fR", "check, say what would be done, and do nothing"),
+    (r"\fB\-?\fR, \fB\-\-help\fR", "usage"),
+)
+
+_FOOT = r""".SH EXIT STATUS
+.TP
+0
+success
+.TP
+64
+wrong usage, or the node is in the wrong state for the command
+.TP
+65
+a value that cannot be used, or a thing that does not exist
+.TP
+67
+no such user
+.TP
+69
+the node cannot be reached, a check failed, or the node refused
+.TP
+70
+the operation failed
+.TP
+75
+time is over
+.SH FILES
+.TP
+.I $HOME/.erlang.cookie
+the secret shared with the node
+.SH COMPLETION
+.nf
+eval "$(_MQCTL_COMPLETE=bash_source mqctl)"
+.fi
+.SH SEE ALSO
+.BR mqd (8),
+.BR mqd.conf (5)
+"""
+
+
+def escape(text: str) -> str:
+    """Text as roff takes it."""
+    safe = text.replace("\\", r"\e").replace("-", r"\-")
+    return "\\&" + safe if safe[:1] in (".", "'") else safe
+
+
+def _argument(verb: Verb, argument: Argument) -> str:
+    spec = argument.spec
+    if spec.columns:
+        return f".IP {escape('<column>')}\n{escape(', '.join(verb.columns))}\n"
+    label = f"<{argument.shown}>" if spec.positional else switch(argument)
+    return f'.IP "{escape(label)}"\n{escape(spec.help)}\n'
+
+
+def _verb(verb: Verb, tools: list[str]) -> str:
+    shown = [a for a in verb.arguments if not a.spec.vhost]
+    vhost = ["[-p <vhost>]"] if len(shown) < len(verb.arguments) else []
+    usage = [*vhost, *(f"[{switch(a)}]" for a in shown if a.flag in verb.switches)]
+    usage += [word(a) for a in shown if a.spec.positional or a.spec.columns]
+    lines = [f".TP\n\\fB{escape(verb.name)}\\fR {escape(' '.join(usage))}\n"]
+    lines.append(f"{escape(verb.spec.help)}.\n")
+    if tools != ["mqctl"]:
+        lines.append(f"({escape(', '.join(tools))})\n")
+    details = "".join(_argument(verb, argument) for argument in shown)
+    return "".join(lines) + (f".RS\n{details}.RE\n" if details else "")
+
+
+def page() -> str:
+    """The whole page."""
+    where: dict[str, list[str]] = {}
+    verbs: dict[str, Verb] = {}
+    for tool, scope, _ in TOOLS:
+        for verb in catalogue.every(scope):
+            key = f"{verb.path}#{verb.name}"
+            where.setdefault(key, []).append(tool)
+            verbs[key] = verb
+    parts = [_HEAD, *(f".TP\n{label}\n{escape(text)}\n" for label, text in _OPTIONS)]
+    parts.append(".SH COMMANDS\n")
+    for section, (_, title) in sorted(SECTIONS.items(), key=lambda item: item[1]):
+        keys = [key for key in sorted(verbs) if verbs[key].spec.section == section]
+        if keys:
+            parts.append(f".SS {escape(title)}\n")
+            parts += [_verb(verbs[k], where[k]) for k in sorted(keys, key=lambda k: verbs[k].name)]
+    return "".join(parts) + _FOOT
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page())
