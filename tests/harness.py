@@ -383,13 +383,14 @@ class Client:
         self.feed(b"".join(frame.marshal(method, channel) for method in methods))
 
     def call(self, method: base.Frame, channel: int = 1) -> Any:
-        """Send a method and return the answer, the first thing that has come in since; no fault
-        is expected."""
+        """Send a method and return its answer; what else came stays for `take`."""
         self.send(method, channel=channel)
-        (got, *rest) = self.take()
-        assert got.name.endswith("Ok"), f"{method.name}: {got}"
-        self._got = rest + self._got
-        return got.method
+        got = self.take()
+        for index, each in enumerate(got):
+            if each.name == f"{method.name}Ok" and each.channel == channel:
+                self._got = got[:index] + got[index + 1 :]
+                return each.method
+        raise AssertionError(f"{method.name}: {list(map(str, got))}")
 
     def login(
         self,
