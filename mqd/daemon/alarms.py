@@ -84,8 +84,14 @@ class Alarms:
             self._tell("memory")
 
     def check_disk(self) -> int:
-        """Returns the free bytes."""
-        free = machine.disk_free_bytes(self._directory)
+        """Returns the free bytes. None are free where they cannot be asked for: publishers wait
+        rather than lose what they publish."""
+        try:
+            free = machine.disk_free_bytes(self._directory)
+        except OSError as error:
+            if "disk" not in self._on:
+                _log.error("free disk space of %s cannot be told: %s", self._directory, error)
+            free = -1
         if self._change("disk", free < self.disk_limit_bytes):
             word = "insufficient" if "disk" in self._on else "sufficient"
             text = "Free disk space is %s. Free bytes: %d. Limit: %d"

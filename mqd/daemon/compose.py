@@ -13,7 +13,7 @@ import functools
 import logging
 import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -167,12 +167,12 @@ async def boot(blueprint: Blueprint, step: Callable[[str], None]) -> App:
         opened.callback(writer.stop)
         step("metadata")
         metadata = MetadataStore.open(blueprint.data / "metadata.db", writer)
-        opened.push_async_callback(metadata.close)
+        opened.push_async_callback(_closed, "metadata", metadata.close)
         if await seed(metadata, _seeds(blueprint.settings.first_boot)):
             _tell_of_seeds(blueprint.settings.first_boot)
         step("message_store")
         engine = StorageEngine.open(blueprint.data / "messages", writer)
-        opened.push_async_callback(engine.close)
+        opened.push_async_callback(_closed, "messages", engine.close)
         engine.may_commit = metadata.may_commit
         engine.drop_unknown(metadata.state.vhosts)
         spool = FileSpool(blueprint.data / "spool")
@@ -195,6 +195,13 @@ async def boot(blueprint: Blueprint, step: Callable[[str], None]) -> App:
         await app.listen()
         app._opened = opened.pop_all()
         return app
+
+
+async def _closed(what: str, close: Callable[[], Awaitable[bool]]) -> None:
+    if not await close():
+        _log.error(
+            "not all %s could be written before the end: what was not confirmed may be lost", what
+        )
 
 
 def _socket_options(sockets: SocketOptions) -> list[tuple[int, int, int]]:

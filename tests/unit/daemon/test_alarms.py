@@ -97,3 +97,19 @@ def test_it_looks_at_once_and_stops_when_told(host: Machine) -> None:
 
     asyncio.run(scenario())
     assert host.free == 1000
+
+
+def test_a_data_directory_that_is_gone_counts_as_full(
+    host: Machine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def gone(directory: Path) -> int:
+        raise FileNotFoundError(2, "No such file or directory", str(directory))
+
+    watch, told = watching(ResourceSettings(disk_absolute_bytes=0))
+    monkeypatch.setattr(machine, "disk_free_bytes", gone)
+    watch.check_disk()
+    watch.check_disk()
+    monkeypatch.setattr(machine, "disk_free_bytes", lambda _directory: host.free)
+    watch.check_disk()
+    assert told == [("disk", True), ("disk", False)]
+    assert caplog.text.count("cannot be told") == 1
