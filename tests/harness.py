@@ -18,6 +18,7 @@ from pamqp.body import ContentBody
 from pamqp.header import ContentHeader, ProtocolHeader
 from pamqp.heartbeat import Heartbeat
 
+from mqd.amqp.codec import encode_method
 from mqd.amqp.outlet import Turn
 from mqd.auth.access import Access
 from mqd.auth.passwords import hash_password
@@ -382,6 +383,12 @@ class Client:
         """Send methods as one read."""
         self.feed(b"".join(frame.marshal(method, channel) for method in methods))
 
+    def send_loose(self, method: base.Frame, *, channel: int = 1, **values: Any) -> None:
+        """Send a method with values that pamqp would refuse."""
+        for name, value in values.items():
+            setattr(method, name, value)
+        self.feed(encode_method(channel, method))
+
     def call(self, method: base.Frame, channel: int = 1) -> Any:
         """Send a method and return its answer; what else came stays for `take`."""
         self.send(method, channel=channel)
@@ -561,7 +568,9 @@ def published(
     """The frames of a basic.publish with its content."""
     raw = body.encode() if isinstance(body, str) else body
     method = Basic.Publish(0, exchange, key, mandatory)
-    header = ContentHeader(0, len(raw), Properties(delivery_mode=mode, **properties))
+    said = Properties(**properties)
+    said.delivery_mode = mode  # any number: the constructor would refuse wrong ones
+    header = ContentHeader(0, len(raw), said)
     parts = [frame.marshal(method, channel), frame.marshal(header, channel)]
     step = frame_max - 8
     parts += [
