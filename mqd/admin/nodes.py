@@ -18,6 +18,7 @@ from mqd.errors import ErrorCode, MqdError
 from mqd.rpc.v1 import nodes_pb2 as pb
 from mqd.rpc.v1 import values_pb2
 
+SECRET_SETTINGS: Final = frozenset(("default_pass", "ssl_options.password"))
 LOG_LEVELS: Final = ("debug", "info", "warning", "error", "critical", "none")
 
 _STARTUP_POLL_S: Final = 0.05
@@ -87,8 +88,9 @@ async def await_startup(ctx: AdminContext, request: pb.AwaitStartupRequest) -> v
 
 
 async def environment(ctx: AdminContext, request: pb.EnvironmentRequest) -> pb.EnvironmentReply:
-    """Every setting with the value in effect."""
-    settings = {key: values.term(value) for key, value in sorted(ctx.node.environment.items())}
+    """Every setting with the value in effect; secrets are left out (observed: 3.10.8)."""
+    found = sorted(ctx.node.environment.items())
+    settings = {key: values.term(value) for key, value in found if key not in SECRET_SETTINGS}
     return pb.EnvironmentReply(applications=values.proplist({"rabbit": values.proplist(settings)}))
 
 
@@ -116,7 +118,7 @@ async def force_gc(ctx: AdminContext, request: pb.ForceGcRequest) -> values_pb2.
 
 async def set_log_level(ctx: AdminContext, request: pb.SetLogLevelRequest) -> values_pb2.Done:
     """At run time, until the next start. Raises INVALID_ARGUMENT for an unknown level."""
-    if request.level not in LOG_LEVELS:
+    if request.level not in (*LOG_LEVELS, "notice"):  # accepted, but not advertised: 3.10.8
         raise MqdError(
             ErrorCode.INVALID_ARGUMENT,
             f"level {request.level} is not supported. Try one of {', '.join(LOG_LEVELS)}",
