@@ -33,6 +33,8 @@ CONTROL_MESSAGE_BYTES_MAX: Final = 67_108_864  # one gRPC message: imported defi
 CONTROL_GRACE_S: Final = 1.0  # what calls under way get when the control socket closes
 CONTROL_CALLS_MAX: Final = 256  # at a time; waiting verbs hold one each
 CONTROL_ROWS_MAX: Final = 500  # rows of a listing in one message: a turn stays short
+PEER_SESSIONS_MAX: Final = 1024  # callers over TCP at a time, those that have not proven included
+PEER_SESSION_MS: Final = 60_000  # in which a session may begin calls; they may last longer
 
 COMMIT_BYTES_MAX: Final = 4_194_304  # of one row: bounds how long a confirm waits for others' bytes
 COMMIT_MESSAGES_MAX: Final = 65_536  # of one row: bounds what the loop thread packs at one go

@@ -15,6 +15,8 @@ import sys
 import time
 from pathlib import Path
 
+from mqd.rpc.socket_path import socket_path
+
 _BOOT_S = 20.0
 _CONSTRUCTED = "from mqd.daemon.main import main; raise SystemExit(main())"
 _CTL = "from mqctl.main import main; raise SystemExit(main())"
@@ -99,6 +101,15 @@ class Node:
                 raise RuntimeError(f"mqd did not come up: {printed}")
             time.sleep(0.005)
         self.boot_s = time.monotonic() - began
+
+    def await_control(self) -> None:
+        """Until the control socket is there, which is after AMQP is answered."""
+        path = Path(socket_path(self.name, self.environment))
+        end = time.monotonic() + _BOOT_S
+        while not path.exists():
+            if time.monotonic() > end:
+                raise RuntimeError(f"no control socket at {path}")
+            time.sleep(0.005)
 
     def stop(self) -> int:
         """SIGTERM; returns the exit code."""

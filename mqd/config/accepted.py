@@ -77,7 +77,7 @@ _ROWS: tuple[tuple[str, Kind, str], ...] = (
         cluster_formation.randomized_startup_delay_range.min
         cluster_partition_handling.pause_if_all_down.nodes.$name credential_validator.regexp
         credential_validator.validation_backend definitions.import_backend definitions.local.path
-        distribution.listener.interface erlang.K load_definitions log.file.rotation.date
+        erlang.K load_definitions log.file.rotation.date
         log.journald.fields log.syslog.facility log.syslog.host log.syslog.identity log.syslog.ip
         motd_file password_hashing_module queue_leader_locator queue_master_locator raft.data_dir
         ssl_cert_login_from sysmon_handler.triggers.process.garbage_collection

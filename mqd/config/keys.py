@@ -91,6 +91,8 @@ WORKING: tuple[Key, ...] = (
     Key("default_user_tags.$tag", BOOLEAN, None, "Tags of that user; default administrator"),
     # identity
     Key("cluster_name", STRING, None, "Name of the cluster; default rabbit@<host name>"),
+    Key("distribution.listener.interface", STRING, None,
+        "Address for other nodes and for tools on other machines; default all addresses"),
     Key("product.name", STRING, None, "Product name told to clients; default RabbitMQ"),
     Key("product.version", STRING, None, "Product version told to clients; default 3.10.8"),
     # resources

@@ -92,6 +92,7 @@ class NodeSettings:
     resources: ResourceSettings
     log: LogSettings
     cluster_name: str | None
+    distribution_interface: str | None  # None: all addresses
 
 
 def node_settings(config: Configuration) -> NodeSettings:
@@ -105,6 +106,7 @@ def node_settings(config: Configuration) -> NodeSettings:
         resources=_resources(config),
         log=_log(config),
         cluster_name=_text(config["cluster_name"]),
+        distribution_interface=_text(config["distribution.listener.interface"]),
     )
 
 

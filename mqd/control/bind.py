@@ -22,9 +22,11 @@ from google.protobuf.message_factory import GetMessageClass
 
 import mqd.rpc.v1
 from mqd.control.interceptors import Guard
+from mqd.rpc.v1 import peer_pb2 as pb
 from mqd.rpc.v1 import verb_pb2
 
-TOOL_ONLY: Final = "local_pb2"  # verbs that the tool answers by itself
+# verbs that the tool answers by itself; the handshake that comes before any operation
+NOT_OPERATIONS: Final = ("local_pb2", "peer_pb2")
 
 
 class Operation(NamedTuple):
@@ -49,7 +51,7 @@ def python_name(rpc: str) -> str:
 def services() -> Iterator[ServiceDescriptor]:
     """Every service of the catalogue that a node serves."""
     for found in pkgutil.iter_modules(mqd.rpc.v1.__path__):
-        if found.name.endswith("_pb2") and found.name != TOOL_ONLY:
+        if found.name.endswith("_pb2") and found.name not in NOT_OPERATIONS:
             module = importlib.import_module(f"mqd.rpc.v1.{found.name}")
             yield from module.DESCRIPTOR.services_by_name.values()
 
@@ -68,8 +70,8 @@ def needs(method: MethodDescriptor) -> int:
 
 
 def handlers(guard: Guard) -> list[grpc.GenericRpcHandler[Any, Any]]:
-    """What a gRPC server needs to serve the whole catalogue."""
-    return [
+    """What a gRPC server needs to serve the whole catalogue, and the handshake before it."""
+    catalogue = [
         grpc.method_handlers_generic_handler(
             service.full_name,
             {
@@ -79,6 +81,20 @@ def handlers(guard: Guard) -> list[grpc.GenericRpcHandler[Any, Any]]:
         )
         for service in services()
     ]
+    return [*catalogue, _handshake(guard)]
+
+
+def _handshake(guard: Guard) -> grpc.GenericRpcHandler[Any, Any]:
+    make = grpc.unary_unary_rpc_method_handler
+    hello = guard.handshake("Peer.Hello", pb.HelloRequest.FromString, guard.peers.hello)
+    prove = guard.handshake("Peer.Prove", pb.ProveRequest.FromString, guard.peers.prove)
+    return grpc.method_handlers_generic_handler(
+        "mqd.rpc.v1.Peer",
+        {
+            "Hello": make(hello, response_serializer=pb.HelloReply.SerializeToString),
+            "Prove": make(prove, response_serializer=pb.ProveReply.SerializeToString),
+        },
+    )
 
 
 def _handler(operation: Operation, guard: Guard) -> grpc.RpcMethodHandler[Any, Any]:

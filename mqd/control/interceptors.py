@@ -1,10 +1,11 @@
 """What happens around every operation, once, before and after it.
 
-Decides, in this order: are there not too many calls, is the caller's cookie the node's, is the
-node in the state that the verb needs, then (initial metadata: the tool prints its banner now) the
-operation, then how a failure of it is answered. The request is parsed only once the caller is
-admitted. Never looks into it. One of the three places that catch everything: what is no MqdError
-is logged with its traceback and answered without one.
+Decides, in this order: are there not too many calls, does the caller know the node's cookie (on
+the unix socket by its hash, which the directory's mode guards; over TCP by a proof, see `peers`),
+is the node in the state that the verb needs, then (initial metadata: the tool prints its banner
+now) the operation, then how a failure of it is answered. The request is parsed only once the
+caller is admitted. Never looks into it. One of the three places that catch everything: what is no
+MqdError is logged with its traceback and answered without one.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from google.protobuf.message import DecodeError
 from mqd import limits
 from mqd.admin.context import AdminContext, AppState, NodeControl, app_running, app_stopped
 from mqd.control import status
+from mqd.control.peers import NotAdmitted, Peers
 from mqd.errors import ErrorCode, MqdError
 from mqd.rpc.v1 import verb_pb2
 
@@ -50,6 +52,7 @@ class Guard:
         self._node = node
         self._cookie_hash = cookie_hash(node.cookie)
         self._running = 0
+        self.peers = Peers(node)
 
     def unary(
         self, name: str, needs: int, parse: Parse, operation: Unary
@@ -59,7 +62,7 @@ class Guard:
         async def handle(data: bytes, call: Call) -> Message:
             with self._counted():
                 try:
-                    ctx, request = await self._admit(needs, parse, data, call)
+                    ctx, request = await self._admit(name, needs, parse, data, call)
                     reply = await operation(ctx, request)
                 except Exception as error:  # noqa: BLE001 - the edge: see the charter
                     await _fail(name, error, call)
@@ -76,13 +79,26 @@ class Guard:
         async def handle(data: bytes, call: Call) -> AsyncIterator[Message]:
             with self._counted():
                 try:
-                    ctx, request = await self._admit(needs, parse, data, call)
+                    ctx, request = await self._admit(name, needs, parse, data, call)
                     async with contextlib.aclosing(operation(ctx, request)) as replies:  # type: ignore[type-var]
                         async for reply in replies:
                             yield reply
                 except Exception as error:  # noqa: BLE001 - the edge: see the charter
                     await _fail(name, error, call)
             _log.debug("%s by %s: done", name, ctx.actor)
+
+        return handle
+
+    def handshake(
+        self, name: str, parse: Parse, step: Callable[[Message, str], Message]
+    ) -> Callable[[bytes, Call], Awaitable[Message]]:
+        """The gRPC handler of a step that comes before anyone is admitted."""
+
+        async def handle(data: bytes, call: Call) -> Message:
+            try:
+                return step(_parsed(parse, data), call.peer())
+            except Exception as error:  # noqa: BLE001 - the edge: see the charter
+                await _fail(name, error, call)
 
         return handle
 
@@ -95,7 +111,7 @@ class Guard:
             self._running -= 1
 
     async def _admit(
-        self, needs: int, parse: Parse, data: bytes, call: Call
+        self, name: str, needs: int, parse: Parse, data: bytes, call: Call
     ) -> tuple[AdminContext, Message]:
         if self._running > limits.CONTROL_CALLS_MAX:
             raise MqdError(
@@ -103,9 +119,13 @@ class Guard:
                 f"{limits.CONTROL_CALLS_MAX} calls are under way on {self._node.name}: try again",
             )
         sent = dict(call.invocation_metadata() or ())
-        shown = str(sent.get(COOKIE_KEY, ""))
-        if not hmac.compare_digest(shown.encode(), self._cookie_hash.encode()):
-            raise _WrongCookie
+        actor = str(sent.get(ACTOR_KEY, ""))
+        if call.peer().startswith("unix:"):
+            shown = str(sent.get(COOKIE_KEY, ""))
+            if not hmac.compare_digest(shown.encode(), self._cookie_hash.encode()):
+                raise NotAdmitted
+        else:
+            self.peers.check(_path(name), actor, sent, data, call.peer())
         state = self._node.app_state
         if needs == verb_pb2.APP and state is not AppState.RUNNING:
             raise app_stopped()
@@ -114,7 +134,12 @@ class Guard:
             raise app_running()
         request = _parsed(parse, data)
         await call.send_initial_metadata(_ADMITTED)
-        return AdminContext(self._node, str(sent.get(ACTOR_KEY, "")) or "unknown"), request
+        return AdminContext(self._node, actor or "unknown"), request
+
+
+def _path(name: str) -> str:
+    service, _, method = name.rpartition(".")
+    return f"/{service}/{method}"
 
 
 def _parsed(parse: Parse, data: bytes) -> Message:
@@ -123,10 +148,6 @@ def _parsed(parse: Parse, data: bytes) -> Message:
     except DecodeError as error:
         text = "the request cannot be read: does the tool fit the node's version?"
         raise MqdError(ErrorCode.INVALID_ARGUMENT, text) from error
-
-
-class _WrongCookie(Exception):
-    """The caller does not know the cluster's secret."""
 
 
 async def _fail(name: str, error: Exception, call: Call) -> NoReturn:
@@ -140,7 +161,7 @@ def _outcome(name: str, error: Exception) -> tuple[ErrorCode, grpc.StatusCode, s
     if isinstance(error, MqdError):
         _log.debug("%s refused: %s %s", name, error.code.name, error.detail)
         return error.code, status.STATUS[error.code], error.detail
-    if isinstance(error, _WrongCookie):
+    if isinstance(error, NotAdmitted):
         _log.warning("control call %s refused: the caller's cookie is not this node's", name)
         text = "the Erlang cookie of the caller is not that of the node"
         return ErrorCode.ACCESS_REFUSED, grpc.StatusCode.UNAUTHENTICATED, text

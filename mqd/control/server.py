@@ -1,7 +1,8 @@
-"""The control socket: gRPC on the daemon's own loop.
+"""The control socket, and the port for other machines: gRPC on the daemon's own loop.
 
 Decides where the socket stands, that nobody else's is taken over, and how long calls may take
-to end when the server stops. Serves whatever state the broker application is in, so that a
+to end when the server stops. Health and reflection answer strangers on the port, too: what they
+tell is public. Serves whatever state the broker application is in, so that a
 stopped one can be started. Never decides what an rpc does (`bind`) or who may call
 (`interceptors`, and the mode of the directory: gRPC tells no peer uid on a unix socket).
 """
@@ -22,6 +23,7 @@ from grpc_reflection.v1alpha import reflection
 from mqd import limits
 from mqd.admin.context import NodeControl
 from mqd.control.bind import handlers, services
+from mqd.control.clustering import Clustering
 from mqd.control.interceptors import Guard
 from mqd.errors import ErrorCode, MqdError
 
@@ -48,12 +50,14 @@ class ControlServer:
             self.path.unlink()
 
 
-async def serve(node: NodeControl, path: Path) -> ControlServer:
-    """Serve the catalogue for `node` on the unix socket `path`.
+async def serve(
+    node: NodeControl, path: Path, clustering: Clustering | None = None
+) -> ControlServer:
+    """Serve the catalogue for `node` on the unix socket `path` and, when given, over TCP.
 
     Makes the directory (mode 0750) and removes the sockets of daemons that are gone. Raises
     MqdError(ALREADY_EXISTS) when another daemon answers on `path`, MqdError(UNAVAILABLE) when the
-    directory cannot be used.
+    directory or the port cannot be used.
     """
     _prepare(path, node.name)
     server = grpc.aio.server(options=_OPTIONS)
@@ -65,9 +69,18 @@ async def serve(node: NodeControl, path: Path) -> ControlServer:
         raise MqdError(
             ErrorCode.UNAVAILABLE, f"cannot listen on the control socket {path}: {error}"
         ) from error
+    if clustering is not None:
+        _bind(server, clustering)
     await server.start()
     os.chmod(path, 0o660)
     return ControlServer(server, path)
+
+
+def _bind(server: grpc.aio.Server, clustering: Clustering) -> None:
+    try:
+        server.add_insecure_port(f"{clustering.interface}:{clustering.port}")
+    except RuntimeError as error:  # gRPC tells no reason
+        raise clustering.unusable() from error
 
 
 def _prepare(path: Path, node: str) -> None:

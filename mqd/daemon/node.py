@@ -59,6 +59,7 @@ class Node(Lifecycle):
         self._files = files
         self._logging = logging
         self._fully_qualified = ""
+        self.clustering: ListenerInfo | None = None  # while it is listened on
         self.started_at_ms = blueprint.clock.monotonic_ms()
 
     # -- who it is ----------------------------------------------------------------------------
@@ -134,10 +135,11 @@ class Node(Lifecycle):
 
     def listeners(self) -> Sequence[ListenerInfo]:
         bound = self.app.addresses if self.app else ()
-        return [
+        amqp = [
             ListenerInfo(f"[{host}]" if ":" in host else host, port, "amqp", AMQP_PURPOSE)
             for host, port in bound
         ]
+        return [self.clustering, *amqp] if self.clustering else amqp
 
     def memory(self) -> MemoryUse:
         alarms = self.alarms

@@ -88,6 +88,7 @@ async def _serve(node: Node, setup: Setup, on_ready: Callable[[], None]) -> None
     asyncio.get_running_loop().set_exception_handler(_stray_exception)
     async with contextlib.AsyncExitStack() as opened:
         opened.push_async_callback(node.stop_app)
+        setup.clustering.check_free()
         await node.start_app()
         await _serve_control(node, setup, opened)
         _ready(node, on_ready)
@@ -99,8 +100,9 @@ async def _serve(node: Node, setup: Setup, on_ready: Callable[[], None]) -> None
 async def _serve_control(node: Node, setup: Setup, opened: contextlib.AsyncExitStack) -> None:
     # AMQP is answered by now: importing gRPC takes longer than all the rest, so a thread does it.
     server = await asyncio.to_thread(importlib.import_module, "mqd.control.server")
-    control = await server.serve(node, setup.paths.control_socket)
+    control = await server.serve(node, setup.paths.control_socket, setup.clustering)
     opened.push_async_callback(control.stop)
+    node.clustering = setup.clustering.info
 
 
 def _ready(node: Node, on_ready: Callable[[], None]) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from mqd.config.load import Configuration, load
 from mqd.config.settings import NodeSettings, node_settings
 from mqd.config.variables import Variables
+from mqd.control.clustering import Clustering, clustering
 from mqd.daemon import paths as places
 from mqd.daemon.logs import Outputs, outputs
 from mqd.daemon.paths import NodePaths
@@ -28,6 +29,7 @@ class Setup:
     settings: NodeSettings
     logs: Outputs
     notifier: Notifier
+    clustering: Clustering
 
 
 def read_setup(environ: Mapping[str, str]) -> Setup:
@@ -45,4 +47,7 @@ def read_setup(environ: Mapping[str, str]) -> Setup:
         variables.text("LOGS"),
         variables.text("LOG"),
     )
-    return Setup(variables, paths, configuration, settings, logs, Notifier(environ))
+    port = clustering(
+        variables.get("DIST_PORT"), variables.get("NODE_PORT"), settings.distribution_interface
+    )
+    return Setup(variables, paths, configuration, settings, logs, Notifier(environ), port)

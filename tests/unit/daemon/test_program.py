@@ -14,7 +14,7 @@ from pathlib import Path
 import pika
 import pytest
 
-from tests.nodes import Node, answers_amqp
+from tests.nodes import Node, answers_amqp, free_ports
 
 PROGRAM = [sys.executable, "-c", "from mqd.daemon.main import main; main()"]
 
@@ -30,6 +30,7 @@ def mqd(directory: Path, *arguments: str, **environ: str) -> subprocess.Complete
         "RABBITMQ_CONFIG_FILE": str(directory / "rabbitmq.conf"),
         "RABBITMQ_CONF_ENV_FILE": str(directory / "env.conf"),
         "RABBITMQ_CONFIG_FILES": str(directory / "conf.d"),
+        "RABBITMQ_DIST_PORT": str(free_ports(1)[0]),
     }
     return subprocess.run(
         [*PROGRAM, *arguments],
@@ -100,6 +101,16 @@ def test_a_port_in_use_is_named(tmp_path: Path) -> None:
         done = mqd(tmp_path, MQD_NODE_IP_ADDRESS="127.0.0.1", MQD_NODE_PORT=str(port))
     assert done.returncode == 1
     assert f"mqd: cannot listen on 127.0.0.1:{port}: Address already in use" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list((tmp_path / "mnesia").glob("*.pid"))
+
+
+def test_a_distribution_port_in_use_is_named(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = mqd(tmp_path, RABBITMQ_DIST_PORT=str(port))
+    assert done.returncode == 1
+    assert f"[::]:{port}: Address already in use; set RABBITMQ_DIST_PORT" in done.stderr
     assert "Traceback" not in done.stderr
     assert not list((tmp_path / "mnesia").glob("*.pid"))
 
