@@ -135,6 +135,22 @@ class BacklogMachine(RuleBasedStateMachine):
         self.store.commit()
 
     @rule()
+    def end(self) -> None:
+        """An orderly end takes out what was delivered before, and it alone."""
+        flagged = [row for row in self.ready if row.redelivered]
+        assert [each.body for each in self.backlog.take_delivered()] == [
+            row.body for row in flagged
+        ]
+        self.ready = [row for row in self.ready if not row.redelivered]
+        for row in flagged:
+            if row.stored:
+                self.store.kept[QUEUE_ID] = {
+                    index: each
+                    for index, each in self.store.kept[QUEUE_ID].items()
+                    if each.body != row.body
+                }
+
+    @rule()
     def clear(self) -> None:
         assert self.backlog.clear() == len(self.ready)
         self.ready.clear()
