@@ -1,4 +1,5 @@
-/* librabbitmq against the broker: confirms, a consumer, an RPC call, an error. Prints "ok" or what went wrong. */
+/* librabbitmq against the broker: confirms, a consumer, exchanges of three
+   types, an RPC call, an error. Prints "ok" or what went wrong. */
 #include <amqp.h>
 #include <amqp_tcp_socket.h>
 #include <stdio.h>
@@ -37,6 +38,38 @@ static void take(const char *expected, amqp_envelope_t *envelope) {
   }
   if (envelope->message.body.len != strlen(expected) || memcmp(envelope->message.body.bytes, expected, strlen(expected)))
     die("body");
+}
+
+/* Of three messages a queue bound with binding_key gets the one that wanted names, or all for "". */
+static void route(const char *exchange, const char *binding_key, const char *wanted) {
+  static const char *keys[] = {"log.error", "log.error.disc", "other"};
+  amqp_envelope_t envelope;
+  amqp_queue_declare_ok_t *declared = amqp_queue_declare(conn, 4, amqp_empty_bytes, 0, 0, 1, 1, amqp_empty_table);
+  check("declare of a queue to bind");
+  amqp_bytes_t queue = amqp_bytes_malloc_dup(declared->queue);
+  amqp_bytes_t name = amqp_cstring_bytes(exchange);
+  amqp_queue_bind(conn, 4, queue, name, amqp_cstring_bytes(binding_key), amqp_empty_table);
+  check("queue.bind");
+  amqp_basic_consume(conn, 4, queue, amqp_empty_bytes, 0, 1, 0, amqp_empty_table);
+  check("consume of a bound queue");
+  for (int i = 0; i < 3; i++) {
+    amqp_bytes_t key = amqp_cstring_bytes(keys[i]);
+    if (amqp_basic_publish(conn, 4, name, key, 0, 0, NULL, key) != AMQP_STATUS_OK) die("publish to an exchange");
+  }
+  if (*wanted) {
+    take(wanted, &envelope);
+    amqp_destroy_envelope(&envelope);
+  } else {
+    for (int i = 0; i < 3; i++) {
+      take(keys[i], &envelope);
+      amqp_destroy_envelope(&envelope);
+    }
+  }
+  amqp_queue_purge(conn, 4, queue);
+  check("queue.purge");
+  amqp_queue_delete(conn, 4, queue, 0, 0);
+  check("queue.delete");
+  amqp_bytes_free(queue);
 }
 
 int main(int argc, char **argv) {
@@ -94,6 +127,13 @@ int main(int argc, char **argv) {
   if (reply.channel != 2) die("reply came on another channel");
   amqp_destroy_envelope(&envelope);
   amqp_destroy_envelope(&reply);
+
+  /* publish and subscribe, routing, topics */
+  amqp_channel_open(conn, 4);
+  check("fourth channel.open");
+  route("amq.fanout", "", "");
+  route("amq.direct", "other", "other");
+  route("amq.topic", "log.*", "log.error");
 
   /* an error closes the channel, not the connection */
   amqp_channel_open(conn, 3);

@@ -35,7 +35,33 @@ async def test_work_queue_with_confirms(url: str) -> None:
         await queue.delete()
 
 
-async def test_topic_and_headers(url: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "binding_key", "wanted"),
+    [
+        ("fanout", "", ["log.error", "log", "log.error.disc", "other"]),
+        ("direct", "log", ["log"]),
+        ("topic", "log.*", ["log.error"]),
+        ("topic", "log.#", ["log.error", "log", "log.error.disc"]),
+    ],
+)
+async def test_exchanges_give_every_subscriber_its_copy(
+    url: str, kind: str, binding_key: str, wanted: list[str]
+) -> None:
+    async with await aio_pika.connect(url) as connection:
+        channel = await connection.channel()
+        exchange = await channel.declare_exchange(f"aio-{uuid.uuid4()}", kind, auto_delete=True)
+        queues = [await channel.declare_queue(exclusive=True) for _ in range(2)]
+        for queue in queues:
+            await queue.bind(exchange, binding_key)
+        for key in ("log.error", "log", "log.error.disc", "other"):
+            await exchange.publish(aio_pika.Message(b""), key)
+        for queue in queues:
+            got = [await queue.get(no_ack=True, timeout=5) for _ in wanted]
+            assert [message.routing_key for message in got if message is not None] == wanted
+            assert await queue.get(fail=False) is None
+
+
+async def test_headers(url: str) -> None:
     async with await aio_pika.connect(url) as connection:
         channel = await connection.channel()
         exchange = await channel.declare_exchange(
