@@ -10,6 +10,7 @@ state as it was after command `through`.
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import zlib
 from collections.abc import Iterator, Sequence
@@ -32,6 +33,8 @@ METADATA = Format(
         "INSERT INTO meta VALUES('boots', 0)",
     ),
 )
+_INSERT = "INSERT INTO log VALUES(?, ?, ?, ?)"
+_COUNT = "UPDATE meta SET value = ? WHERE key = 'boots'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +52,11 @@ class CommandLog:
         self.path = path
         self._database = open_database(path, METADATA)
         try:
-            self._database.execute("UPDATE meta SET value = value + 1 WHERE key = 'boots'")
-            (self.boots,) = self._one(
-                "SELECT value FROM meta WHERE key = 'boots'"
-            )  # how often this file was opened, this time included
+            (boots,) = self._one("SELECT value FROM meta WHERE key = 'boots'")
+            # How often it was opened and written, this time included. Counted with the first row:
+            # a node whose disc is full must be able to start and let consumers make room.
+            self.boots = boots + 1
+            self._is_counted = False
             self.log_bytes, last = self._one(
                 "SELECT coalesce(sum(length(lines)), 0), coalesce(max(last), 0) FROM log"
             )
@@ -105,26 +109,36 @@ class CommandLog:
     def append(self, proposed: Sequence[Proposed]) -> None:
         """Permanent on return. Numbers follow each other."""
         lines = "\n".join([each.line for each in proposed]).encode()
-        self._database.execute(
-            "INSERT INTO log VALUES(?, ?, ?, ?)",
-            (proposed[-1].number, len(proposed), zlib.crc32(lines), lines),
-        )
+        row = (proposed[-1].number, len(proposed), zlib.crc32(lines), lines)
+        if self._is_counted:
+            self._database.execute(_INSERT, row)
+        else:
+            with self._counted():
+                self._database.execute(_INSERT, row)
         self.log_bytes += len(lines)
+
+    @contextlib.contextmanager
+    def _counted(self) -> Iterator[None]:
+        """A transaction that says how often the file was opened."""
+        self._database.execute("BEGIN IMMEDIATE")
+        try:
+            self._database.execute(_COUNT, (self.boots,))
+            yield
+            self._database.execute("COMMIT")
+            self._is_counted = True
+        except sqlite3.Error:
+            if self._database.in_transaction:
+                self._database.execute("ROLLBACK")
+            raise
 
     def replace_snapshot(self, through: int, lines: bytes) -> None:
         """Permanent on return, and the log without what the snapshot covers."""
-        self._database.execute("BEGIN IMMEDIATE")
-        try:
+        with self._counted():
             self._database.execute(
                 "INSERT OR REPLACE INTO snapshot VALUES(1, ?, ?, ?)",
                 (through, zlib.crc32(lines), lines),
             )
             self._database.execute("DELETE FROM log WHERE last <= ?", (through,))
-            self._database.execute("COMMIT")
-        except sqlite3.Error:
-            if self._database.in_transaction:
-                self._database.execute("ROLLBACK")
-            raise
         (self.log_bytes,) = self._one("SELECT coalesce(sum(length(lines)), 0) FROM log")
         self.snapshot_bytes = len(lines)
         # a row without columns for every page: execute() would stop after the first

@@ -94,6 +94,11 @@ def unusable(path: Path, form: Format, error: sqlite3.Error) -> MqdError:
             ErrorCode.RESOURCE_LOCKED,
             f"{form.noun} {path} is in use by another process: stop that node first",
         )
+    if "disk is full" in str(error):
+        return MqdError(
+            ErrorCode.UNAVAILABLE,
+            f"{form.noun} {path} cannot be used: the disc is full; make room on it",
+        )
     return MqdError(
         ErrorCode.UNAVAILABLE,
         f"{form.noun} {path} cannot be used: {error}; restore it from a backup, or move it away "
