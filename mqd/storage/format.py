@@ -133,6 +133,8 @@ def unpack_messages(blob: bytes, segment: int) -> Records:
     version, flags, _, count = _HEAD.unpack_from(blob)
     if version != VERSION:
         raise Damaged(f"unknown version {version}")
+    if count > len(blob):  # a message has a byte at least: do not make room for a made-up count
+        raise Damaged("there are more messages than bytes")
     data = memoryview(blob)
     pos = _HEAD.size
     if flags & _KEYS:

@@ -98,6 +98,12 @@ def test_arbitrary_bytes_are_damaged_or_read(blob: bytes) -> None:
             unpack(blob)
 
 
+def test_a_made_up_count_takes_no_memory() -> None:
+    blob = FIXTURE[:4] + b"\xff\xff\xff\xff" + FIXTURE[8:]
+    with pytest.raises(Damaged, match="more messages than bytes"):
+        unpack_messages(blob, 1)
+
+
 @given(st.integers(0, len(FIXTURE) - 1))
 def test_a_cut_blob_is_damaged(length: int) -> None:
     with pytest.raises(Damaged):
