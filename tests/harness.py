@@ -350,6 +350,7 @@ class Client:
         self._pump()
         if not self.hold_turns:
             self.world.end_turns()
+            self._pump()
 
     def _pump(self) -> None:
         while self.unread and self.transport.reading and not self.lost:

@@ -1,88 +1,88 @@
-"""Deliveries that nobody acknowledges in time (consumer_timeout)."""
+"""`mqd.transport.overdue`: deliveries that nobody acknowledges end their channel."""
 
 from __future__ import annotations
 
+import pytest
+
 from mqd.broker.settings import Settings
+from mqd.transport.overdue import Overdue
 from tests.harness import Client, World
 
-TEXT = (
-    "PRECONDITION_FAILED - delivery acknowledgement on channel 1 timed out. Timeout value used: "
-    "4000 ms. This timeout value can be configured, see consumers doc guide to learn more"
-)
+TIMEOUT_MS = 10_000
 
 
-class Clocked:
-    """A world whose listener looks at the time when told."""
-
-    def __init__(self, timeout_ms: int) -> None:
-        self.world = World(Settings(consumer_timeout_ms=timeout_ms))
-        self.client: Client = self.world.connect(channels=2)
-        self.client.declare("q")
-
-    def pass_ms(self, ms: int) -> None:
-        listener, world = self.world.listener, self.world
-        world.clock.advance(ms)
-        found = listener._overdue.find(world.broker.connections.values(), world.clock.now_ms)
-        for entry, channel, tag in found:
-            entry.peer.time_out(channel.number, tag)
-        world.end_turns()
+@pytest.fixture
+def world() -> World:
+    return World()
 
 
-def test_a_channel_that_does_not_acknowledge_is_closed() -> None:
-    stage = Clocked(4000)
-    stage.client.consume("q")
-    stage.client.publish("q", "m")
-    stage.client.take()
-    stage.pass_ms(1000)
-    stage.pass_ms(4000)
-    assert stage.client.take() == []
-    stage.pass_ms(1000)
-    (got,) = stage.client.take()
-    assert got.method.reply_text == TEXT
-    assert (got.name, got.method.reply_code) == ("Channel.Close", 406)
-    assert stage.world.queue().ready_count == 1
+@pytest.fixture
+def client(world: World) -> Client:
+    client = world.connect(channels=2)
+    client.declare("q")
+    for index in range(4):
+        client.publish("q", f"m{index}")
+    return client
 
 
-def test_other_channels_of_the_connection_go_on() -> None:
-    stage = Clocked(4000)
-    stage.client.consume("q")
-    stage.client.publish("q", "m")
-    for _ in range(7):
-        stage.pass_ms(1000)
-    assert [got.channel for got in stage.client.take()][-1] == 1
-    assert stage.client.declare("q", channel=2).queue == "q"
+def watch(world: World, overdue: Overdue, seconds: int) -> list[tuple[int, int]]:
+    """(channel, delivery tag) of what is found in that time, looked at twice a second."""
+    found = []
+    for _ in range(seconds * 2):
+        world.clock.advance(500)
+        entries = list(world.broker.connections.values())
+        hits = overdue.find(entries, world.clock.now_ms)
+        found += [(channel.number, tag) for _, channel, tag in hits]
+        if found:
+            break
+    return found
 
 
-def test_acknowledging_in_order_starts_the_time_anew() -> None:
-    stage = Clocked(4000)
-    stage.client.consume("q")
-    for body in "abc":
-        stage.client.publish("q", body)
-    stage.client.take()
-    for tag in (1, 2, 3):
-        stage.pass_ms(3000)
-        stage.client.ack(tag)
-    stage.pass_ms(10_000)
-    assert stage.client.take() == []
+def test_a_delivery_that_waits_too_long(world: World, client: Client) -> None:
+    overdue = Overdue(TIMEOUT_MS)
+    client.get()
+    client.get(channel=2)
+    assert watch(world, overdue, 9) == []
+    client.ack(1)
+    assert watch(world, overdue, 6) == [(2, 1)]
 
 
-def test_no_timeout_means_none() -> None:
-    stage = Clocked(0)
-    stage.client.consume("q")
-    stage.client.publish("q", "m")
-    stage.client.take()
-    stage.pass_ms(1 << 40)
-    assert stage.client.take() == []
+def test_who_acknowledges_in_time(world: World, client: Client) -> None:
+    overdue = Overdue(TIMEOUT_MS)
+    for tag in range(1, 5):
+        client.get()
+        assert watch(world, overdue, 8) == []
+        client.ack(tag)
+    assert watch(world, overdue, 30) == []
 
 
-def test_connections_beyond_the_limit_are_refused() -> None:
-    world = World(Settings(connection_max=1))
-    first = world.connect()
-    try:
-        world.connect()
-    except AssertionError as error:
-        assert "Connection.Close" in str(error)  # noqa: PT017
-    else:
-        raise AssertionError("a second connection was let in")
-    first.drop()
-    world.connect()
+def test_the_oldest_counts(world: World, client: Client) -> None:
+    overdue = Overdue(TIMEOUT_MS)
+    client.get()
+    assert watch(world, overdue, 8) == []
+    client.get()
+    client.ack(2)
+    assert watch(world, overdue, 8) == [(1, 1)]
+
+
+def test_no_timeout(world: World, client: Client) -> None:
+    overdue = Overdue(0)
+    client.get()
+    assert watch(world, overdue, 100_000) == []
+
+
+def test_what_the_client_is_told() -> None:
+    world = World(Settings(consumer_timeout_ms=1000))
+    client = world.connect()
+    client.declare("q")
+    client.publish("q", "m")
+    client.get()
+    (entry,) = world.broker.connections.values()
+    entry.peer.time_out(1, 1)
+    world.end_turns()
+    text = (
+        "PRECONDITION_FAILED - delivery acknowledgement on channel 1 timed out. Timeout value "
+        "used: 1000 ms. This timeout value can be configured, see consumers doc guide to learn more"
+    )
+    assert client.said() == [f"channel.close {text}"]
+    assert world.queue().ready_count == 1
