@@ -10,6 +10,7 @@ import asyncio
 import random
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Protocol
 
 from tests.fault.crash_link import Confirmed, GoneError, Heard, Link, RefusedError, connect, message
 from tests.fault.crash_witness import Copy, Witness
@@ -60,6 +61,12 @@ async def declare(scene: Scene) -> None:
     for queue in ("a", "b"):
         await link.call(1, "queue.bind", queue=queue, exchange="pick", routing_key="ab")
     await link.close()
+
+
+class Actor(Protocol):
+    """Somebody who works until the broker is gone."""
+
+    async def run(self) -> None: ...
 
 
 async def until_gone(actor: asyncio.Task[None]) -> None:

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from tests.protocol import wire
 
+T = TypeVar("T")
 _UNASKED = frozenset(
     {
         "basic.deliver",
@@ -189,13 +190,32 @@ class Link(asyncio.Protocol):
             self._transport.abort()
 
 
+_open: list[Link] = []
+
+
+def play(story: Coroutine[Any, Any, T]) -> T:
+    """Run it in an event loop of its own, and drop what links it leaves behind."""
+
+    async def run() -> T:
+        try:
+            return await story
+        finally:
+            while _open:
+                link = _open.pop()
+                link.abort()
+                await link.gone
+
+    return asyncio.run(run())
+
+
 async def connect(port: int) -> Link:
-    """A link that has logged in. Raises GoneError."""
+    """A link that has logged in; only inside `play`. Raises GoneError."""
     loop = asyncio.get_running_loop()
     try:
         _, link = await loop.create_connection(Link, "127.0.0.1", port)
     except OSError as error:
         raise GoneError from error
+    _open.append(link)
     await link.login()
     return link
 

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from tests.fault.crash_actors import (
     QUEUES,
+    Actor,
     Consumer,
     Fence,
     Getter,
@@ -31,7 +32,7 @@ from tests.fault.crash_actors import (
     declare,
     until_gone,
 )
-from tests.fault.crash_link import Heard, Link, connect
+from tests.fault.crash_link import Heard, Link, connect, play
 from tests.fault.crash_topology import Builder, Look, State, Topology, administer, check
 from tests.fault.crash_witness import Copy, Witness
 from tests.nodes import Node
@@ -54,18 +55,18 @@ class Rounds:
     def start(self) -> None:
         """For the first time."""
         self.node.start()
-        asyncio.run(declare(Scene(self.node.port, self.witness, self.dice)))
+        play(declare(Scene(self.node.port, self.witness, self.dice)))
 
     def round(self) -> None:
         """Raises AssertionError with all that is broken."""
-        asyncio.run(self._work())
+        play(self._work())
         self._come_back()
         self.witness.restarted()
         if self.dice.random() < 0.6:
             self.take_stock()
 
     def take_stock(self) -> None:
-        asyncio.run(self._take_stock())
+        play(self._take_stock())
         assert not self.witness.broken, "\n".join(self.witness.broken[:20])
 
     # -- dying --------------------------------------------------------------------------------
@@ -73,7 +74,7 @@ class Rounds:
     async def _work(self) -> None:
         """Until the broker is dead and everything it had sent is read."""
         scene = Scene(self.node.port, self.witness, self.dice)
-        actors = [
+        actors: list[Actor] = [
             Publisher(scene, "p1"),
             Publisher(scene, "p2"),
             Transactor(scene, "tx"),

@@ -4,14 +4,13 @@ how long a node takes to come back with 100,000 messages.
 
 from __future__ import annotations
 
-import asyncio
 import random
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.fault.crash_link import Confirmed, connect, message
+from tests.fault.crash_link import Confirmed, connect, message, play
 from tests.fault.crash_rounds import Rounds
 from tests.nodes import Node
 
@@ -47,13 +46,13 @@ def test_a_hundred_thousand_messages_are_back_within_two_seconds(
     try:
         node.start()
         empty_s = node.boot_s
-        asyncio.run(_fill(node))
+        play(_fill(node))
         node.kill()
         times_s = []
         for _ in range(3):
             node.start()
             times_s.append(node.boot_s)
-            assert asyncio.run(_ends(node)) == (_MESSAGES, b"%09d" % 0)
+            assert play(_ends(node)) == (_MESSAGES, b"%09d" % 0)
             node.kill()
     finally:
         node.kill()
