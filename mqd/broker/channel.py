@@ -193,12 +193,18 @@ class Channel:
                 queue.drain()
 
     def set_prefetch(self, count: int, *, for_channel: bool) -> None:
-        """basic.qos: for consumers started later, or for the channel as a whole."""
-        if for_channel:
-            self.global_prefetch_count = count
-            self.offer_again()
-        else:
+        """basic.qos: for consumers started later, or for the channel as a whole.
+
+        The former ends the latter (observed: 3.10.8; rabbit_channel: unlimit_prefetch).
+        """
+        limit = count if for_channel else 0
+        if not for_channel:
             self.prefetch_count = count
+        if limit or self.global_prefetch_count:
+            self.global_prefetch_count = limit
+            for consumer in self.consumers.values():
+                consumer.limited = consumer.prefetch != 0 or limit != 0
+            self.offer_again()
 
     # -- modes --------------------------------------------------------------------------------
 

@@ -77,12 +77,14 @@ class Sender:
 
 
 class Consumer(Sender):
-    """One basic.consume. prefetch 0 means no limit; unacked counts what it holds now."""
+    """One basic.consume. prefetch 0 means no limit; unacked counts what it holds now; limited
+    says that it has to be asked whether it is full."""
 
     __slots__ = (
         "active",
         "arguments",
         "exclusive",
+        "limited",
         "no_ack",
         "prefetch",
         "priority",
@@ -111,14 +113,16 @@ class Consumer(Sender):
         priority = arguments.get("x-priority")
         self.priority: int = priority[1] if priority is not None else 0
         self.unacked = 0
+        self.limited = self.prefetch != 0 or channel.global_prefetch_count != 0
         self.active = True
         self.ringed = False
 
     def is_full(self) -> bool:
-        """Whether its own prefetch or its channel's lets it take nothing more."""
-        return (self.prefetch != 0 and self.unacked >= self.prefetch) or (
-            not self.no_ack and self.channel.is_full()
-        )
+        """Whether its own prefetch or its channel's lets it take nothing more.
+
+        A full channel stops consumers without acks too (observed: 3.10.8).
+        """
+        return (self.prefetch != 0 and self.unacked >= self.prefetch) or self.channel.is_full()
 
 
 def readdress(content: bytes, channel_id: int, frame_bytes_max: int) -> bytes:
@@ -181,7 +185,7 @@ class Ring:
                 del members[0]
                 consumer.ringed = False
                 consumer.outlet.park(consumer.queue.resumer(consumer))
-            elif not consumer.no_ack and consumer.is_full():
+            elif consumer.limited and consumer.is_full():
                 del members[0]
                 consumer.ringed = False
             else:

@@ -96,8 +96,6 @@ class MConsumer:
     def can_take(self) -> bool:
         if self.channel.client in self.channel.model.congested:
             return False
-        if self.no_ack:
-            return True
         limit = self.channel.global_prefetch
         return (self.prefetch == 0 or self.held < self.prefetch) and (
             limit == 0 or self.channel.held() < limit
@@ -293,6 +291,7 @@ class QueueMachine(RuleBasedStateMachine):
         no_ack = prefetch is None
         arguments: Any = {"x-priority": priority} if priority else {}
         if prefetch is not None:
+            channel.global_prefetch = 0  # qos of consumers ends the channel's
             self.clients[client].send(Basic.Qos(0, prefetch), channel=number)
             assert [got.name for got in self.absorb()] == ["Basic.QosOk"]
         self.clients[client].send(

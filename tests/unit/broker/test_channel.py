@@ -227,10 +227,34 @@ def test_no_acks_no_limit(client: Client) -> None:
     assert len(client.bodies()) == 3
 
 
+def test_a_full_channel_stops_those_without_acks_too(client: Client) -> None:
+    """observed: 3.10.8."""
+    client.prefetch(1, whole_channel=True)
+    client.consume("q", "a")
+    fill(client, 1)
+    client.consume("q", "b", no_ack=True)
+    fill(client, 2, 1)
+    assert client.bodies() == ["m0"]
+    client.prefetch(0, whole_channel=True)
+    assert client.bodies() == ["m1", "m2"]
+
+
+def test_prefetch_of_consumers_ends_that_of_the_channel(client: Client) -> None:
+    """observed: 3.10.8."""
+    client.prefetch(1, whole_channel=True)
+    client.consume("q", "a")
+    fill(client, 3)
+    assert client.bodies() == ["m0"]
+    client.prefetch(5)
+    assert client.bodies() == ["m1", "m2"]
+    fill(client, 1, 3)
+    assert client.bodies() == ["m3"]
+
+
 def test_acks_in_a_transaction_make_room_at_commit(client: Client) -> None:
     client.call(Tx.Select())
-    client.prefetch(1, whole_channel=True)
     client.prefetch(1)
+    client.prefetch(1, whole_channel=True)
     client.consume("q", "a")
     for index in range(3):
         client.publish("q", f"m{index}", channel=2)
