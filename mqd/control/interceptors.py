@@ -10,11 +10,12 @@ MqdError is logged with its traceback and answered without one.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hashlib
 import hmac
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, NoReturn
 
 import grpc
@@ -52,6 +53,9 @@ class Guard:
         self._node = node
         self._cookie_hash = cookie_hash(node.cookie)
         self._running = 0
+        self._closing = False
+        self._idle = asyncio.Event()
+        self._idle.set()
         self.peers = Peers(node)
 
     def unary(
@@ -60,12 +64,12 @@ class Guard:
         """The gRPC handler of an operation that answers once. name is for the log."""
 
         async def handle(data: bytes, call: Call) -> Message:
-            with self._counted():
-                try:
-                    ctx, request = await self._admit(name, needs, parse, data, call)
-                    reply = await operation(ctx, request)
-                except Exception as error:  # noqa: BLE001 - the edge: see the charter
-                    await _fail(name, error, call)
+            self._count(call)
+            try:
+                ctx, request = await self._admit(name, needs, parse, data, call)
+                reply = await operation(ctx, request)
+            except Exception as error:  # noqa: BLE001 - the edge: see the charter
+                await _fail(name, error, call)
             _log.debug("%s by %s: done", name, ctx.actor)
             return reply
 
@@ -77,14 +81,14 @@ class Guard:
         """The gRPC handler of an operation that answers any number of times."""
 
         async def handle(data: bytes, call: Call) -> AsyncIterator[Message]:
-            with self._counted():
-                try:
-                    ctx, request = await self._admit(name, needs, parse, data, call)
-                    async with contextlib.aclosing(operation(ctx, request)) as replies:  # type: ignore[type-var]
-                        async for reply in replies:
-                            yield reply
-                except Exception as error:  # noqa: BLE001 - the edge: see the charter
-                    await _fail(name, error, call)
+            self._count(call)
+            try:
+                ctx, request = await self._admit(name, needs, parse, data, call)
+                async with contextlib.aclosing(operation(ctx, request)) as replies:  # type: ignore[type-var]
+                    async for reply in replies:
+                        yield reply
+            except Exception as error:  # noqa: BLE001 - the edge: see the charter
+                await _fail(name, error, call)
             _log.debug("%s by %s: done", name, ctx.actor)
 
         return handle
@@ -102,17 +106,27 @@ class Guard:
 
         return handle
 
-    @contextlib.contextmanager
-    def _counted(self) -> Iterator[None]:
+    async def close(self) -> None:
+        """Admit no more calls; return once none is under way and the last answers are sent."""
+        self._closing = True
+        await self._idle.wait()
+
+    def _count(self, call: Call) -> None:
         self._running += 1
-        try:
-            yield
-        finally:
-            self._running -= 1
+        self._idle.clear()
+        # gRPC calls back when the status has been sent. (Its stub forgot that this is a protocol.)
+        call.add_done_callback(self._uncount)  # type: ignore[arg-type]
+
+    def _uncount(self, _call: Call) -> None:
+        self._running -= 1
+        if not self._running:
+            self._idle.set()
 
     async def _admit(
         self, name: str, needs: int, parse: Parse, data: bytes, call: Call
     ) -> tuple[AdminContext, Message]:
+        if self._closing:
+            raise MqdError(ErrorCode.UNAVAILABLE, f"node {self._node.name} is stopping")
         if self._running > limits.CONTROL_CALLS_MAX:
             raise MqdError(
                 ErrorCode.LIMIT_EXCEEDED,

@@ -9,6 +9,7 @@ stopped one can be started. Never decides what an rpc does (`bind`) or who may c
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import os
@@ -39,13 +40,20 @@ _OPTIONS = (
 class ControlServer:
     """A control socket that is being served."""
 
-    def __init__(self, server: grpc.aio.Server, path: Path) -> None:
+    def __init__(self, server: grpc.aio.Server, guard: Guard, path: Path) -> None:
         self._server = server
+        self._guard = guard
         self.path = path
 
     async def stop(self, grace_s: float = limits.CONTROL_GRACE_S) -> None:
-        """Take no more calls, let running ones end within `grace_s`, remove the socket."""
-        await self._server.stop(grace_s)
+        """Take no more calls, let running ones end within `grace_s`, remove the socket.
+
+        gRPC's own grace would last to its end for every client that holds a connection and does
+        not read, such as a tool that waits for the process to end.
+        """
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._guard.close(), grace_s)
+        await self._server.stop(None)
         with contextlib.suppress(FileNotFoundError):
             self.path.unlink()
 
@@ -61,7 +69,8 @@ async def serve(
     """
     _prepare(path, node.name)
     server = grpc.aio.server(options=_OPTIONS)
-    server.add_generic_rpc_handlers(handlers(Guard(node)))
+    guard = Guard(node)
+    server.add_generic_rpc_handlers(handlers(guard))
     await _add_standard_services(server)
     try:
         server.add_insecure_port(f"unix:{path}")
@@ -73,7 +82,7 @@ async def serve(
         _bind(server, clustering)
     await server.start()
     os.chmod(path, 0o660)
-    return ControlServer(server, path)
+    return ControlServer(server, guard, path)
 
 
 def _bind(server: grpc.aio.Server, clustering: Clustering) -> None:

@@ -278,6 +278,32 @@ async def test_the_call_that_ends_the_node_is_answered(served: Served) -> None:
     await stopping[0]
 
 
+@pytest.mark.asyncio
+async def test_no_call_begins_while_the_server_waits_for_the_last_ones(served: Served) -> None:
+    cluster = cluster_pb2_grpc.ClusterStub(served.channel)
+    request = cluster_pb2.AwaitOnlineNodesRequest(count=2)
+    waiting = cluster.AwaitOnlineNodes(request, metadata=served.metadata_sent)
+    nodes = nodes_pb2_grpc.NodesStub(served.channel)
+    await nodes.Probe(nodes_pb2.ProbeRequest(), metadata=served.metadata_sent)  # both are there
+    stopping = asyncio.ensure_future(served.control.stop(30))
+    await asyncio.sleep(0)
+    call = nodes.Probe(nodes_pb2.ProbeRequest(), metadata=served.metadata_sent)
+    code, details, name = await failure(call)
+    assert (code, name) == (grpc.StatusCode.UNAVAILABLE, "UNAVAILABLE")
+    assert details == "node rabbit@unit is stopping"
+    waiting.cancel()
+    await asyncio.wait_for(stopping, 10)
+
+
+@pytest.mark.asyncio
+async def test_a_client_that_does_not_read_holds_nothing_up(served: Served) -> None:
+    reader, writer = await asyncio.open_unix_connection(str(served.control.path))
+    writer.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0)))
+    await reader.readexactly(9)  # the server's settings: the connection is made
+    await asyncio.wait_for(served.control.stop(30), 10)
+    writer.close()
+
+
 def test_a_long_text_is_cut_to_what_a_header_carries() -> None:
     assert status.details("x" * 10_000) == "x" * 3999 + "…"
 
