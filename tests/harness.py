@@ -228,11 +228,12 @@ class World:
         self.end_turns()
 
     def tick(self, ms: int) -> None:
-        """Let time pass, and have every session look at the clock once at the end of it."""
+        """Let time pass, and have sessions and queues look at the clock once at the end of it."""
         self.clock.advance(ms)
         for session in list(self.listener.sessions):
             seen = self.listener._seen
             seen[session] = session.tick(self.clock.now_ms, seen.get(session, (0, 0)))
+        self.broker.tick(self.clock.now_ms)
         self.end_turns()
 
 

@@ -31,7 +31,7 @@ from mqd.broker.ports import Spool
 _OVERHEAD_BYTES = 120  # what a message object costs beside its content, measured on CPython 3.11
 _PATIENCE_MESSAGES = 512  # what may come before it is looked again whether a tail can be paged
 
-Row = tuple[bytes, bytes, bool, bool, int, int]
+Row = tuple[bytes, bytes, bool, bool, int, int, int]
 
 
 class Backlog:
@@ -109,12 +109,21 @@ class Backlog:
         self._head_at = position + 1
         return position, message, position < self._flagged_to
 
+    def peek(self) -> Message:
+        """What `pop` would take."""
+        if self._returned:
+            return self._returned[0][1]
+        if not self._head:
+            self._refill()
+        return self._head[0]
+
     def put_back(self, position: int, message: Message) -> None:
         """A message taken by `pop` returns to where it was."""
         heapq.heappush(self._returned, (position, message))
 
-    def skip(self) -> int:
+    def skip(self, message: Message | None = None) -> int:
         """The position of a message that never waited: it arrived and was delivered at once."""
+        del message  # a backlog with priorities looks at it
         position = self._head_at
         self._head_at = position + 1
         return position
@@ -164,7 +173,8 @@ class Backlog:
             self._patience = len(tail) + _PATIENCE_MESSAGES
             return
         rows: list[Row] = [
-            (m.names, m.content, m.persistent, m.stored, m.segment, m.index) for m in tail[:end]
+            (m.names, m.content, m.persistent, m.stored, m.expires_ms, m.segment, m.index)
+            for m in tail[:end]
         ]
         self._pages.append((self._spool.write(marshal.dumps(rows)), len(rows)))
         self._paged += len(rows)
@@ -194,9 +204,10 @@ class Backlog:
         handle, count = self._pages.pop(0)
         self._paged -= count
         rows: list[Row] = marshal.loads(self._spool.take(handle))  # noqa: S302 - our own page
-        for names, content, persistent, stored, segment, index in rows:
+        for names, content, persistent, stored, expires_ms, segment, index in rows:
             message = Message(names, content, persistent)
             message.stored = stored
+            message.expires_ms = expires_ms
             message.segment = segment
             message.index = index
             self._head.append(message)

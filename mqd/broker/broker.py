@@ -21,6 +21,7 @@ from mqd.broker.consumers import Consumer
 from mqd.broker.definitions import BindingDefinition, ExchangeDefinition, QueueDefinition
 from mqd.broker.entries import ConnectionEntry
 from mqd.broker.ports import MessageStore, Spool, Topology
+from mqd.broker.queues.classic import ClassicQueue
 from mqd.broker.reply import ReplyConsumer
 from mqd.broker.settings import Settings
 from mqd.broker.vhost import VHost
@@ -55,6 +56,7 @@ class Broker:
         self.connections: dict[Pid, ConnectionEntry] = {}
         self.alarms: set[str] = set()
         self.replies: dict[str, ReplyConsumer] = {}
+        self.timed: set[ClassicQueue] = set()  # those for which time matters
         self._open_store = open_store
         self._transient_id = 0
         self._recovered = False
@@ -165,6 +167,17 @@ class Broker:
         self.auth.changed()
         for vhost in self.vhosts.values():
             vhost.version += 1
+
+    # -- time ---------------------------------------------------------------------------------
+
+    def tick(self, now_ms: int) -> None:
+        """Expire messages and queues that nobody asks for; those asked for expire then.
+
+        Called about twice a second; now_ms is the monotonic clock. The caller ends the turn.
+        """
+        for queue in list(self.timed):
+            if not queue.tick(now_ms):
+                self.timed.discard(queue)
 
     # -- recovery -----------------------------------------------------------------------------
 

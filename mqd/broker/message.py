@@ -21,17 +21,28 @@ class Message:
     """One published message, in one durable queue or in any number of transient ones.
 
     `persistent` is delivery-mode 2; `stored` says that its queue, being durable, gave it to the
-    message store. The last three fields belong to the store and to nobody else: `segment` is the
+    message store; `expires_ms` is the monotonic time from which it is not delivered any more, 0 for
+    never. The last three fields belong to the store and to nobody else: `segment` is the
     commit that holds it (0: none yet), `index` its place there, `settled` says that it needs none.
     """
 
-    __slots__ = ("content", "index", "names", "persistent", "segment", "settled", "stored")
+    __slots__ = (
+        "content",
+        "expires_ms",
+        "index",
+        "names",
+        "persistent",
+        "segment",
+        "settled",
+        "stored",
+    )
 
     def __init__(self, names: bytes, content: bytes, persistent: bool = False) -> None:
         self.names = names
         self.content = content
         self.persistent = persistent
         self.stored = False
+        self.expires_ms = 0
         self.segment = 0
         self.index = 0
         self.settled = False

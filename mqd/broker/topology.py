@@ -35,14 +35,11 @@ log = logging.getLogger("mqd.queue")
 
 NOT_IN_EFFECT = frozenset(
     {
-        "x-message-ttl",
-        "x-expires",
         "x-max-length",
         "x-max-length-bytes",
         "x-overflow",
         "x-dead-letter-exchange",
         "x-dead-letter-routing-key",
-        "x-max-priority",
         "x-single-active-consumer",
     }
 )
@@ -256,6 +253,9 @@ def locked(queue: ClassicQueue) -> ChannelError:
 
 
 def _state(queue: ClassicQueue) -> QueueState:
+    queue.use()
+    if queue.timed:
+        queue.expire(queue.vhost.broker.clock.monotonic_ms())
     return QueueState(queue.name, queue.ready_count, len(queue.consumers))
 
 

@@ -130,6 +130,7 @@ class Listener:
             seen[session] = session.tick(now_ms, seen.get(session, (0, 0)))
         for entry, channel, tag in self._overdue.find(self.broker.connections.values(), now_ms):
             entry.peer.time_out(channel.number, tag)
+        self.broker.tick(now_ms)
         self.broker.turn.end()
         self._ticking = asyncio.get_running_loop().call_later(_TICK_S, self._tick)
 

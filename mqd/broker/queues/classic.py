@@ -13,11 +13,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
+from mqd.broker import expiry
 from mqd.broker.backlog import Backlog
 from mqd.broker.consumers import Consumer, Ring
 from mqd.broker.definitions import QueueDefinition
 from mqd.broker.message import Message
 from mqd.broker.ports import MessageStore
+from mqd.broker.priorities import PriorityBacklog
 from mqd.names import Pid
 
 if TYPE_CHECKING:
@@ -33,10 +35,12 @@ class ClassicQueue:
 
     __slots__ = (
         "_draining",
+        "_drops_expired",
         "backlog",
         "consumers",
         "definition",
         "deleted",
+        "expires_ms",
         "durable",
         "exclusive_consumer",
         "had_consumer",
@@ -45,7 +49,10 @@ class ClassicQueue:
         "policy",
         "ring",
         "store",
+        "timed",
+        "ttl_ms",
         "unacked_count",
+        "used_ms",
         "vhost",
     )
 
@@ -59,11 +66,16 @@ class ClassicQueue:
         self.policy: object | None = None
         self.durable = definition.durable and not definition.exclusive
         self.store: MessageStore = vhost.store
-        self.backlog = Backlog(
-            vhost.spool,
-            vhost.settings.queue_memory_messages_max,
-            vhost.settings.queue_memory_bytes_max,
-        )
+        self.backlog = _backlog(definition, vhost)
+        # Until dead lettering is there, a queue that has it keeps what it should dead-letter.
+        self._drops_expired = "x-dead-letter-exchange" not in definition.arguments
+        self.ttl_ms = expiry.argument(definition.arguments, "x-message-ttl")
+        self.expires_ms = expiry.argument(definition.arguments, "x-expires")
+        self.timed = False  # whether a message in it may expire
+        self.used_ms = 0  # when it was last declared, asked or had a consumer
+        if self.expires_ms is not None:
+            self.use()
+            vhost.broker.timed.add(self)
         self.consumers: list[Consumer] = []
         self.ring = Ring()
         self.exclusive_consumer: Consumer | None = None
@@ -92,7 +104,10 @@ class ClassicQueue:
         if consumer is None:
             message = Message(names, content, persistent)
             batch = self._keep(message) if persistent and self.durable else 0
-            backlog.push(message)
+            if self.ttl_ms is None and not content[19] & 1:
+                backlog.push(message)
+            else:
+                self._push_timed(message)
             return batch
         if consumer.no_ack:
             consumer.send(names, content, False)
@@ -101,10 +116,12 @@ class ClassicQueue:
             return 0
         message = Message(names, content, persistent)
         batch = self._keep(message) if persistent and self.durable else 0
+        if self.ttl_ms is not None or content[19] & 1:
+            expiry.stamp(message, self.ttl_ms, self._now_ms())
         tag = consumer.send(names, content, False)
         consumer.unacked += 1
         self.unacked_count += 1
-        consumer.channel.unacked[tag] = (self, message, backlog.skip(), consumer)
+        consumer.channel.unacked[tag] = (self, message, backlog.skip(message), consumer)
         self.ring.served(consumer)
         return batch
 
@@ -115,15 +132,67 @@ class ClassicQueue:
     def recover(self, message: Message, delivered: bool) -> None:
         """A message that the store kept from an earlier run."""
         message.stored = True
+        if self.ttl_ms is not None or expiry.has_expiration(message.content):
+            expiry.stamp(message, self.ttl_ms, self._now_ms())
+            self._watch()
         if delivered:
             self.backlog.push_redelivered(message)
         else:
             self.backlog.push(message)
 
+    # -- time ---------------------------------------------------------------------------------
+
+    def _now_ms(self) -> int:
+        return self.vhost.broker.clock.monotonic_ms()
+
+    def _push_timed(self, message: Message) -> None:
+        now_ms = self._now_ms()
+        expiry.stamp(message, self.ttl_ms, now_ms)
+        self.backlog.push(message)
+        self._watch()
+        self.expire(now_ms)
+
+    def _watch(self) -> None:
+        if self._drops_expired:
+            self.timed = True
+            self.vhost.broker.timed.add(self)
+
+    def expire(self, now_ms: int) -> None:
+        """Drop the messages at the head whose time is over."""
+        if not self._drops_expired:
+            return
+        backlog = self.backlog
+        while backlog:
+            expires_ms = backlog.peek().expires_ms
+            if not expires_ms or expires_ms > now_ms:
+                return
+            self._forget(backlog.pop()[1])
+        self.timed = False
+
+    def use(self) -> None:
+        """Somebody declared it, asked it for a message, or had a consumer on it."""
+        if self.expires_ms is not None:
+            self.used_ms = self._now_ms()
+
+    def tick(self, now_ms: int) -> bool:
+        """Look at the time; returns whether there is anything left to look for."""
+        if self.deleted:
+            return False
+        if self.timed:
+            self.expire(now_ms)
+        if self.expires_ms is None:
+            return self.timed
+        if not self.consumers and now_ms - self.used_ms >= self.expires_ms:
+            self.vhost.delete_queue(self, lambda _: None)
+            return False
+        return True
+
     # -- out ----------------------------------------------------------------------------------
 
     def drain(self) -> None:
         """Serve the consumers from the backlog, at most a turn's share of it."""
+        if self.timed:
+            self.expire(self._now_ms())
         backlog = self.backlog
         ring = self.ring
         count = size = 0
@@ -158,6 +227,9 @@ class ClassicQueue:
 
     def get(self) -> tuple[int, Message, bool] | None:
         """Take the next message for basic.get: (position, message, redelivered)."""
+        self.use()
+        if self.timed:
+            self.expire(self._now_ms())
         if not self.backlog:
             return None
         taken = self.backlog.pop()
@@ -189,6 +261,8 @@ class ClassicQueue:
         self.unacked_count -= 1
         if not self.deleted:
             self.backlog.put_back(position, message)
+            if message.expires_ms:
+                self._watch()
 
     def released(self, consumer: Consumer, *, drain: bool = True) -> None:
         """The consumer holds one message less."""
@@ -231,6 +305,7 @@ class ClassicQueue:
             return
         consumer.active = False
         self.consumers.remove(consumer)
+        self.use()
         self.ring.discard(consumer)
         if self.exclusive_consumer is consumer:
             self.exclusive_consumer = None
@@ -249,3 +324,12 @@ class ClassicQueue:
                 self.drain()
 
         return resume
+
+
+def _backlog(definition: QueueDefinition, vhost: VHost) -> Backlog | PriorityBacklog:
+    messages_max = vhost.settings.queue_memory_messages_max
+    bytes_max = vhost.settings.queue_memory_bytes_max
+    top = expiry.argument(definition.arguments, "x-max-priority")
+    if top:
+        return PriorityBacklog(vhost.spool, messages_max, bytes_max, top)
+    return Backlog(vhost.spool, messages_max, bytes_max)
