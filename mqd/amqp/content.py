@@ -15,18 +15,21 @@ from mqd.limits import MESSAGE_BYTES_HARD_MAX
 
 PUBLISH = (60, 40)  # class and method id of basic.publish, to which all of this belongs
 _HEADER = struct.Struct(">HHQH")
+_CRUMB_BYTES_MAX = 1024
+_CRUMBS_MAX = 64  # together they are less than a frame
 
 
 class Content:
     """A message that is being put together. flags: the first property flag word."""
 
-    __slots__ = ("_parts", "_remaining", "flags", "target")
+    __slots__ = ("_crumbs", "_parts", "_remaining", "flags", "target")
 
     def __init__(self, target: PublishTarget) -> None:
         self.target = target
         self.flags = 0
         self._parts: list[bytes] = []
         self._remaining = 0
+        self._crumbs = 0  # how many of the last parts are small
 
     def take(self, kind: int, frame: bytes, message_bytes_max: int) -> bool:
         """The next content frame (2 header, 3 body); returns whether the message is whole.
@@ -49,7 +52,19 @@ class Content:
                 )
             if size:
                 self._parts.append(frame)
+                self._crumbs = self._crumbs + 1 if size < _CRUMB_BYTES_MAX else 0
+                if self._crumbs == _CRUMBS_MAX:
+                    self._sweep()
         return self._remaining == 0
+
+    def _sweep(self) -> None:
+        """Make one frame of many small ones: a body that comes byte by byte would otherwise take
+        fifty times its size. Whoever is sent more than his frame-max gets it cut again."""
+        crumbs = self._parts[-_CRUMBS_MAX:]
+        piece = b"".join([crumb[7:-1] for crumb in crumbs])
+        head = crumbs[0][:3] + len(piece).to_bytes(4, "big")
+        self._parts[-_CRUMBS_MAX:] = [head + piece + b"\xce"]
+        self._crumbs = 0
 
     @property
     def properties(self) -> bytes:
