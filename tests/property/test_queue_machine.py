@@ -1,6 +1,6 @@
 """Queues, channels and consumers against a naive model, over the wire.
 
-Two connections of two channels and two queues; limits are so small that backlogs are paged and
+Two connections of two channels and three queues; limits are so small that backlogs are paged and
 drains put off all the time. The model knows which messages are ready, in order, and what each
 channel holds; it does not predict who is served next, but checks that whoever was served was
 allowed to be, that order and flags are right, and that nobody who could be served was left out.
@@ -40,7 +40,7 @@ from tests.harness import (
 
 CLIENTS = 2
 CHANNELS = 2
-QUEUES = ("durable", "transient")
+QUEUES = ("durable", "transient", "ranked")  # the last with two levels of priority
 PUBLISHER_CHANNEL = 9  # on every connection: publishes, confirms, nothing else
 
 clients = st.integers(0, CLIENTS - 1)
@@ -56,8 +56,13 @@ class Entry:
     position: int
     body: str
     persistent: bool
+    level: int = 0
     delivered: bool = False
     committed: bool = False
+
+    def place(self) -> tuple[int, int]:
+        """Where it is in its queue: the highest level first, then as they came."""
+        return -self.level, self.position
 
 
 @dataclass(eq=False)
@@ -74,8 +79,11 @@ class MQueue:
     def put_back(self, entry: Entry) -> None:
         self.unacked.discard(entry)
         if not self.dead:
-            self.ready.append(entry)
-            self.ready.sort(key=lambda each: each.position)
+            self.take(entry)
+
+    def take(self, entry: Entry) -> None:
+        self.ready.append(entry)
+        self.ready.sort(key=Entry.place)
 
     def done(self, entry: Entry) -> None:
         self.unacked.discard(entry)
@@ -131,14 +139,14 @@ class QueueMachine(RuleBasedStateMachine):
         self.queues: dict[str, MQueue] = {}
         self.congested: set[int] = set()
         self.confirmed: dict[int, int] = {}
-        self.published: dict[int, list[list[Entry]]] = {}  # client → seqno - 1 → its entries
+        self.sent: dict[int, list[list[Entry]]] = {}  # client → seqno - 1 → its entries
         self.serial = 0
         self.tags = 0
 
     def teardown(self) -> None:
         try:
             self.commit()
-            for client, sent in self.published.items():
+            for client, sent in self.sent.items():
                 assert self.confirmed[client] == len(sent), "not everything was confirmed"
         finally:
             self.patch.undo()
@@ -159,11 +167,14 @@ class QueueMachine(RuleBasedStateMachine):
         client.call(Channel.Open(), PUBLISHER_CHANNEL)
         client.call(Confirm.Select(), PUBLISHER_CHANNEL)
         self.confirmed[index] = 0
-        self.published[index] = []
+        self.sent[index] = []
 
     def declare(self, name: str) -> None:
-        durable = name == "durable"
-        self.clients[0].declare(name, durable=durable, channel=PUBLISHER_CHANNEL)
+        durable = name != "transient"
+        arguments = {"x-max-priority": 1} if name == "ranked" else {}
+        self.clients[0].declare(
+            name, durable=durable, arguments=arguments, channel=PUBLISHER_CHANNEL
+        )
         self.clients[0].call(Queue.Bind(0, name, "amq.fanout"), PUBLISHER_CHANNEL)
         self.queues[name] = MQueue(name, durable)
 
@@ -185,7 +196,7 @@ class QueueMachine(RuleBasedStateMachine):
                     rest.append(got)
         for queue, entries in served.items():
             count = len(entries)
-            assert sorted(entries, key=lambda each: each.position) == queue.ready[:count], (
+            assert sorted(entries, key=Entry.place) == queue.ready[:count], (
                 "not the oldest messages were served"
             )
             del queue.ready[:count]
@@ -216,7 +227,7 @@ class QueueMachine(RuleBasedStateMachine):
         first = self.confirmed[index] + 1
         assert ack.delivery_tag >= first
         assert ack.multiple == (ack.delivery_tag > first)
-        for entries in self.published[index][first - 1 : ack.delivery_tag]:
+        for entries in self.sent[index][first - 1 : ack.delivery_tag]:
             for entry in entries:
                 kept = entry in entry.queue.ready or entry in entry.queue.unacked
                 if kept and entry.persistent and entry.queue.durable and not entry.queue.dead:
@@ -227,34 +238,54 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule(
         client=clients,
-        to=st.sampled_from((*QUEUES, "both")),
-        modes=st.lists(st.sampled_from((1, 2)), min_size=1, max_size=9),
+        to=st.sampled_from((*QUEUES, "all")),
+        modes=st.lists(
+            st.tuples(st.sampled_from((1, 2)), st.sampled_from((None, 0, 1, 9))),
+            min_size=1,
+            max_size=9,
+        ),
         split=st.booleans(),
     )
-    def publish(self, client: int, to: str, modes: list[int], split: bool) -> None:
-        data = b""
-        exchange = "amq.fanout" if to == "both" else ""
+    def publish(
+        self, client: int, to: str, modes: list[tuple[int, int | None]], split: bool
+    ) -> None:
         able = [c for q in self.queues.values() for c in q.consumers if c.can_take()]
-        for mode in modes:
-            self.serial += 1
-            body = str(self.serial)
-            data += published(to, body, exchange=exchange, mode=mode, channel=PUBLISHER_CHANNEL)
-            targets = QUEUES if to == "both" else (to,)
-            entries = []
-            for name in targets:
-                queue = self.queues[name]
-                queue.accepted += 1
-                entry = Entry(queue, queue.accepted, body, mode == 2)
-                queue.ready.append(entry)
-                entries.append(entry)
-            self.published[client].append(entries)
-        pieces = [data[: len(data) // 2], data[len(data) // 2 :]] if split else [data]
         before = {c: c.held for c in able}
-        for piece in pieces:
+        data = b""
+        for mode, priority in modes:
+            data += self.published(client, to, mode, priority)
+            if to not in ("durable", "transient"):
+                # With levels it matters which came when it could be served at once.
+                self.clients[client].feed(data)
+                data = b""
+                assert self.absorb() == []
+        for piece in [data[: len(data) // 2], data[len(data) // 2 :]] if split else [data]:
             self.clients[client].feed(piece)
         assert self.absorb() == []
         for queue in self.queues.values():
             self.check_priority(queue, before)
+
+    def published(self, client: int, to: str, mode: int, priority: int | None) -> bytes:
+        """The frames of a message, which the model takes in."""
+        self.serial += 1
+        body = str(self.serial)
+        entries = []
+        for name in QUEUES if to == "all" else (to,):
+            queue = self.queues[name]
+            queue.accepted += 1
+            level = min(priority or 0, 1) if name == "ranked" else 0
+            entry = Entry(queue, queue.accepted, body, mode == 2, level)
+            queue.take(entry)
+            entries.append(entry)
+        self.sent[client].append(entries)
+        return published(
+            to,
+            body,
+            exchange="amq.fanout" if to == "all" else "",
+            mode=mode,
+            priority=priority,
+            channel=PUBLISHER_CHANNEL,
+        )
 
     def check_priority(self, queue: MQueue, before: dict[MConsumer, int]) -> None:
         """Who has a lower priority is served only while the others cannot take more."""
