@@ -133,7 +133,9 @@ class Connection:
         """Keep what cannot be read yet; after the end there is nothing to keep it for."""
         if self.phase in (Phase.CLOSED, Phase.REFUSED) or self._lost_frames:
             return
-        if not self.paused and len(rest) >= 8:
+        if not self.stopped and len(rest) == 7:  # a size, and nothing behind it
+            self.check_size(rest, 0)
+        elif not self.paused and len(rest) >= 8:
             missing = _ENVELOPE.unpack_from(rest)[2] + 8 - len(rest)
             if missing > _CHUNKED_BYTES_MIN:
                 self._chunks = [rest]

@@ -25,6 +25,10 @@ class Line(Protocol):
 
     def send(self, channel_id: int, method: Method) -> None: ...
 
+    def sent_content(self, size: int) -> None:
+        """An answer was much larger than its question: frames behind it may have to wait until
+        the peer has read it."""
+
     def await_answer(
         self,
         channel: Channel,
@@ -255,6 +259,7 @@ def _basic_get(line: Line, channel: Channel, m: Basic.Get) -> None:
     line.send(channel.number, ok)
     outlet = channel.outlet
     outlet.write(readdress(message.content, channel.number, outlet.frame_bytes_max))
+    line.sent_content(len(message.content))
 
 
 def _basic_ack(line: Line, channel: Channel, m: Basic.Ack) -> None:

@@ -30,6 +30,7 @@ from mqd.auth.users import User
 from mqd.broker.channel import Channel
 from mqd.broker.entries import ConnectionEntry
 from mqd.transport.dispatch import dispatch
+from mqd.transport.gate import ALARM, ANSWER, PEER, Gate
 
 if TYPE_CHECKING:
     from mqd.transport.listener import Listener
@@ -46,8 +47,10 @@ class Session(asyncio.Protocol):
     """A client connection from accept to the end."""
 
     __slots__ = (
+        "_answer_bytes",
         "_blocked_told",
         "_deadline_ms",
+        "_gate",
         "_last_recv_ms",
         "_last_send_ms",
         "_lingers",
@@ -79,6 +82,7 @@ class Session(asyncio.Protocol):
         self._properties: Table = {}
         self._user: User | None = None
         self._recv_oct = self._recv_cnt = self._send_oct = self._send_cnt = 0
+        self._answer_bytes = 0  # of large ones, in this turn
         self._blocked_told = False
         self._reads_large = False
         self._lingers = False
@@ -91,6 +95,7 @@ class Session(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # or another loop's equal of it
         transport = self._transport
+        self._gate = Gate(self.connection, transport)
         transport.set_write_buffer_limits(
             limits.WRITE_HIGH_WATER_BYTES, limits.WRITE_LOW_WATER_BYTES
         )
@@ -139,6 +144,7 @@ class Session(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self.outlet.relieve()
+        self._peer_reads()
         self.outlet.turn.end()
 
     def eof_received(self) -> bool:
@@ -193,11 +199,40 @@ class Session(asyncio.Protocol):
             write(data)
         frames.clear()
         self._send_cnt += 1
+        if outlet.congested or self._answer_bytes:
+            self._check_peer()
         if self.connection.phase is Phase.CLOSED and not self._lingers:
             self._transport.close()
 
     def send(self, channel_id: int, method: Method) -> None:
         self.connection.send(channel_id, method)
+
+    def sent_content(self, size: int) -> None:
+        """See `dispatch.Line`."""
+        self._answer_bytes += size
+        if self._answer_bytes > limits.ANSWER_BYTES_MAX:
+            self._gate.shut(PEER)
+
+    def _check_peer(self) -> None:
+        """Let a peer that reads nothing ask for nothing more; deliveries have ended earlier."""
+        self._answer_bytes = 0
+        if not self.outlet.congested:
+            if self._gate.is_shut(PEER):
+                self.outlet.turn.later.append(self._peer_reads)
+        elif self._transport.get_write_buffer_size() > limits.WRITE_STOP_BYTES:
+            self._gate.shut(PEER)
+
+    def _peer_reads(self) -> None:
+        if self._gate.is_shut(PEER) and not self.outlet.congested and not self.outlet.closed:
+            self._read_on(PEER)
+
+    def _read_on(self, reason: int) -> None:
+        try:
+            self._gate.open(reason)
+        except Exception:  # noqa: BLE001 - see the file's charter
+            self._fault()
+        if not self.connection.paused:
+            self._last_recv_ms = self._now_ms()
 
     def await_answer(
         self,
@@ -219,8 +254,7 @@ class Session(asyncio.Protocol):
             self._reply(channel, result[0], answer)
         else:
             waiting = True
-            self.connection.pause()
-            self._transport.pause_reading()
+            self._gate.shut(ANSWER)
 
     def _reply(self, channel: Channel, value: Any, answer: Callable[[Any], Method | None]) -> None:
         if isinstance(value, AmqpError):
@@ -240,12 +274,7 @@ class Session(asyncio.Protocol):
                 self._reply(channel, value, answer)
         except AmqpError as error:
             self.connection.fail(channel.number, error, (0, 0))
-        try:
-            self.connection.resume()
-        except Exception:  # noqa: BLE001 - see the file's charter
-            self._fault()
-        if not self.connection.paused and not (self.entry is not None and self.entry.held):
-            self._transport.resume_reading()
+        self._read_on(ANSWER)
         self.outlet.turn.end()
 
     # -- amqp.Handler -------------------------------------------------------------------------
@@ -385,7 +414,7 @@ class Session(asyncio.Protocol):
         if self.connection.phase is Phase.RUNNING:
             self._deadline_ms = self._now_ms() + _CLOSE_OK_TIMEOUT_S * 1000
             self.connection.close(error)
-            self._transport.resume_reading()
+            self._gate.give_up()
         elif self.connection.phase is not Phase.CLOSING:
             self._transport.close()
         self.outlet.turn.end()
@@ -417,8 +446,7 @@ class Session(asyncio.Protocol):
         self.connection.publishes.clear()
 
     def hold(self, reason: str) -> None:
-        self.connection.pause()
-        self._transport.pause_reading()
+        self._gate.shut(ALARM)
         if self.entry is not None and self.entry.can("connection.blocked"):
             self._blocked_told = True
             self.connection.send(0, commands.Connection.Blocked(reason))
@@ -427,13 +455,7 @@ class Session(asyncio.Protocol):
         if self._blocked_told:
             self._blocked_told = False
             self.connection.send(0, commands.Connection.Unblocked())
-        try:
-            self.connection.resume()
-        except Exception:  # noqa: BLE001 - see the file's charter
-            self._fault()
-        if not self.connection.paused:
-            self._last_recv_ms = self._now_ms()
-            self._transport.resume_reading()
+        self._read_on(ALARM)
 
     def counts(self) -> tuple[int, int, int, int, int]:
         pending = self._transport.get_write_buffer_size()

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 _DRAIN_MESSAGES_MAX = 512  # a turn's share of a backlog, so that other connections get theirs
 _DRAIN_BYTES_MAX = 1_048_576
+# Messages and KiB between two pauses, however often it is asked to drain: a client may hand back
+# all it has as often as a read holds basic.recover.
+_SERVED_MAX = 16_384
 
 
 class ClassicQueue:
@@ -36,6 +39,7 @@ class ClassicQueue:
     __slots__ = (
         "_draining",
         "_drops_expired",
+        "_served",
         "backlog",
         "consumers",
         "definition",
@@ -83,6 +87,7 @@ class ClassicQueue:
         self.had_consumer = False
         self.deleted = False
         self._draining = False
+        self._served = 0
 
     @property
     def name(self) -> str:
@@ -195,14 +200,15 @@ class ClassicQueue:
             self.expire(self._now_ms())
         backlog = self.backlog
         ring = self.ring
+        share = _DRAIN_MESSAGES_MAX if self._served < _SERVED_MAX else 0
         count = size = 0
         while backlog:
             consumer = ring.next()
             if consumer is None:
-                return
-            if count >= _DRAIN_MESSAGES_MAX or size >= _DRAIN_BYTES_MAX:
+                break
+            if count >= share or size >= _DRAIN_BYTES_MAX:
                 self._drain_later()
-                return
+                break
             position, message, redelivered = backlog.pop()
             tag = consumer.send(message.names, message.content, redelivered)
             count += 1
@@ -214,6 +220,7 @@ class ClassicQueue:
                 self.unacked_count += 1
                 consumer.channel.unacked[tag] = (self, message, position, consumer)
             ring.served(consumer)
+        self._served += count + (size >> 10)
 
     def _drain_later(self) -> None:
         if not self._draining:
@@ -222,6 +229,7 @@ class ClassicQueue:
 
     def _drain_again(self) -> None:
         self._draining = False
+        self._served = 0
         if not self.deleted:
             self.drain()
 

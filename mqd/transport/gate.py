@@ -1,0 +1,52 @@
+"""Why a connection is read no further for now, and when it is read on.
+
+Theory. Three things stop the reading of a connection: an answer that waits for the disc, an alarm
+that holds a publisher, a peer that does not read what it asked for. Each ends by itself; frames
+are looked at again, and the socket is read again, when the last of them has ended.
+
+Decides that. Never decides when one of them begins: the session does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from mqd.amqp.connection import Connection
+
+ANSWER: Final = 1
+ALARM: Final = 2
+PEER: Final = 4
+
+
+class Gate:
+    """The way in of one connection."""
+
+    __slots__ = ("_connection", "_reasons", "_transport")
+
+    def __init__(self, connection: Connection, transport: asyncio.Transport) -> None:
+        self._connection = connection
+        self._transport = transport
+        self._reasons = 0
+
+    def shut(self, reason: int) -> None:
+        """Handle no frame behind this one. Twice is once."""
+        self._reasons |= reason
+        self._connection.pause()
+        self._transport.pause_reading()
+
+    def is_shut(self, reason: int) -> bool:
+        return bool(self._reasons & reason)
+
+    def open(self, reason: int) -> None:
+        """The reason is gone; frames that waited for the last one are handled now."""
+        self._reasons &= ~reason
+        if not self._reasons:
+            self._connection.resume()
+        if not self._reasons:  # none of these frames shut it again
+            self._transport.resume_reading()
+
+    def give_up(self) -> None:
+        """The connection is being closed: read on, for close-ok."""
+        self._reasons = 0
+        self._transport.resume_reading()
