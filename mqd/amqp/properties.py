@@ -143,6 +143,11 @@ def reply_to(header: bytes) -> str | None:
     return _shortstr(header, REPLY_TO)
 
 
+def reply_to_at(header: bytes) -> int | None:
+    """Where in the payload the reply-to stands, its length octet first."""
+    return _place(header, REPLY_TO)
+
+
 def user_id(header: bytes) -> str | None:
     return _shortstr(header, USER_ID)
 
@@ -167,14 +172,6 @@ def has_cc_or_bcc(header: bytes) -> bool:
         return False
     table = headers(header)
     return table is not None and ("CC" in table or "BCC" in table)
-
-
-def replace_reply_to(header: bytes, new: str) -> bytes:
-    """The payload with another reply-to; it has to have one."""
-    pos = _place(header, REPLY_TO)
-    assert pos is not None, "no reply-to to replace"
-    _, end = _read(header, pos, "shortstr")
-    return header[:pos] + _write(new, "shortstr") + header[end:]
 
 
 def strip_header(header: bytes, name: str) -> bytes:

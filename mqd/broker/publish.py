@@ -26,7 +26,7 @@ from mqd.amqp.replies import ChannelError, ConnectionError_, ReplyCode
 from mqd.broker import headers as said
 from mqd.broker.consumers import readdress
 from mqd.broker.message import Message, content_of, names_of
-from mqd.broker.reply import PREFIX, PSEUDO_QUEUE, ReplyConsumer
+from mqd.broker.reply import PREFIX, PSEUDO_SHORTSTR, ReplyConsumer
 from mqd.broker.routing import route, route_by_key
 from mqd.names import Resource
 
@@ -81,9 +81,12 @@ class Target:
         channel = self._channel
         if self._version != channel.vhost.version:
             self._resolve()
-        if self._special or flags & _LOOKED_AT or channel.tx is not None:
-            self._publish_special(content, flags)
-            return
+        looked_at = flags & _LOOKED_AT
+        if looked_at or self._special or channel.tx is not None:
+            if looked_at != _REPLY_TO or self._special or channel.tx is not None:
+                self._publish_special(content, flags)
+                return
+            content = self._replace_reply_to(content)
         persistent = False
         if flags & _DELIVERY_MODE:
             if flags & _BEFORE_DELIVERY_MODE:
@@ -150,7 +153,8 @@ class Target:
             keys = self._check(header, flags)
             persistent = bool(flags & _DELIVERY_MODE) and _is_persistent(content)
             if flags & _REPLY_TO:
-                content = self._replace_reply_to(content, header)
+                content = self._replace_reply_to(content)
+                header = content[7 : 7 + _SIZE.unpack_from(content, 3)[0]]
             if len(keys) > 1:
                 content = _replace_header(content, properties.strip_header(header, "BCC"))
             queues = self._queues
@@ -184,13 +188,31 @@ class Target:
             said.expiration_ms(properties.expiration(header) or "")
         return said.routing_keys(self._routing_key, header)
 
-    def _replace_reply_to(self, content: bytes, header: bytes) -> bytes:
-        if properties.reply_to(header) != PSEUDO_QUEUE:
+    def _replace_reply_to(self, content: bytes) -> bytes:
+        """Where the pseudo-queue is asked to be answered to, write the name it stands for."""
+        size = _SIZE.unpack_from(content, 3)[0]
+        found = content.find(PSEUDO_SHORTSTR, _DELIVERY_MODE_AT, 7 + size)
+        if found < 0:
+            return content
+        at = properties.reply_to_at(content[7 : 7 + size])
+        assert at is not None, "the flag was looked at"
+        at += 7
+        if not content.startswith(PSEUDO_SHORTSTR, at):
             return content
         consumer = self._channel.reply_consumer
         if consumer is None:
             raise ChannelError(ReplyCode.PRECONDITION_FAILED, "fast reply consumer does not exist")
-        return _replace_header(content, properties.replace_reply_to(header, consumer.queue_name))
+        name = consumer.shortstr
+        longer = len(name) - len(PSEUDO_SHORTSTR)
+        return b"".join(
+            (
+                content[:3],
+                _SIZE.pack(size + longer),
+                content[7:at],
+                name,
+                content[at + len(PSEUDO_SHORTSTR) :],
+            )
+        )
 
     def _commit(self, queues: Sequence[Destination], content: bytes, persistent: bool) -> int:
         """Routed when it was published, delivered now: a queue may have gone since."""

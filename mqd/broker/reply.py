@@ -21,12 +21,13 @@ if TYPE_CHECKING:
 
 PSEUDO_QUEUE = "amq.rabbitmq.reply-to"
 PREFIX = PSEUDO_QUEUE + "."
+PSEUDO_SHORTSTR = bytes((len(PSEUDO_QUEUE),)) + PSEUDO_QUEUE.encode()  # as a property has it
 
 
 class ReplyConsumer:
     """The reply consumer of one channel. `queue_name` is what the peer is told to answer to."""
 
-    __slots__ = ("_registry", "_sender", "deleted", "queue_name", "tag")
+    __slots__ = ("_registry", "_sender", "deleted", "queue_name", "shortstr", "tag")
 
     def __init__(
         self, tag: str, channel: Channel, secret: bytes, registry: dict[str, ReplyConsumer]
@@ -35,6 +36,7 @@ class ReplyConsumer:
         owner = base64.urlsafe_b64encode(channel.pid.encode()).decode()
         key = base64.urlsafe_b64encode(secret).decode()
         self.queue_name = f"{PREFIX}g1h2{owner}.{key}"
+        self.shortstr = bytes((len(self.queue_name),)) + self.queue_name.encode()
         self.deleted = False
         self._sender = Sender(tag, channel)
         self._registry = registry

@@ -125,12 +125,12 @@ def test_has_cc_or_bcc(headers, found):
     assert properties.has_cc_or_bcc(payload) is found
 
 
-def test_replace_reply_to_touches_nothing_else():
+def test_reply_to_is_found_where_it_stands():
     payload = encode(FULL, 5)
+    name = FULL.reply_to.encode()
 
-    assert properties.replace_reply_to(payload, "a much longer name") == encode(
-        dataclasses.replace(FULL, reply_to="a much longer name"), 5
-    )
+    assert payload.startswith(bytes((len(name),)) + name, properties.reply_to_at(payload))
+    assert properties.reply_to_at(encode(Properties(content_type="x"))) is None
 
 
 def test_strip_header():
