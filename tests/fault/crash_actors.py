@@ -27,11 +27,13 @@ _ROUTES: tuple[tuple[str, str, tuple[str, ...]], ...] = (  # exchange, key, queu
 
 @dataclass
 class Scene:
-    """Where a round takes place. pace: probabilities and sizes are drawn from `dice` alone."""
+    """Where a round takes place. heavy: bodies are large, so that the store has to checkpoint,
+    rewrite and shrink its file while it is killed."""
 
     port: int
     witness: Witness
     dice: random.Random
+    heavy: bool = False
     links: list[Link] = field(default_factory=list)
 
     async def connect(self) -> Link:
@@ -42,6 +44,8 @@ class Scene:
     def size(self) -> int:
         """Mostly small; sometimes more than a frame, sometimes more than a commit's pages."""
         draw = self.dice.random()
+        if self.heavy and draw < 0.9:
+            return self.dice.randrange(0, 40_000)
         if draw < 0.9:
             return self.dice.randrange(0, 600)
         return self.dice.randrange(0, 8000) if draw < 0.995 else self.dice.randrange(0, 400_000)

@@ -73,7 +73,8 @@ class Rounds:
 
     async def _work(self) -> None:
         """Until the broker is dead and everything it had sent is read."""
-        scene = Scene(self.node.port, self.witness, self.dice)
+        heavy = self.dice.random() < 0.15
+        scene = Scene(self.node.port, self.witness, self.dice, heavy)
         actors: list[Actor] = [
             Publisher(scene, "p1"),
             Publisher(scene, "p2"),

@@ -375,8 +375,11 @@ class Arena:
 
     def run(self, pieces: list[bytes], *, logged_in: bool) -> None:
         """Send it all. AssertionError says what does not hold."""
-        client = self.world.connect(channels=2) if logged_in else self.world.raw()
-        reader = Output()
+        frame_max = self._dice.choice((4096, 5000, 131_072))
+        client = (
+            self.world.connect(channels=2, frame_max=frame_max) if logged_in else self.world.raw()
+        )
+        reader = Output(frame_max if logged_in else 131_072)
         for piece in pieces:
             self._send(client, reader, piece)
             if client.lost:
@@ -482,7 +485,8 @@ class Arena:
 class Output:
     """What the server sends, which has to be AMQP whatever the client sent."""
 
-    def __init__(self) -> None:
+    def __init__(self, frame_bytes_max: int) -> None:
+        self._frame_bytes_max = frame_bytes_max
         self.closes: list[str] = []
         self._closed: list[int] = []
         self._data = b""
@@ -496,6 +500,7 @@ class Output:
             end = 8 + int.from_bytes(self._data[3:7], "big")
             assert len(self._data) >= end, "half a frame"
             assert self._data[end - 1] == wire.FRAME_END
+            assert end <= self._frame_bytes_max or self._data[0] != wire.FRAME_BODY
             channel = int.from_bytes(self._data[1:3], "big")
             self._frame(self._data[0], channel, self._data[7 : end - 1])
             self._data = self._data[end:]
