@@ -58,20 +58,27 @@ class Turn:
     wake: whoever drives the broker sets it to something that calls `run` as soon as the events
     that are ready now have been handled. They join the turn: eight callers of one server cost
     one write to it, not eight (a write is half of what an RPC costs: 24 µs a call instead of 32).
+    is_last: whether the event that is being handled is the only one left, so that nothing could
+    join; then the turn ends at once, without another round of the loop.
     """
 
-    __slots__ = ("_woken", "confirms", "later", "outlets", "wake")
+    __slots__ = ("_woken", "confirms", "is_last", "later", "outlets", "wake")
 
     def __init__(self) -> None:
         self.outlets: list[Outlet] = []
         self.confirms: list[Callable[[], None]] = []
         self.later: list[Callable[[], None]] = []
         self.wake: Callable[[], object] = lambda: None
+        self.is_last: Callable[[], bool] = lambda: False
         self._woken = False
 
     def end_soon(self) -> None:
         """End the turn after the events that are ready."""
-        if not self._woken and (self.outlets or self.confirms or self.later):
+        if self._woken or not (self.outlets or self.confirms or self.later):
+            return
+        if not self.later and self.is_last():
+            self.end()
+        else:
             self._woken = True
             self.wake()
 

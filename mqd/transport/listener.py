@@ -97,6 +97,10 @@ class Listener:
         loop = asyncio.get_running_loop()
         turn = self.broker.turn
         turn.wake = lambda: loop.call_soon(turn.run)
+        # asyncio keeps the events that are ready in a queue of its own; another loop may not.
+        ready = getattr(loop, "_ready", None)
+        if ready is not None:
+            turn.is_last = lambda: not ready
         server = await loop.create_server(
             self._session, sock=_listening(host, port), backlog=backlog
         )
