@@ -15,16 +15,8 @@ from hypothesis import strategies as st
 
 from mqd.broker.channel import Channel
 from tests.nodes import Node
-from tests.property.frames_fuzz import (
-    Arena,
-    Noise,
-    cut_frames,
-    mutate,
-    no_faults,
-    one_case,
-    recorded,
-    trouble_of,
-)
+from tests.property.frames_fuzz import Arena, no_faults, one_case, trouble_of
+from tests.property.frames_noise import Noise, cut_frames, mutate, recorded
 from tests.protocol import wire
 
 _CASES = 600
