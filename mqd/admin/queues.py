@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from mqd.admin.context import AdminContext
 from mqd.admin.listing import batches, columns, fields_of
 from mqd.admin.waiting import answer
-from mqd.broker.queues.classic import ClassicQueue
+from mqd.broker.queues.base import Queue
 from mqd.broker.snapshots import QUEUE, Walk
 from mqd.errors import ErrorCode, MqdError
 from mqd.rpc.v1 import queues_pb2 as pb
@@ -75,7 +75,7 @@ async def delete(ctx: AdminContext, request: pb.DeleteQueue) -> pb.DeleteQueueRe
     return pb.DeleteQueueReply(message_count=count)
 
 
-def _find(ctx: AdminContext, vhost: str, name: str) -> ClassicQueue:
+def _find(ctx: AdminContext, vhost: str, name: str) -> Queue:
     found = ctx.broker.vhosts.get(vhost)
     queue = found.queues.get(name) if found is not None else None
     if queue is None:

@@ -71,7 +71,7 @@ def memory_parts(ctx: AdminContext) -> list[pb.MemoryPart]:
     """
     use = ctx.node.memory()
     bodies = sum(
-        queue.backlog.resident_bytes
+        queue.resident_bytes
         for vhost in ctx.broker.vhosts.values()
         for queue in vhost.queues.values()
     )

@@ -147,6 +147,11 @@ class Backlog:
         return count
 
     @property
+    def ready_bytes(self) -> int:
+        """Bodies of those in memory."""
+        return sum(message.body_bytes for message in self.resident())
+
+    @property
     def resident_count(self) -> int:
         """How many of them are in memory."""
         return len(self) - self._paged

@@ -21,7 +21,7 @@ from mqd.broker.consumers import Consumer
 from mqd.broker.definitions import BindingDefinition, ExchangeDefinition, QueueDefinition
 from mqd.broker.entries import ConnectionEntry
 from mqd.broker.ports import MessageStore, Spool, Topology
-from mqd.broker.queues.classic import ClassicQueue
+from mqd.broker.queues.base import Queue
 from mqd.broker.reply import ReplyConsumer
 from mqd.broker.settings import Settings
 from mqd.broker.vhost import VHost
@@ -56,7 +56,7 @@ class Broker:
         self.connections: dict[Pid, ConnectionEntry] = {}
         self.alarms: set[str] = set()
         self.replies: dict[str, ReplyConsumer] = {}
-        self.timed: set[ClassicQueue] = set()  # those for which time matters
+        self.timed: set[Queue] = set()  # those for which time matters
         self._open_store = open_store
         self._transient_id = 0
         self._recovered = False
@@ -195,7 +195,7 @@ class Broker:
         been delivered, so that these come back with the redelivered flag and others without."""
         for vhost in self.vhosts.values():
             for queue in vhost.queues.values():
-                for message in queue.backlog.take_delivered():
+                for message in queue.take_delivered():
                     if message.stored:
                         vhost.store.mark_delivered(queue.definition.id, message)
 

@@ -19,13 +19,13 @@ from mqd.broker.consumers import Consumer
 from mqd.broker.entries import ConnectionEntry
 from mqd.broker.message import Message
 from mqd.broker.publish import Target, target_of
-from mqd.broker.queues.classic import ClassicQueue
+from mqd.broker.queues.base import Queue
 from mqd.names import Pid
 
 if TYPE_CHECKING:
     from mqd.broker.reply import ReplyConsumer
 
-Unacked = tuple[ClassicQueue, Message, int, Consumer | None]  # queue, message, position, consumer
+Unacked = tuple[Queue, Message, int, Consumer | None]  # queue, message, position, consumer
 
 
 class Transaction:
@@ -142,7 +142,7 @@ class Channel:
         return taken
 
     def _apply(self, outcomes: Iterable[tuple[Unacked, str]]) -> None:
-        requeued: dict[ClassicQueue, None] = {}
+        requeued: dict[Queue, None] = {}
         drain = not self.global_prefetch_count  # else all its queues are offered the room
         for (queue, message, position, consumer), how in outcomes:
             if how == "ack":
@@ -189,7 +189,7 @@ class Channel:
         self._offers += 1
         first = self._offers % len(queues) if queues else 0
         for queue in queues[first:] + queues[:first]:
-            if queue.backlog and not queue.deleted:
+            if queue.ready_count and not queue.deleted:
                 queue.drain()
 
     def set_prefetch(self, count: int, *, for_channel: bool) -> None:

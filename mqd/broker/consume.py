@@ -12,7 +12,7 @@ from mqd.broker.channel import Channel
 from mqd.broker.consumers import Consumer
 from mqd.broker.message import Message
 from mqd.broker.queue_arguments import INTEGERS
-from mqd.broker.queues.classic import ClassicQueue
+from mqd.broker.queues.base import Queue
 from mqd.broker.reply import PSEUDO_QUEUE, ReplyConsumer
 from mqd.broker.topology import actual_name, find_queue
 from mqd.names import Resource
@@ -26,7 +26,7 @@ def consume(
     no_ack: bool,
     exclusive: bool,
     arguments: Table,
-) -> tuple[str, ClassicQueue | None]:
+) -> tuple[str, Queue | None]:
     """basic.consume: (consumer tag, queue to drain after consume-ok was sent)."""
     vhost = channel.vhost
     if tag in channel.consumers or (
@@ -70,14 +70,16 @@ def _consume_replies(channel: Channel, tag: str, *, no_ack: bool) -> str:
     return tag
 
 
-def _check_exclusive(queue: ClassicQueue, exclusive: bool) -> None:
-    if queue.exclusive_consumer is not None or (exclusive and queue.consumers):
+def _check_exclusive(queue: Queue, exclusive: bool) -> None:
+    if queue.exclusive_consumer is not None or (
+        exclusive and (queue.consumers or queue.single_active)
+    ):
         raise ChannelError(
             ReplyCode.ACCESS_REFUSED, f"{queue.definition.resource} in exclusive use"
         )
 
 
-def _check_arguments(queue: ClassicQueue, arguments: Table) -> None:
+def _check_arguments(queue: Queue, arguments: Table) -> None:
     priority = arguments.get("x-priority")
     if priority is not None and priority[0] not in INTEGERS:
         raise ChannelError(

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 
 from mqd.amqp.fields import Table
 from mqd.amqp.outlet import Outlet
-from mqd.broker.message import Message, content_of
+from mqd.broker.message import Message, content_of, shown_bytes
 
 if TYPE_CHECKING:
     from mqd.broker.channel import Channel
-    from mqd.broker.queues.classic import ClassicQueue
+    from mqd.broker.queues.base import Queue
 
 _TAG = struct.Struct(">Q").pack
 _ENVELOPE = struct.Struct(">BHI")
@@ -63,8 +63,9 @@ class Sender:
     def _address(self, names: bytes) -> None:
         """Prepare what is the same in every delivery from one exchange with one routing key."""
         tag = self.tag.encode()
-        size = 4 + 1 + len(tag) + 8 + 1 + len(names)
         self._names = names
+        names = names[: shown_bytes(names)]
+        size = 4 + 1 + len(tag) + 8 + 1 + len(names)
         self._prefix = (
             b"\x01"
             + self._channel_id
@@ -91,13 +92,14 @@ class Consumer(Sender):
         "queue",
         "ringed",
         "unacked",
+        "waiting",
     )
 
     def __init__(
         self,
         tag: str,
         channel: Channel,
-        queue: ClassicQueue,
+        queue: Queue,
         *,
         no_ack: bool,
         exclusive: bool,
@@ -115,6 +117,7 @@ class Consumer(Sender):
         self.unacked = 0
         self.limited = self.prefetch != 0 or channel.global_prefetch_count != 0
         self.active = True
+        self.waiting = False  # another one is its queue's single active consumer
         self.ringed = False
 
     def is_full(self) -> bool:

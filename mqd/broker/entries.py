@@ -17,7 +17,7 @@ from mqd.names import Pid
 
 if TYPE_CHECKING:
     from mqd.broker.channel import Channel
-    from mqd.broker.queues.classic import ClassicQueue
+    from mqd.broker.queues.base import Queue
     from mqd.broker.vhost import VHost
 
 
@@ -67,7 +67,7 @@ class ConnectionEntry:
     client_properties: Table = field(default_factory=dict)
     connected_at: int = 0
     channels: dict[int, Channel] = field(default_factory=dict)
-    exclusive_queues: list[ClassicQueue] = field(default_factory=list)
+    exclusive_queues: list[Queue] = field(default_factory=list)
     held: bool = False
 
     def can(self, capability: str) -> bool:

@@ -52,6 +52,14 @@ def routing_keys(routing_key: str, header: bytes) -> list[str]:
     return keys
 
 
+def hidden_keys(header: bytes) -> list[str]:
+    """The keys of the header BCC, which `routing_keys` has accepted."""
+    field = headers_of(header).get("BCC", ("array", []))
+    return [
+        value.decode("utf-8", "surrogateescape") for kind, value in field[1] if kind == "longstr"
+    ]
+
+
 def expiration_ms(text: str) -> int:
     """The expiration property as a number of milliseconds.
 

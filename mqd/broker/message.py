@@ -4,7 +4,8 @@ Decides how the routing names, the content header and the body are found in thos
 changes a published byte: properties are decoded where somebody asks, the rest travels as it came.
 
 `names` is exchange and routing key as two short strings, as they stand in basic.publish and
-again in basic.deliver. `content` is the content-header frame and the body frames, envelopes
+again in basic.deliver; behind them the keys that nobody may see (BCC), which count when the message
+is dead-lettered. `content` is the content-header frame and the body frames, envelopes
 included, as the publisher's connection sent them: a consumer on a channel of the same number gets
 them in one piece. Kept this way a delivery copies once and a backlog holds two objects a message.
 """
@@ -12,6 +13,7 @@ them in one piece. Kept this way a delivery copies once and a backlog holds two 
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable
 
 _BODY_SIZE = struct.Struct(">Q")
 _ENVELOPE = struct.Struct(">BHI")
@@ -57,7 +59,25 @@ class Message:
 
     @property
     def routing_key(self) -> str:
-        return self.names[2 + self.names[0] :].decode("utf-8", "surrogateescape")
+        at = 1 + self.names[0]
+        end = at + 1 + self.names[at]
+        return self.names[at + 1 : end].decode("utf-8", "surrogateescape")
+
+    @property
+    def hidden_keys(self) -> list[str]:
+        """Routing keys of the header BCC, which is gone from the content."""
+        names = self.names
+        at = shown_bytes(names)
+        keys = []
+        while at < len(names):
+            end = at + 1 + names[at]
+            keys.append(names[at + 1 : end].decode("utf-8", "surrogateescape"))
+            at = end
+        return keys
+
+    def names_to(self, exchange: str) -> bytes:
+        """Its names with another exchange, the keys as they are."""
+        return _shortstr(exchange) + self.names[1 + self.names[0] :]
 
     @property
     def header(self) -> bytes:
@@ -83,11 +103,20 @@ class Message:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-def names_of(exchange: str, routing_key: str) -> bytes:
-    """`Message.names` for the two."""
-    first = exchange.encode("utf-8", "surrogateescape")
-    second = routing_key.encode("utf-8", "surrogateescape")
-    return bytes((len(first),)) + first + bytes((len(second),)) + second
+def _shortstr(text: str) -> bytes:
+    raw = text.encode("utf-8", "surrogateescape")
+    return bytes((len(raw),)) + raw
+
+
+def names_of(exchange: str, routing_key: str, hidden_keys: Iterable[str] = ()) -> bytes:
+    """`Message.names` for these."""
+    return b"".join(map(_shortstr, (exchange, routing_key, *hidden_keys)))
+
+
+def shown_bytes(names: bytes) -> int:
+    """How much of `Message.names` a consumer sees: exchange and routing key."""
+    at = 1 + names[0]
+    return at + 1 + names[at]
 
 
 def content_of(header: bytes, body: bytes, channel_id: int, frame_bytes_max: int) -> bytes:
@@ -98,3 +127,9 @@ def content_of(header: bytes, body: bytes, channel_id: int, frame_bytes_max: int
         piece = body[start : start + step]
         parts += (_ENVELOPE.pack(3, channel_id, len(piece)), piece, b"\xce")
     return b"".join(parts)
+
+
+def replace_header(content: bytes, header: bytes) -> bytes:
+    """`Message.content` with another content-header payload."""
+    size = int.from_bytes(content[3:7], "big")
+    return b"".join((content[:3], len(header).to_bytes(4, "big"), header, content[7 + size :]))

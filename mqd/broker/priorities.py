@@ -88,6 +88,11 @@ class PriorityBacklog:
         return count
 
     @property
+    def ready_bytes(self) -> int:
+        """Bodies of those in memory."""
+        return sum(message.body_bytes for message in self.resident())
+
+    @property
     def resident_count(self) -> int:
         return sum(backlog.resident_count for backlog in self._levels.values())
 

@@ -25,7 +25,7 @@ from mqd.amqp.fields import FieldError, Table
 from mqd.amqp.replies import ChannelError, ConnectionError_, ReplyCode
 from mqd.broker import headers as said
 from mqd.broker.consumers import readdress
-from mqd.broker.message import Message, content_of, names_of
+from mqd.broker.message import names_of, replace_header
 from mqd.broker.reply import PREFIX, PSEUDO_SHORTSTR, ReplyConsumer
 from mqd.broker.routing import route, route_by_key
 from mqd.names import Resource
@@ -97,14 +97,20 @@ class Target:
                 if mode != 1 and not persistent:
                     raise _unknown_mode(mode)
         batch = 0
+        rejected = False
         names = self.names
         for queue in self._queues:
             waits_for = queue.publish(names, content, persistent)
             if waits_for > batch:
                 batch = waits_for
+            elif waits_for < 0:
+                rejected = True
         confirms = channel.confirms
         if confirms is not None:
-            confirms.published(batch)
+            if rejected:
+                confirms.rejected()
+            else:
+                confirms.published(batch)
 
     # -- once a target ------------------------------------------------------------------------
 
@@ -155,8 +161,10 @@ class Target:
             if flags & _REPLY_TO:
                 content = self._replace_reply_to(content)
                 header = content[7 : 7 + _SIZE.unpack_from(content, 3)[0]]
+            names = self.names
             if len(keys) > 1:
-                content = _replace_header(content, properties.strip_header(header, "BCC"))
+                names = names_of(self._exchange, keys[0], said.hidden_keys(header))
+                content = replace_header(content, properties.strip_header(header, "BCC"))
             queues = self._queues
             exchange = channel.vhost.exchanges[self._exchange]
             if len(keys) > 1 or (self._special and exchange.name):
@@ -168,11 +176,14 @@ class Target:
                 ReplyCode.FRAME_ERROR, f"cannot decode content header: {error}"
             ) from error
         if channel.tx is not None:
-            channel.tx.publishes.append(lambda: self._commit(queues, content, persistent))
+            channel.tx.publishes.append(lambda: self._commit(queues, names, content, persistent))
             return
-        batch = self._deliver(queues, content, persistent)
+        batch = self._deliver(queues, names, content, persistent)
         if channel.confirms is not None:
-            channel.confirms.published(batch)
+            if batch < 0:
+                channel.confirms.rejected()
+            else:
+                channel.confirms.published(batch)
 
     def _check(self, header: bytes, flags: int) -> list[str]:
         """Refuse what the message says of itself wrongly; returns its routing keys."""
@@ -214,17 +225,20 @@ class Target:
             )
         )
 
-    def _commit(self, queues: Sequence[Destination], content: bytes, persistent: bool) -> int:
+    def _commit(
+        self, queues: Sequence[Destination], names: bytes, content: bytes, persistent: bool
+    ) -> int:
         """Routed when it was published, delivered now: a queue may have gone since."""
-        return self._deliver([q for q in queues if not q.deleted], content, persistent)
+        return self._deliver([q for q in queues if not q.deleted], names, content, persistent)
 
-    def _deliver(self, queues: Sequence[Destination], content: bytes, persistent: bool) -> int:
+    def _deliver(
+        self, queues: Sequence[Destination], names: bytes, content: bytes, persistent: bool
+    ) -> int:
+        """The batch to wait for; below 0 when a queue rejected it."""
         if self._mandatory and (not queues or isinstance(queues[0], ReplyConsumer)):
             self._return(content)
-        batch = 0
-        for queue in queues:
-            batch = max(batch, queue.publish(self.names, content, persistent))
-        return batch
+        batches = [queue.publish(names, content, persistent) for queue in queues]
+        return min(batches) if batches and min(batches) < 0 else max(batches, default=0)
 
     def _return(self, content: bytes) -> None:
         outlet = self._channel.outlet
@@ -263,14 +277,3 @@ def _unknown_mode(mode: int | None) -> ChannelError:
     return ChannelError(
         ReplyCode.PRECONDITION_FAILED, f"invalid message: {{delivery_mode_unknown,{mode}}}"
     )
-
-
-def _replace_header(content: bytes, header: bytes) -> bytes:
-    message = Message(b"", content)
-    channel_id = int.from_bytes(content[1:3], "big")
-    if len(message.header) == len(header):
-        return content[:7] + header + content[7 + len(header) :]
-    body_at = 8 + len(message.header)
-    if body_at >= len(content):
-        return content_of(header, b"", channel_id, 0)
-    return content[:3] + _SIZE.pack(len(header)) + header + content[body_at - 1 :]

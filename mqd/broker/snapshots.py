@@ -23,7 +23,7 @@ from mqd.broker.definitions import BindingDefinition
 from mqd.broker.entries import ConnectionEntry
 from mqd.broker.exchanges.base import Exchange
 from mqd.broker.message import Message
-from mqd.broker.queues.classic import ClassicQueue
+from mqd.broker.queues.base import Queue
 
 Info = str | int | float | bool | Table | tuple[str | int, ...] | None
 
@@ -58,10 +58,10 @@ class Walk:
 
     def __init__(self, connections: Iterable[ConnectionEntry]) -> None:
         self._connections = connections
-        self._unacked: dict[ClassicQueue, Sum] | None = None
-        self._ready: tuple[ClassicQueue | None, Sum] = (None, Sum())
+        self._unacked: dict[Queue, Sum] | None = None
+        self._ready: tuple[Queue | None, Sum] = (None, Sum())
 
-    def unacked(self, queue: ClassicQueue) -> Sum:
+    def unacked(self, queue: Queue) -> Sum:
         """The queue's messages that consumers and getters hold."""
         if self._unacked is None:
             self._unacked = {}
@@ -71,7 +71,7 @@ class Walk:
                         self._unacked.setdefault(holder, Sum()).add(message)
         return self._unacked.get(queue, Sum())
 
-    def ready(self, queue: ClassicQueue) -> Sum:
+    def ready(self, queue: Queue) -> Sum:
         """The queue's ready messages.
 
         LIMIT: those on disc pages are not read back for a listing; they count as if they were
@@ -79,7 +79,7 @@ class Walk:
         """
         if self._ready[0] is not queue:
             found = Sum()
-            for message in queue.backlog.resident():
+            for message in queue.resident():
                 found.add(message)
             total = queue.ready_count
             if found.count and total > found.count:
@@ -99,9 +99,9 @@ def _policy_name(policy: object | None) -> str | None:
     return str(name) if name is not None else None
 
 
-def _head_timestamp(queue: ClassicQueue) -> int | None:
+def _head_timestamp(queue: Queue) -> int | None:
     """Of the next message, in seconds, when its publisher set one."""
-    message = next(iter(queue.backlog.resident()), None)
+    message = next(iter(queue.resident()), None)
     if message is None:
         return None
     try:
@@ -110,7 +110,7 @@ def _head_timestamp(queue: ClassicQueue) -> int | None:
         return None
 
 
-def _capacity(queue: ClassicQueue) -> float:
+def _capacity(queue: Queue) -> float:
     """Whether a message that arrived now could leave at once: 0.0 or 1.0.
 
     LIMIT: RabbitMQ shows the share of recent time in which it could.
@@ -118,7 +118,7 @@ def _capacity(queue: ClassicQueue) -> float:
     return float(any(not c.outlet.congested and not c.is_full() for c in queue.consumers))
 
 
-QueueInfo = Callable[[ClassicQueue, Walk], Info]
+QueueInfo = Callable[[Queue, Walk], Info]
 
 QUEUE: Final[Mapping[str, QueueInfo]] = {
     "name": lambda q, w: q.definition.name,
@@ -138,9 +138,9 @@ QUEUE: Final[Mapping[str, QueueInfo]] = {
     "messages_ready": lambda q, w: q.ready_count,
     "messages_unacknowledged": lambda q, w: q.unacked_count,
     "messages": lambda q, w: q.ready_count + q.unacked_count,
-    "messages_ready_ram": lambda q, w: q.backlog.resident_count,
+    "messages_ready_ram": lambda q, w: q.resident_count,
     "messages_unacknowledged_ram": lambda q, w: q.unacked_count,
-    "messages_ram": lambda q, w: q.backlog.resident_count + q.unacked_count,
+    "messages_ram": lambda q, w: q.resident_count + q.unacked_count,
     "messages_persistent": lambda q, w: w.ready(q).persistent_count + w.unacked(q).persistent_count,
     "message_bytes": lambda q, w: w.ready(q).bytes + w.unacked(q).bytes,
     "message_bytes_ready": lambda q, w: w.ready(q).bytes,
@@ -155,9 +155,7 @@ QUEUE: Final[Mapping[str, QueueInfo]] = {
     "consumers": lambda q, w: len(q.consumers),
     "consumer_utilisation": lambda q, w: _capacity(q),
     "consumer_capacity": lambda q, w: _capacity(q),
-    "memory": lambda q, w: (
-        _QUEUE_BYTES + q.backlog.resident_bytes + _CONSUMER_BYTES * len(q.consumers)
-    ),
+    "memory": lambda q, w: _QUEUE_BYTES + q.resident_bytes + _CONSUMER_BYTES * len(q.consumers),
     "slave_pids": lambda q, w: None,  # no mirrored queues
     "synchronised_slave_pids": lambda q, w: None,
     "state": lambda q, w: "running",
@@ -242,13 +240,20 @@ CHANNEL: Final[Mapping[str, Callable[[Channel], Info]]] = {
     "global_prefetch_count": lambda c: c.global_prefetch_count,
 }
 
+
+def _activity(consumer: Consumer) -> str:
+    if not consumer.queue.single_active:
+        return "up"
+    return "waiting" if consumer.waiting else "single_active"
+
+
 CONSUMER: Final[Mapping[str, Callable[[Consumer], Info]]] = {
     "queue_name": lambda c: c.queue.definition.name,
     "channel_pid": lambda c: c.channel.pid,
     "consumer_tag": lambda c: c.tag,
     "ack_required": lambda c: not c.no_ack,
     "prefetch_count": lambda c: c.channel.prefetch_count if c.no_ack else c.prefetch,
-    "active": lambda c: c.active,
-    "activity_status": lambda c: "up",
+    "active": lambda c: c.active and not c.waiting,
+    "activity_status": lambda c: _activity(c),
     "arguments": lambda c: c.arguments,
 }

@@ -10,7 +10,6 @@ the result into a method.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -25,25 +24,12 @@ from mqd.broker.equivalence import (
 )
 from mqd.broker.exchanges.registry import check_arguments, check_type
 from mqd.broker.queue_arguments import check_server_named, queue_type
-from mqd.broker.queues.classic import ClassicQueue
+from mqd.broker.queues.base import Queue
+from mqd.broker.queues.registry import KINDS
 from mqd.broker.reply import PREFIX, PSEUDO_QUEUE
 from mqd.names import Resource
 
 Answer = Callable[["QueueState | int | AmqpError | None"], None]
-
-log = logging.getLogger("mqd.queue")
-
-NOT_IN_EFFECT = frozenset(
-    {
-        "x-max-length",
-        "x-max-length-bytes",
-        "x-overflow",
-        "x-dead-letter-exchange",
-        "x-dead-letter-routing-key",
-        "x-single-active-consumer",
-    }
-)
-"""Queue arguments that are checked and kept, and that no queue acts on yet."""
 
 DEFAULT_EXCHANGE = "operation not permitted on the default exchange"
 
@@ -227,7 +213,7 @@ def actual_name(channel: Channel, name: str) -> str:
     return channel.last_queue
 
 
-def find_queue(channel: Channel, name: str) -> ClassicQueue:
+def find_queue(channel: Channel, name: str) -> Queue:
     """A queue this connection may use. Raises ChannelError 404, 405."""
     queue = channel.vhost.queues.get(name)
     if queue is None:
@@ -236,13 +222,13 @@ def find_queue(channel: Channel, name: str) -> ClassicQueue:
     return queue
 
 
-def check_exclusive_access(channel: Channel, queue: ClassicQueue) -> None:
+def check_exclusive_access(channel: Channel, queue: Queue) -> None:
     """Raise 405 when the queue is another connection's own."""
     if queue.owner is not None and queue.owner is not channel.connection:
         raise locked(queue)
 
 
-def locked(queue: ClassicQueue) -> ChannelError:
+def locked(queue: Queue) -> ChannelError:
     """The 405 of a queue that is another's, or declared otherwise."""
     return ChannelError(
         ReplyCode.RESOURCE_LOCKED,
@@ -252,7 +238,7 @@ def locked(queue: ClassicQueue) -> ChannelError:
     )
 
 
-def _state(queue: ClassicQueue) -> QueueState:
+def _state(queue: Queue) -> QueueState:
     queue.use()
     if queue.timed:
         queue.expire(queue.vhost.broker.clock.monotonic_ms())
@@ -314,7 +300,14 @@ def declare_queue(
     permanent = durable and not exclusive
     queue_id = vhost.broker.topology.new_queue_id() if permanent else vhost.broker.transient_id()
     definition = QueueDefinition(
-        queue_id, vhost.name, name, durable, auto_delete, exclusive, arguments
+        queue_id,
+        vhost.name,
+        name,
+        durable,
+        auto_delete,
+        exclusive,
+        arguments,
+        queue_type(arguments),
     )
     check_queue_arguments(definition)
     _check_available(definition)
@@ -328,25 +321,18 @@ def declare_queue(
 
 
 def _check_available(definition: QueueDefinition) -> None:
-    """Refuse what is not there rather than serve something else under its name; say which
-    arguments are kept for later and do nothing yet."""
-    kind = queue_type(definition.arguments)
-    if kind != "classic":
+    """Refuse what is not there rather than serve something else under its name."""
+    if definition.type not in KINDS:
         raise ConnectionError_(
             ReplyCode.NOT_IMPLEMENTED,
-            f"{definition.resource}: queue type '{kind}' is not available in this version of mqd, "
-            "declare it without x-queue-type",
-        )
-    idle = sorted(NOT_IN_EFFECT & definition.arguments.keys())
-    if idle:
-        log.warning(
-            "%s: %s without effect in this version of mqd", definition.resource, ", ".join(idle)
+            f"{definition.resource}: queue type '{definition.type}' is not available in this "
+            "version of mqd, declare it without x-queue-type",
         )
 
 
 def _check_same(
     channel: Channel,
-    queue: ClassicQueue,
+    queue: Queue,
     durable: bool,
     exclusive: bool,
     auto_delete: bool,

@@ -18,11 +18,13 @@ from mqd.auth.users import User
 from mqd.broker.bindings import BindingTable, auto_deleted
 from mqd.broker.confirms import Confirms
 from mqd.broker.consumers import Consumer
+from mqd.broker.dead_letter import DeadLetters
 from mqd.broker.definitions import BindingDefinition, ExchangeDefinition, QueueDefinition
 from mqd.broker.exchanges.base import Exchange
 from mqd.broker.exchanges.registry import make_exchange
 from mqd.broker.ports import MessageStore
-from mqd.broker.queues.classic import ClassicQueue
+from mqd.broker.queues.base import Queue
+from mqd.broker.queues.registry import KINDS
 from mqd.names import Resource
 
 if TYPE_CHECKING:
@@ -44,8 +46,9 @@ class VHost:
         self.alarms = broker.alarms
         self.replies: dict[str, ReplyConsumer] = broker.replies
         self.exchanges: dict[str, Exchange] = {}
-        self.queues: dict[str, ClassicQueue] = {}
+        self.queues: dict[str, Queue] = {}
         self.bindings = BindingTable()
+        self.dead_letters = DeadLetters(self)
         self.version = 0  # moves with everything a resolved publish depends on
         self.tracing = False
         self.waiting: set[Confirms] = set()
@@ -109,10 +112,11 @@ class VHost:
 
     def apply_put_queue(
         self, definition: QueueDefinition, owner: ConnectionEntry | None = None
-    ) -> ClassicQueue:
+    ) -> Queue:
         found = self.queues.get(definition.name)
         if found is None:
-            found = ClassicQueue(definition, self, self.broker.pids.new(), owner)
+            kind = KINDS[definition.type]
+            found = kind(definition, self, self.broker.pids.new(), owner)
             self.queues[definition.name] = found
             if owner is not None:
                 owner.exclusive_queues.append(found)
@@ -125,9 +129,7 @@ class VHost:
         if queue is None:
             return
         queue.deleted = True
-        if queue.durable:
-            self.store.settle_all(queue.definition.id, ())
-        queue.backlog.clear()
+        queue.discard()
         told_later = self._deleting.get(name)
         for consumer in list(queue.consumers):
             queue.remove_consumer(consumer)
@@ -140,7 +142,7 @@ class VHost:
             queue.owner.exclusive_queues.remove(queue)
         self._unbound(self.bindings.remove_destination("queue", name))
 
-    def delete_queue(self, queue: ClassicQueue, done: Callable[[Exception | None], None]) -> None:
+    def delete_queue(self, queue: Queue, done: Callable[[Exception | None], None]) -> None:
         """Delete a queue of either kind; done when that is permanent.
 
         Its consumers hear of it after whoever deleted it, at the end of the turn: a client that
@@ -159,7 +161,7 @@ class VHost:
             self.apply_delete_queue(queue.name)
             finished(None)
 
-    def consumer_gone(self, queue: ClassicQueue) -> None:
+    def consumer_gone(self, queue: Queue) -> None:
         """A consumer was cancelled or its channel closed: auto-delete goes with the last."""
         if (
             queue.definition.auto_delete

@@ -29,8 +29,6 @@ WAITING = [scenario for scenario in ALL if scenario.waits]
 _CUTS = 8  # places where a conversation is broken off, per scenario
 # What is known to be wrong; a scenario that comes right fails until it is taken off the list.
 PENDING = {
-    "consume: single active consumer": "x-single-active-consumer has no meaning yet",
-    "consume: exclusive consumer on a single-active-consumer queue": "the same",
     "connection: header of 0-9 with minor 1": "connection.start of 0-8 is not made",
     "connection: header of 0-8 starts the same handshake": "the same",
 }

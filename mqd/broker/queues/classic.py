@@ -1,26 +1,35 @@
 """The classic queue: messages in, messages out, to whom and in which order.
 
 Decides what happens to a message that arrives, is asked for, acknowledged, refused or handed back,
-and when consumers are served. Never decides who may do that (`mqd.broker.channel`), how long a
-message is kept on disc (the store port) or where it is in memory (`mqd.broker.backlog`).
+when consumers are served, and what goes when the queue is full. Never decides who may do that
+(`mqd.broker.channel`), how long a message is kept on disc (the store port), where it is in memory
+(`mqd.broker.backlog`) or where a dead one goes (`mqd.broker.dead_letter`).
 
 Order: messages leave in order of arrival; one handed back goes where it was (see backlog). A
 message that finds the queue empty and a consumer ready is sent at once and never waits.
+
+A full queue: whether a new message may come is looked at before anybody is served with it; what
+has to go at the head goes after it came, so that a length of 0 drops all that no consumer takes
+(RabbitMQ: queue length limit documentation; observed: 3.10.8).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from mqd.broker import expiry
 from mqd.broker.backlog import Backlog
-from mqd.broker.consumers import Consumer, Ring
+from mqd.broker.consumers import Consumer
+from mqd.broker.dead_letter import EXPIRED, MAXLEN
+from mqd.broker.dead_letter import REJECTED as REFUSED
 from mqd.broker.definitions import QueueDefinition
 from mqd.broker.message import Message
-from mqd.broker.ports import MessageStore
 from mqd.broker.priorities import PriorityBacklog
+from mqd.broker.queues.base import REJECTED, Queue
+from mqd.broker.queues.rules import Overflow
 from mqd.names import Pid
+from mqd.policies.applied import Applied
 
 if TYPE_CHECKING:
     from mqd.broker.entries import ConnectionEntry
@@ -33,77 +42,61 @@ _DRAIN_BYTES_MAX = 1_048_576
 _SERVED_MAX = 16_384
 
 
-class ClassicQueue:
-    """A live queue. `ready_count + unacked_count` messages are in it."""
+class ClassicQueue(Queue):
+    """See the file's charter."""
+
+    kind = "classic"
 
     __slots__ = (
+        "_bounded",
         "_draining",
-        "_drops_expired",
+        "_leaving",
         "_served",
         "backlog",
-        "consumers",
-        "definition",
-        "deleted",
-        "expires_ms",
-        "durable",
-        "exclusive_consumer",
-        "had_consumer",
-        "owner",
-        "pid",
-        "policy",
-        "ring",
-        "store",
-        "timed",
         "ttl_ms",
-        "unacked_count",
-        "used_ms",
-        "vhost",
     )
 
     def __init__(
-        self, definition: QueueDefinition, vhost: VHost, pid: Pid, owner: ConnectionEntry | None
+        self,
+        definition: QueueDefinition,
+        vhost: VHost,
+        pid: Pid,
+        owner: ConnectionEntry | None,
+        policy: Applied | None = None,
     ) -> None:
-        self.definition = definition
-        self.vhost = vhost
-        self.pid = pid
-        self.owner = owner
-        self.policy: object | None = None
-        self.durable = definition.durable and not definition.exclusive
-        self.store: MessageStore = vhost.store
+        super().__init__(definition, vhost, pid, owner, policy)
         self.backlog = _backlog(definition, vhost)
-        # Until dead lettering is there, a queue that has it keeps what it should dead-letter.
-        self._drops_expired = "x-dead-letter-exchange" not in definition.arguments
-        self.ttl_ms = expiry.argument(definition.arguments, "x-message-ttl")
-        self.expires_ms = expiry.argument(definition.arguments, "x-expires")
-        self.timed = False  # whether a message in it may expire
-        self.used_ms = 0  # when it was last declared, asked or had a consumer
-        if self.expires_ms is not None:
-            self.use()
-            vhost.broker.timed.add(self)
-        self.consumers: list[Consumer] = []
-        self.ring = Ring()
-        self.exclusive_consumer: Consumer | None = None
-        self.unacked_count = 0
-        self.had_consumer = False
-        self.deleted = False
+        self.ttl_ms = self.rules.message_ttl_ms
+        self._bounded = self.rules.is_bounded
         self._draining = False
         self._served = 0
-
-    @property
-    def name(self) -> str:
-        return self.definition.name
+        self._leaving: dict[int, Message] = {}  # dead letters not yet on disc elsewhere, by id()
 
     @property
     def ready_count(self) -> int:
         return len(self.backlog)
 
+    @property
+    def ready_bytes(self) -> int:
+        return self.backlog.ready_bytes
+
+    @property
+    def resident_count(self) -> int:
+        return self.backlog.resident_count
+
+    @property
+    def resident_bytes(self) -> int:
+        return self.backlog.resident_bytes
+
+    def resident(self) -> Iterable[Message]:
+        return self.backlog.resident()
+
     # -- in -----------------------------------------------------------------------------------
 
     def publish(self, names: bytes, content: bytes, persistent: bool) -> int:
-        """Take a message at the tail, and send it at once where that can be.
-
-        Returns the store's batch that its confirm has to wait for, 0 for none.
-        """
+        bounded = self._bounded
+        if bounded and self._overflows(names, content, persistent):
+            return REJECTED
         backlog = self.backlog
         consumer = self.ring.next() if not backlog else None
         if consumer is None:
@@ -113,6 +106,8 @@ class ClassicQueue:
                 backlog.push(message)
             else:
                 self._push_timed(message)
+            if bounded:
+                self._trim()
             return batch
         if consumer.no_ack:
             consumer.send(names, content, False)
@@ -145,10 +140,66 @@ class ClassicQueue:
         else:
             self.backlog.push(message)
 
-    # -- time ---------------------------------------------------------------------------------
+    # -- full ---------------------------------------------------------------------------------
 
-    def _now_ms(self) -> int:
-        return self.vhost.broker.clock.monotonic_ms()
+    def _overflows(self, names: bytes, content: bytes, persistent: bool) -> bool:
+        """Whether the queue refuses a message because it is full."""
+        rules = self.rules
+        if rules.overflow is Overflow.DROP_HEAD:
+            return False
+        message = Message(names, content, persistent)
+        length, size = rules.max_length, rules.max_length_bytes
+        if (length is None or len(self.backlog) < length) and (
+            size is None or self.backlog.ready_bytes + message.body_bytes <= size
+        ):
+            return False
+        if rules.overflow is Overflow.REJECT_PUBLISH_DLX and rules.dead_letter_exchange is not None:
+            self.vhost.dead_letters.take(self, message, MAXLEN)
+        return True
+
+    def _trim(self) -> None:
+        """Let go of the oldest messages until the queue is as short as it has to be."""
+        rules = self.rules
+        if rules.overflow is not Overflow.DROP_HEAD:
+            return
+        length, size = rules.max_length, rules.max_length_bytes
+        backlog = self.backlog
+        while backlog and (
+            (length is not None and len(backlog) > length)
+            or (size is not None and backlog.ready_bytes > size)
+        ):
+            self._bury(backlog.pop()[1], MAXLEN)
+
+    def _bury(self, message: Message, reason: str) -> None:
+        """A message that was taken out will not be delivered: dead-letter it, or drop it."""
+        if self.rules.dead_letter_exchange is None:
+            self._forget(message)
+            return
+        if message.stored:
+            self._leaving[id(message)] = message
+        self.vhost.dead_letters.take(self, message, reason)
+
+    def left(self, message: Message, batch: int) -> None:
+        if not message.stored:
+            return
+        if batch:
+            self.vhost.when_durable(batch, lambda: self._gone(message))
+        else:
+            self._gone(message)
+
+    def _gone(self, message: Message) -> None:
+        """A dead letter is safe elsewhere."""
+        if self._leaving.pop(id(message), None) is not None and not self.deleted:
+            self._forget(message)
+
+    # -- rules and time -----------------------------------------------------------------------
+
+    def rules_changed(self) -> None:
+        """Lengths hold at once, a time to live for the messages that come (observed: 3.10.8)."""
+        self.ttl_ms = self.rules.message_ttl_ms
+        self._bounded = self.rules.is_bounded
+        if self._bounded:
+            self._trim()
 
     def _push_timed(self, message: Message) -> None:
         now_ms = self._now_ms()
@@ -158,44 +209,25 @@ class ClassicQueue:
         self.expire(now_ms)
 
     def _watch(self) -> None:
-        if self._drops_expired:
-            self.timed = True
-            self.vhost.broker.timed.add(self)
+        self.timed = True
+        self.vhost.broker.timed.add(self)
 
     def expire(self, now_ms: int) -> None:
-        """Drop the messages at the head whose time is over."""
-        if not self._drops_expired:
-            return
+        """Let go of the messages at the head whose time is over."""
         backlog = self.backlog
         while backlog:
             expires_ms = backlog.peek().expires_ms
             if not expires_ms or expires_ms > now_ms:
                 return
-            self._forget(backlog.pop()[1])
+            self._bury(backlog.pop()[1], EXPIRED)
         self.timed = False
-
-    def use(self) -> None:
-        """Somebody declared it, asked it for a message, or had a consumer on it."""
-        if self.expires_ms is not None:
-            self.used_ms = self._now_ms()
-
-    def tick(self, now_ms: int) -> bool:
-        """Look at the time; returns whether there is anything left to look for."""
-        if self.deleted:
-            return False
-        if self.timed:
-            self.expire(now_ms)
-        if self.expires_ms is None:
-            return self.timed
-        if not self.consumers and now_ms - self.used_ms >= self.expires_ms:
-            self.vhost.delete_queue(self, lambda _: None)
-            return False
-        return True
 
     # -- out ----------------------------------------------------------------------------------
 
     def drain(self) -> None:
         """Serve the consumers from the backlog, at most a turn's share of it."""
+        if self._bounded:
+            self._trim()  # what was handed back may be too much
         if self.timed:
             self.expire(self._now_ms())
         backlog = self.backlog
@@ -251,7 +283,6 @@ class ClassicQueue:
             self.store.settle(self.definition.id, message)
 
     def acked(self, message: Message, consumer: Consumer | None, *, drain: bool = True) -> None:
-        """A delivered message is done with; its consumer may take another."""
         self.unacked_count -= 1
         if message.stored and not self.deleted:
             self.store.settle(self.definition.id, message)
@@ -259,11 +290,15 @@ class ClassicQueue:
             self.released(consumer, drain=drain)
 
     def refused(self, message: Message, consumer: Consumer | None, *, drain: bool = True) -> None:
-        """Rejected without requeue: dropped."""
-        self.acked(message, consumer, drain=drain)
+        """Rejected without requeue: dead-lettered, or dropped."""
+        self.unacked_count -= 1
+        if not self.deleted:
+            self._bury(message, REFUSED)
+        if consumer is not None:
+            self.released(consumer, drain=drain)
 
     def returned(self, position: int, message: Message, consumer: Consumer | None) -> None:
-        """Handed back, to where it was. The caller drains when all are back."""
+        """Handed back, to where it was; a queue that is full then lets the oldest go."""
         if consumer is not None:
             self.released(consumer, drain=False)
         self.unacked_count -= 1
@@ -282,12 +317,21 @@ class ClassicQueue:
                 self.drain()
 
     def purge(self) -> int:
-        """Drop what is ready; what is delivered stays with its consumers."""
         if self.durable and self.backlog:
-            self.store.settle_all(self.definition.id, self._unacked_messages())
+            self.store.settle_all(self.definition.id, self._kept_messages())
         return self.backlog.clear()
 
-    def _unacked_messages(self) -> Iterable[Message]:
+    def discard(self) -> None:
+        if self.durable:
+            self.store.settle_all(self.definition.id, ())
+        self.backlog.clear()
+
+    def take_delivered(self) -> Iterator[Message]:
+        return self.backlog.take_delivered()
+
+    def _kept_messages(self) -> Iterable[Message]:
+        """Those that a purge leaves: delivered ones, and dead letters on their way."""
+        yield from self._leaving.values()
         for entry in self.vhost.connections():
             for channel in entry.channels.values():
                 entries = list(channel.unacked.values())
@@ -297,41 +341,6 @@ class ClassicQueue:
                 for queue, message, _, _ in entries:
                     if queue is self and message.stored:
                         yield message
-
-    # -- consumers ----------------------------------------------------------------------------
-
-    def add_consumer(self, consumer: Consumer) -> None:
-        self.consumers.append(consumer)
-        self.had_consumer = True
-        if consumer.exclusive:
-            self.exclusive_consumer = consumer
-        self.ring.add(consumer)
-
-    def remove_consumer(self, consumer: Consumer) -> None:
-        """The consumer takes no more; what it holds stays with its channel. Twice is once."""
-        if not consumer.active:
-            return
-        consumer.active = False
-        self.consumers.remove(consumer)
-        self.use()
-        self.ring.discard(consumer)
-        if self.exclusive_consumer is consumer:
-            self.exclusive_consumer = None
-
-    def offer_again(self, consumer: Consumer) -> None:
-        """A consumer that left the ring may be able to take messages again."""
-        if consumer.active and not self.deleted:
-            self.ring.add(consumer)
-
-    def resumer(self, consumer: Consumer) -> Callable[[], None]:
-        """What to call when the consumer's connection reads again."""
-
-        def resume() -> None:
-            self.offer_again(consumer)
-            if self.backlog and not self.deleted:
-                self.drain()
-
-        return resume
 
 
 def _backlog(definition: QueueDefinition, vhost: VHost) -> Backlog | PriorityBacklog:

@@ -87,17 +87,20 @@ def test_the_store_forgets_what_expired(world: World, client: Client) -> None:
     assert not any(world.store.kept.values())
 
 
-def test_a_queue_that_should_dead_letter_keeps_what_it_cannot(world: World, client: Client) -> None:
+def test_what_expires_is_dead_lettered(world: World, client: Client) -> None:
+    client.declare("dead")
     client.declare(
         "q",
         arguments={
             "x-message-ttl": 10,
-            "x-dead-letter-exchange": "amq.fanout",
+            "x-dead-letter-exchange": "",
+            "x-dead-letter-routing-key": "dead",
         },
     )
     client.publish("q", "m")
     world.tick(1000)
-    assert str(client.get()) == "got 1 m left 0"
+    assert client.get() is None
+    assert str(client.get("dead")) == "got 1 m left 0"
 
 
 def test_an_unused_queue_goes(world: World, client: Client) -> None:

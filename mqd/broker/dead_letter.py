@@ -1,0 +1,219 @@
+"""Dead lettering: where a message goes that its queue will not keep, and what it is told.
+
+Decides the headers a dead letter carries (x-death, x-first-death-*), its exchange and its routing
+keys, which queues a cycle excludes, and that the queue it left lets go of it only when its new
+queues have it on disc (RabbitMQ: dead letter exchanges documentation; observed: 3.10.8). Never
+decides that a message is dead: queues do, and say why.
+
+An entry of x-death stands for all deaths of one reason in one queue. It keeps the fields of the
+first of them and counts; the newest stands first. A message that died of the same queue before is
+not put there again unless somebody rejected it since: what only TTLs and lengths move would go
+round for ever.
+
+Dead letters can cause dead letters. They are carried out one after the other, not one within the
+other, so that no chain of queues is too long.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from mqd.amqp import properties
+from mqd.amqp.fields import Field, FieldError, Table
+from mqd.broker.message import Message, names_of, replace_header
+from mqd.broker.routing import route
+
+if TYPE_CHECKING:
+    from mqd.broker.queues.base import Queue
+    from mqd.broker.vhost import VHost
+
+EXPIRED = "expired"
+REJECTED = "rejected"
+MAXLEN = "maxlen"
+DELIVERY_LIMIT = "delivery_limit"
+
+_LOGGED_MAX = 1000  # warnings of a kind, so that no stream of messages fills the log
+
+log = logging.getLogger("mqd.queue")
+
+
+def dead_letter(
+    message: Message, queue: str, reason: str, exchange: str, routing_key: str | None, now_s: int
+) -> tuple[Message, list[str]]:
+    """The message as it leaves for its dead-letter exchange, and the keys it is routed by.
+
+    routing_key: of the queue's rules, None where the message keeps its own keys. now_s: seconds
+    since the epoch. Raises FieldError when the headers cannot be read.
+    """
+    told = properties.decode(message.header)
+    headers: Table = dict(told.headers or {})
+    keys = [message.routing_key, *_listed(headers.get("CC"))]
+    death: Table = {
+        "reason": _text(reason),
+        "queue": _text(queue),
+        "time": ("timestamp", now_s),
+        "exchange": _text(message.exchange),
+        "routing-keys": ("array", [_text(key) for key in keys]),
+    }
+    if told.expiration is not None:
+        death["original-expiration"] = _text(told.expiration)
+        told.expiration = None  # it would expire again at once
+    headers = _with_death(headers, death)
+    if routing_key is None:
+        keys += message.hidden_keys
+        names = message.names_to(exchange)
+    else:
+        headers.pop("CC", None)
+        keys = [routing_key]
+        names = names_of(exchange, routing_key)
+    told.headers = headers
+    header = properties.encode(told, message.body_bytes)
+    return Message(names, replace_header(message.content, header), message.persistent), keys
+
+
+def _text(value: str) -> Field:
+    return ("longstr", value.encode("utf-8", "surrogateescape"))
+
+
+def _listed(field: Field | None) -> list[str]:
+    if field is None or field[0] != "array":
+        return []
+    return [
+        value.decode("utf-8", "surrogateescape") for kind, value in field[1] if kind == "longstr"
+    ]
+
+
+def _sorted(table: Table) -> Table:
+    return dict(sorted(table.items()))
+
+
+def _event(death: Table) -> tuple[object, object]:
+    """What makes two deaths the same."""
+    return death.get("queue", ("", b""))[1], death.get("reason", ("", b""))[1]
+
+
+def _with_death(headers: Table, death: Table) -> Table:
+    """The headers with one death more. Orders of fields are 3.10.8's (observed)."""
+    field = headers.get("x-death")
+    first: Table = {"count": ("long", 1), **death}
+    if field is None:
+        told = {f"x-first-death-{what}": death[what] for what in ("exchange", "queue", "reason")}
+        return _sorted({**headers, **told, "x-death": ("array", [("table", first)])})
+    if field[0] != "array":  # some client made a string of it
+        return _sorted({**headers, "x-death": ("array", [("table", first)])})
+    entries = _grouped(field[1])
+    before = entries.pop(_event(death), None)
+    if before is not None:
+        first = {**before, "count": ("long", _count(before) + 1)}
+    newest = [("table", _sorted(first)), *(("table", entry) for entry in entries.values())]
+    return _sorted({**headers, "x-death": ("array", newest)})
+
+
+def _count(death: Table) -> int:
+    kind, value = death.get("count", ("long", 1))
+    return value if isinstance(value, int) and kind != "bool" else 1
+
+
+def _grouped(fields: Iterable[Field]) -> dict[tuple[object, object], Table]:
+    """Entries by event, first to last; a client may have written any number of the same."""
+    grouped: dict[tuple[object, object], Table] = {}
+    for kind, entry in fields:
+        if kind != "table":
+            continue
+        same = grouped.get(_event(entry))
+        if same is not None:
+            entry = {**same, "count": ("long", _count(same) + _count(entry))}
+        grouped[_event(entry)] = entry
+    return grouped
+
+
+def cycles(headers: Table, queues: Iterable[str]) -> set[str]:
+    """Those of the queues where the message died before, and nobody rejected it since.
+
+    headers: those the dead letter carries already.
+    """
+    field = headers.get("x-death")
+    if field is None or field[0] != "array":
+        return set()
+    wanted = {name.encode("utf-8", "surrogateescape"): name for name in queues}
+    found: set[str] = set()
+    for kind, entry in field[1]:
+        if kind != "table":
+            continue
+        queue, reason = _event(entry)
+        if reason == REJECTED.encode():
+            break
+        if isinstance(queue, bytes) and queue in wanted:
+            found.add(wanted[queue])
+    return found
+
+
+class DeadLetters:
+    """The dead letters of one vhost on their way."""
+
+    def __init__(self, vhost: VHost) -> None:
+        self._vhost = vhost
+        self._waiting: deque[tuple[Queue, Message, str]] = deque()
+        self._running = False
+        self._logged: set[tuple[str, str]] = set()
+
+    def take(self, queue: Queue, message: Message, reason: str) -> None:
+        """The queue has taken the message out and has rules for dead letters.
+
+        It is told by `Queue.left` when the message is safe elsewhere, or nowhere.
+        """
+        self._waiting.append((queue, message, reason))
+        if self._running:
+            return
+        self._running = True
+        try:
+            while self._waiting:
+                self._send(*self._waiting.popleft())
+        finally:
+            self._running = False
+
+    def _send(self, queue: Queue, message: Message, reason: str) -> None:
+        letter, targets = self.address(queue, message, reason)
+        batch = 0
+        if letter is not None:
+            for target in targets:
+                batch = max(batch, target.publish(letter.names, letter.content, letter.persistent))
+        queue.left(message, batch)
+
+    def address(
+        self, queue: Queue, message: Message, reason: str
+    ) -> tuple[Message | None, Sequence[Queue]]:
+        """The dead letter and the queues it goes to; None where there is no exchange for it."""
+        vhost = self._vhost
+        rules = queue.rules
+        exchange = vhost.exchanges.get(rules.dead_letter_exchange or "")
+        if exchange is None or rules.dead_letter_exchange is None:
+            self._warn(queue.name, f"has no exchange '{rules.dead_letter_exchange}' to send to")
+            return None, ()
+        now_s = vhost.broker.clock.wall_ms() // 1000
+        try:
+            letter, keys = dead_letter(
+                message, queue.name, reason, exchange.name, rules.dead_letter_routing_key, now_s
+            )
+            headers = properties.headers(letter.header) or {}
+        except FieldError as error:
+            self._warn(queue.name, f"drops a message whose headers cannot be read: {error}")
+            return None, ()
+        names = route(vhost.exchanges, exchange, keys, lambda: headers)
+        if reason != REJECTED:
+            round_again = cycles(headers, names)
+            for name in round_again:
+                self._warn(queue.name, f"drops messages that would come back to queue '{name}'")
+            names = [name for name in names if name not in round_again]
+        return letter, [vhost.queues[name] for name in names if name in vhost.queues]
+
+    def _warn(self, queue: str, text: str) -> None:
+        """Once for each queue and reason: messages are lost here, and RabbitMQ says nothing."""
+        mark = (queue, text)
+        if mark not in self._logged and len(self._logged) < _LOGGED_MAX:
+            self._logged.add(mark)
+            where = f"queue '{queue}' in vhost '{self._vhost.name}'"
+            log.warning("dead lettering: %s %s", where, text)

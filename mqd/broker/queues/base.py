@@ -1,0 +1,278 @@
+"""What every kind of queue keeps, and what others may ask of any of them.
+
+Decides what a queue is to the rest of the broker: who consumes from it and who of them is offered
+messages, which rules and which policy it has, when it was last used. Never decides what becomes of
+a message: the kinds do (classic, quorum, stream).
+
+Theory of a single active consumer: of all consumers only one is in the ring; the others wait in
+order of arrival, the higher priority first when the active one goes (RabbitMQ: single active
+consumer documentation; observed: 3.10.8).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, ClassVar, Final
+
+from mqd.broker.consumers import Consumer, Ring
+from mqd.broker.definitions import QueueDefinition
+from mqd.broker.message import Message
+from mqd.broker.ports import MessageStore
+from mqd.broker.queues.rules import QueueRules, rules_of
+from mqd.names import Pid
+from mqd.policies.applied import Applied
+
+if TYPE_CHECKING:
+    from mqd.broker.entries import ConnectionEntry
+    from mqd.broker.vhost import VHost
+
+REJECTED: Final = -1  # what `publish` returns for a message that the queue did not take
+
+
+class Queue(ABC):
+    """A live queue. `ready_count + unacked_count` messages are in it.
+
+    kind: what x-queue-type calls it. global_prefetch_fits: whether a channel with a prefetch count
+    of its own may consume from it.
+    """
+
+    kind: ClassVar[str]
+    global_prefetch_fits: ClassVar[bool] = True
+
+    __slots__ = (
+        "active_consumer",
+        "consumers",
+        "definition",
+        "deleted",
+        "durable",
+        "exclusive_consumer",
+        "had_consumer",
+        "owner",
+        "pid",
+        "policy",
+        "ring",
+        "rules",
+        "single_active",
+        "store",
+        "timed",
+        "unacked_count",
+        "used_ms",
+        "vhost",
+    )
+
+    def __init__(
+        self,
+        definition: QueueDefinition,
+        vhost: VHost,
+        pid: Pid,
+        owner: ConnectionEntry | None,
+        policy: Applied | None = None,
+    ) -> None:
+        self.definition = definition
+        self.vhost = vhost
+        self.pid = pid
+        self.owner = owner
+        self.durable = definition.durable and not definition.exclusive
+        self.store: MessageStore = vhost.store
+        self.policy: Applied | None = policy
+        self.rules: QueueRules = rules_of(definition.arguments, _definition_of(policy))
+        self.timed = False  # whether a message in it may expire
+        self.used_ms = 0  # when it was last declared, asked or had a consumer
+        self.consumers: list[Consumer] = []
+        self.ring = Ring()
+        self.single_active = definition.arguments.get("x-single-active-consumer") == ("bool", True)
+        self.active_consumer: Consumer | None = None  # of a queue with a single one
+        self.exclusive_consumer: Consumer | None = None
+        self.unacked_count = 0
+        self.had_consumer = False
+        self.deleted = False
+        if self.rules.expires_ms is not None:
+            self.use()
+            vhost.broker.timed.add(self)
+
+    @property
+    def name(self) -> str:
+        return self.definition.name
+
+    @property
+    @abstractmethod
+    def ready_count(self) -> int:
+        """Messages that wait for somebody to take them."""
+
+    # -- in -----------------------------------------------------------------------------------
+
+    @abstractmethod
+    def publish(self, names: bytes, content: bytes, persistent: bool) -> int:
+        """Take a message at the tail, and send it at once where that can be.
+
+        Returns the store's batch that its confirm has to wait for, 0 for none, REJECTED when the
+        message was not taken.
+        """
+
+    def recover(self, message: Message, delivered: bool) -> None:
+        """A message that the vhost's store kept from an earlier run, in order."""
+        raise AssertionError(f"a {self.kind} queue keeps nothing there")
+
+    # -- out ----------------------------------------------------------------------------------
+
+    @abstractmethod
+    def drain(self) -> None:
+        """Serve the consumers with what is ready, at most a turn's share of it."""
+
+    @abstractmethod
+    def get(self) -> tuple[int, Message, bool] | None:
+        """Take the next message for basic.get: (position, message, redelivered)."""
+
+    @abstractmethod
+    def acked(self, message: Message, consumer: Consumer | None, *, drain: bool = True) -> None:
+        """A delivered message is done with; its consumer may take another."""
+
+    @abstractmethod
+    def refused(self, message: Message, consumer: Consumer | None, *, drain: bool = True) -> None:
+        """Rejected without requeue."""
+
+    @abstractmethod
+    def returned(self, position: int, message: Message, consumer: Consumer | None) -> None:
+        """Handed back. The caller drains when all are back."""
+
+    def left(self, message: Message, batch: int) -> None:  # noqa: B027 - most owe nothing
+        """A dead letter of this queue is in its new queues once that batch is durable."""
+
+    @abstractmethod
+    def purge(self) -> int:
+        """Drop what is ready; what is delivered stays with its consumers."""
+
+    @abstractmethod
+    def discard(self) -> None:
+        """The queue was deleted: let go of all that is ready."""
+
+    def take_delivered(self) -> Iterator[Message]:
+        """At an orderly end: the ready messages that had been delivered before."""
+        return iter(())
+
+    # -- what can be seen ---------------------------------------------------------------------
+
+    @property
+    def ready_bytes(self) -> int:
+        """Of the bodies of ready messages."""
+        return 0
+
+    @property
+    def resident_count(self) -> int:
+        """Ready messages that are in memory."""
+        return 0
+
+    @property
+    def resident_bytes(self) -> int:
+        """About what they cost."""
+        return 0
+
+    def resident(self) -> Iterable[Message]:
+        """These messages; order is not promised."""
+        return ()
+
+    # -- rules --------------------------------------------------------------------------------
+
+    def apply_policy(self, policy: Applied | None) -> None:
+        """Another policy applies, or none does."""
+        self.policy = policy
+        rules = rules_of(self.definition.arguments, _definition_of(policy))
+        before, self.rules = self.rules, rules
+        if rules.expires_ms is not None and rules.expires_ms != before.expires_ms:
+            self.use()
+            self.vhost.broker.timed.add(self)
+        if rules != before:
+            self.rules_changed()
+
+    @abstractmethod
+    def rules_changed(self) -> None:
+        """`rules` are others now: act on what is in the queue already."""
+
+    # -- time ---------------------------------------------------------------------------------
+
+    def _now_ms(self) -> int:
+        return self.vhost.broker.clock.monotonic_ms()
+
+    def use(self) -> None:
+        """Somebody declared it, asked it for a message, or had a consumer on it."""
+        if self.rules.expires_ms is not None:
+            self.used_ms = self._now_ms()
+
+    def expire(self, now_ms: int) -> None:  # noqa: B027 - nothing expires in some
+        """Let go of the messages whose time is over."""
+
+    def tick(self, now_ms: int) -> bool:
+        """Look at the time; returns whether there is anything left to look for."""
+        if self.deleted:
+            return False
+        if self.timed:
+            self.expire(now_ms)
+        expires_ms = self.rules.expires_ms
+        if expires_ms is None:
+            return self.timed
+        if not self.consumers and now_ms - self.used_ms >= expires_ms:
+            self.vhost.delete_queue(self, lambda _: None)
+            return False
+        return True
+
+    # -- consumers ----------------------------------------------------------------------------
+
+    def add_consumer(self, consumer: Consumer) -> None:
+        """It is offered messages from now on, or waits for its turn to be the active one."""
+        self.consumers.append(consumer)
+        self.had_consumer = True
+        if consumer.exclusive:
+            self.exclusive_consumer = consumer
+        if self.single_active:
+            consumer.waiting = self.active_consumer is not None
+            if consumer.waiting:
+                return
+            self.active_consumer = consumer
+        self.ring.add(consumer)
+
+    def remove_consumer(self, consumer: Consumer) -> None:
+        """The consumer takes no more; what it holds stays with its channel. Twice is once."""
+        if not consumer.active:
+            return
+        consumer.active = False
+        self.consumers.remove(consumer)
+        self.use()
+        self.ring.discard(consumer)
+        if self.exclusive_consumer is consumer:
+            self.exclusive_consumer = None
+        if self.active_consumer is consumer:
+            self.hand_over()
+
+    def hand_over(self) -> None:
+        """The active consumer is gone: the next one is, from the next turn on."""
+        self.active_consumer = None
+        following = max(self.consumers, key=lambda one: one.priority, default=None)
+        if following is not None:
+            following.waiting = False
+            self.active_consumer = following
+            self.ring.add(following)
+            # Later: whoever cancels all its consumers must not be sent to by one of them.
+            self.vhost.turn.later.append(self._drain_unless_deleted)
+
+    def _drain_unless_deleted(self) -> None:
+        if not self.deleted:
+            self.drain()
+
+    def offer_again(self, consumer: Consumer) -> None:
+        """A consumer that left the ring may be able to take messages again."""
+        if consumer.active and not consumer.waiting and not self.deleted:
+            self.ring.add(consumer)
+
+    def resumer(self, consumer: Consumer) -> Callable[[], None]:
+        """What to call when the consumer's connection reads again."""
+
+        def resume() -> None:
+            self.offer_again(consumer)
+            self._drain_unless_deleted()
+
+        return resume
+
+
+def _definition_of(policy: Applied | None) -> dict[str, object]:
+    return dict(policy.definition) if policy is not None else {}

@@ -1,0 +1,190 @@
+"""`mqd.broker.dead_letter`: the headers a dead letter gets, where it goes, and who owns it when."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mqd.amqp import properties
+from mqd.amqp.fields import Table
+from mqd.amqp.properties import Properties
+from mqd.broker.dead_letter import cycles, dead_letter
+from mqd.broker.message import Message, content_of, names_of
+from tests.harness import Client, Queue, World
+
+DLX = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "dead"}
+
+
+@pytest.fixture
+def world() -> World:
+    return World(commit_at_once=False)
+
+
+@pytest.fixture
+def client(world: World) -> Client:
+    client = world.connect(channels=2)
+    client.declare("dead", durable=True)
+    return client
+
+
+def message(headers: Table | None = None, key: str = "k", **told: Any) -> Message:
+    header = properties.encode(Properties(headers=headers, **told), 1)
+    return Message(names_of("x", key), content_of(header, b"m", 1, 4096))
+
+
+def headers_of(letter: Message) -> Table:
+    return properties.headers(letter.header) or {}
+
+
+def death(queue: str, reason: str, count: int = 1) -> tuple[str, Table]:
+    table: Table = {
+        "count": ("long", count),
+        "reason": ("longstr", reason.encode()),
+        "queue": ("longstr", queue.encode()),
+    }
+    return ("table", table)
+
+
+def test_a_first_death_is_told_whole() -> None:
+    cc: Table = {"CC": ("array", [("longstr", b"k2")])}
+    letter, keys = dead_letter(message(cc, expiration="30"), "q", "expired", "dlx", None, 7)
+    headers = headers_of(letter)
+    assert keys == ["k", "k2"]
+    assert (letter.exchange, letter.routing_key) == ("dlx", "k")
+    assert properties.expiration(letter.header) is None
+    assert headers["x-first-death-queue"] == ("longstr", b"q")
+    assert headers["x-first-death-reason"] == ("longstr", b"expired")
+    assert headers["x-first-death-exchange"] == ("longstr", b"x")
+    (entry,) = headers["x-death"][1]
+    assert list(entry[1].items()) == [
+        ("count", ("long", 1)),
+        ("reason", ("longstr", b"expired")),
+        ("queue", ("longstr", b"q")),
+        ("time", ("timestamp", 7)),
+        ("exchange", ("longstr", b"x")),
+        ("routing-keys", ("array", [("longstr", b"k"), ("longstr", b"k2")])),
+        ("original-expiration", ("longstr", b"30")),
+    ]
+
+
+def test_a_routing_key_of_the_queue_takes_the_place_of_all_others() -> None:
+    cc: Table = {"CC": ("array", [("longstr", b"k2")]), "a": ("bool", True)}
+    letter, keys = dead_letter(message(cc), "q", "rejected", "dlx", "dead", 7)
+    assert keys == ["dead"]
+    assert letter.routing_key == "dead"
+    assert "CC" not in headers_of(letter)
+    assert headers_of(letter)["a"] == ("bool", True)
+
+
+def test_keys_that_nobody_sees_count_where_the_message_keeps_its_own() -> None:
+    hidden = Message(names_of("x", "k", ["b1", "b2"]), message().content)
+    letter, keys = dead_letter(hidden, "q", "rejected", "dlx", None, 7)
+    assert keys == ["k", "b1", "b2"]
+    assert letter.hidden_keys == ["b1", "b2"]
+    assert letter.exchange == "dlx"
+    assert dead_letter(hidden, "q", "rejected", "dlx", "r", 7)[0].hidden_keys == []
+
+
+def test_the_same_death_counts_and_comes_first() -> None:
+    one, _ = dead_letter(message(), "a", "rejected", "", "b", 1)
+    two, _ = dead_letter(one, "b", "expired", "", "a", 2)
+    three, _ = dead_letter(two, "a", "rejected", "", "b", 3)
+    deaths = [entry for _, entry in headers_of(three)["x-death"][1]]
+    assert [(d["queue"][1], d["count"][1], d["time"][1]) for d in deaths] == [
+        (b"a", 2, 1),
+        (b"b", 1, 2),
+    ]
+    assert headers_of(three)["x-first-death-queue"] == ("longstr", b"a")
+
+
+@pytest.mark.parametrize("given", [("longstr", b"no list"), ("array", [("long", 5)])])
+def test_an_x_death_that_makes_no_sense_is_begun_anew(given: Any) -> None:
+    letter, _ = dead_letter(message({"x-death": given}), "q", "maxlen", "", "dead", 1)
+    (entry,) = headers_of(letter)["x-death"][1]
+    assert entry[1]["queue"] == ("longstr", b"q")
+
+
+@pytest.mark.parametrize(
+    ("deaths", "expected"),
+    [
+        ([], set()),
+        ([death("a", "expired")], {"a"}),
+        ([death("b", "expired"), death("a", "maxlen")], {"a", "b"}),
+        ([death("b", "rejected"), death("a", "expired")], set()),
+        ([death("b", "expired"), death("a", "rejected")], {"b"}),
+    ],
+)
+def test_only_what_nobody_rejected_goes_round(deaths: list[Any], expected: set[str]) -> None:
+    assert cycles({"x-death": ("array", deaths)}, ["a", "b"]) == expected
+
+
+def test_what_is_refused_goes_to_the_dead(world: World, client: Client) -> None:
+    client.declare("q", arguments=DLX)
+    client.publish("q", "m")
+    client.get()
+    client.nack(1, requeue=False)
+    got = client.get("dead")
+    assert str(got) == "got 2 m left 0"
+    assert got is not None
+    assert got.properties.headers["x-death"][0]["reason"] == "rejected"
+    assert (world.queue().ready_count, world.queue().unacked_count) == (0, 0)
+
+
+def test_a_queue_lets_go_when_the_dead_letter_is_on_disc(world: World, client: Client) -> None:
+    client.declare("q", durable=True, arguments=DLX)
+    client.publish("q", "m", mode=2)
+    world.commit()
+    client.get()
+    client.nack(1, requeue=False)
+    source = world.queue().definition.id
+    target = world.queue("dead").definition.id
+    assert [len(world.store.kept[id_]) for id_ in (source, target)] == [1, 1]
+    client.publish("q", "m2", mode=2)
+    client.call(Queue.Purge(0, "q"))
+    assert len(world.store.kept[source]) == 1, "a purge does not take what is on its way"
+    world.commit()
+    assert [len(world.store.kept.get(id_, ())) for id_ in (source, target)] == [0, 1]
+
+
+def test_without_an_exchange_the_dead_are_dropped_and_the_log_says_so(
+    world: World, client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    client.declare("q", durable=True, arguments={"x-dead-letter-exchange": "nowhere"})
+    for body in "ab":
+        client.publish("q", body, mode=2)
+    world.commit()
+    for tag in (1, 2):
+        client.get()
+        client.nack(tag, requeue=False)
+    assert not any(world.store.kept.values())
+    assert [record.getMessage() for record in caplog.records] == [
+        "dead lettering: queue 'q' in vhost '/' has no exchange 'nowhere' to send to"
+    ]
+
+
+def test_a_long_chain_of_queues_is_no_deep_recursion(world: World, client: Client) -> None:
+    count = 2000
+    for index in range(count):
+        arguments = {
+            "x-max-length": 0,
+            "x-dead-letter-exchange": "",
+            "x-dead-letter-routing-key": f"c{index + 1}" if index < count - 1 else "dead",
+        }
+        client.declare(f"c{index}", arguments=arguments)
+    client.publish("c0", "m")
+    assert world.queue("dead").ready_count == 1
+
+
+def test_an_automatic_cycle_ends(world: World, client: Client) -> None:
+    for name, other in (("a", "b"), ("b", "a")):
+        client.declare(
+            name,
+            arguments={
+                "x-max-length": 0,
+                "x-dead-letter-exchange": "",
+                "x-dead-letter-routing-key": other,
+            },
+        )
+    client.publish("a", "m")
+    assert [world.queue(name).ready_count for name in "ab"] == [0, 0]
