@@ -164,7 +164,7 @@ def test_without_an_exchange_the_dead_are_dropped_and_the_log_says_so(
 
 
 def test_a_long_chain_of_queues_is_no_deep_recursion(world: World, client: Client) -> None:
-    count = 2000
+    count = 300
     for index in range(count):
         arguments = {
             "x-max-length": 0,
