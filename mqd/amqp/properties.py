@@ -15,7 +15,7 @@ import struct
 from dataclasses import dataclass, fields
 from typing import Final
 
-from mqd.amqp.fields import FieldError, Table, decode_table, encode_table
+from mqd.amqp.fields import Field, FieldError, Table, decode_table, encode_table
 
 BASIC: Final = 60  # class id
 FLAGS_AT: Final = 12
@@ -172,6 +172,30 @@ def has_cc_or_bcc(header: bytes) -> bool:
         return False
     table = headers(header)
     return table is not None and ("CC" in table or "BCC" in table)
+
+
+def with_header(header: bytes, name: str, value: Field) -> bytes:
+    """The payload with that entry in its headers table, which is sorted by name then (as 3.10.8
+    leaves it)."""
+    pos = _place(header, HEADERS)
+    if pos is not None:
+        table, end = decode_table(header, pos)
+        table[name] = value
+        return header[:pos] + encode_table(dict(sorted(table.items()))) + header[end:]
+    flags = _flags(header)
+    pos = FIRST_AT
+    for flag in (0x8000, 0x4000):  # content type and encoding stand before the headers
+        if flags & flag:
+            pos += 1 + header[pos]
+    return b"".join(
+        (
+            header[:FLAGS_AT],
+            _FLAGS.pack(flags | HEADERS),
+            header[FIRST_AT:pos],
+            encode_table({name: value}),
+            header[pos:],
+        )
+    )
 
 
 def strip_header(header: bytes, name: str) -> bytes:

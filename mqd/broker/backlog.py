@@ -31,7 +31,7 @@ from mqd.broker.ports import Spool
 _OVERHEAD_BYTES = 120  # what a message object costs beside its content, measured on CPython 3.11
 _PATIENCE_MESSAGES = 512  # what may come before it is looked again whether a tail can be paged
 
-Row = tuple[bytes, bytes, bool, bool, int, int, int]
+Row = tuple[bytes, bytes, bool, bool, int, int, int, int]
 
 
 class Backlog:
@@ -178,7 +178,16 @@ class Backlog:
             self._patience = len(tail) + _PATIENCE_MESSAGES
             return
         rows: list[Row] = [
-            (m.names, m.content, m.persistent, m.stored, m.expires_ms, m.segment, m.index)
+            (
+                m.names,
+                m.content,
+                m.persistent,
+                m.stored,
+                m.expires_ms,
+                m.delivery_count,
+                m.segment,
+                m.index,
+            )
             for m in tail[:end]
         ]
         self._pages.append((self._spool.write(marshal.dumps(rows)), len(rows)))
@@ -209,10 +218,11 @@ class Backlog:
         handle, count = self._pages.pop(0)
         self._paged -= count
         rows: list[Row] = marshal.loads(self._spool.take(handle))  # noqa: S302 - our own page
-        for names, content, persistent, stored, expires_ms, segment, index in rows:
+        for names, content, persistent, stored, expires_ms, returns, segment, index in rows:
             message = Message(names, content, persistent)
             message.stored = stored
             message.expires_ms = expires_ms
+            message.delivery_count = returns
             message.segment = segment
             message.index = index
             self._head.append(message)

@@ -35,11 +35,14 @@ class Transaction:
 
     def __init__(self) -> None:
         self.publishes: list[Callable[[], int]] = []
-        self.settled: list[tuple[int, Unacked, str]] = []  # tag, delivery, ack|reject|requeue
+        self.settled: list[tuple[int, Unacked, str]] = []  # tag, delivery, how
 
 
 class Channel:
-    """An open channel. `unacked` is in order of delivery tag."""
+    """An open channel. `unacked` is in order of delivery tag.
+
+    What becomes of a delivery is one of ack, reject, requeue, and lost: with its channel.
+    """
 
     __slots__ = (
         "_offers",
@@ -150,7 +153,7 @@ class Channel:
             elif how == "reject":
                 queue.refused(message, consumer, drain=drain)
             else:
-                queue.returned(position, message, consumer)
+                queue.returned(position, message, consumer, lost=how == "lost")
                 requeued[queue] = None
         if self.global_prefetch_count:
             self.offer_again()
@@ -160,8 +163,11 @@ class Channel:
 
     def recover(self) -> None:
         """basic.recover with requeue: hand back everything unacknowledged."""
+        self._hand_back("requeue")
+
+    def _hand_back(self, how: str) -> None:
         unacked, self.unacked = self.unacked, {}
-        self._apply([(entry, "requeue") for entry in unacked.values()])
+        self._apply([(entry, how) for entry in unacked.values()])
 
     # -- prefetch -----------------------------------------------------------------------------
 
@@ -277,7 +283,7 @@ class Channel:
         self.stop_consuming()
         consumers, self.consumers = self.consumers, {}
         self.global_prefetch_count = 0
-        self.recover()
+        self._hand_back("lost")
         for consumer in consumers.values():
             self.vhost.consumer_gone(consumer.queue)
         self.connection.channels.pop(self.number, None)

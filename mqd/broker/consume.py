@@ -38,6 +38,11 @@ def consume(
     name = actual_name(channel, queue_name)
     vhost.require(channel.user, Resource("queue", vhost.name, name), "read")
     queue = find_queue(channel, name)
+    if channel.global_prefetch_count and not queue.takes_global_prefetch:
+        raise ConnectionError_(
+            ReplyCode.NOT_IMPLEMENTED,
+            f"{queue.definition.resource} does not support global qos",
+        )
     tag = tag or _new_tag(channel)
     _check_exclusive(queue, exclusive)
     _check_arguments(queue, arguments)
@@ -71,6 +76,8 @@ def _consume_replies(channel: Channel, tag: str, *, no_ack: bool) -> str:
 
 
 def _check_exclusive(queue: Queue, exclusive: bool) -> None:
+    if not queue.knows_exclusive:
+        return
     if queue.exclusive_consumer is not None or (
         exclusive and (queue.consumers or queue.single_active)
     ):
@@ -103,8 +110,8 @@ def cancel(channel: Channel, tag: str) -> None:
 
 def get(
     channel: Channel, queue_name: str, *, no_ack: bool
-) -> tuple[int, bool, Message, int] | None:
-    """basic.get: (delivery tag, redelivered, message, ready messages left), None when empty."""
+) -> tuple[int, bool, Message, bytes, int] | None:
+    """basic.get: (delivery tag, redelivered, message, content, ready messages left), or None."""
     vhost = channel.vhost
     name = actual_name(channel, queue_name)
     vhost.require(channel.user, Resource("queue", vhost.name, name), "read")
@@ -114,8 +121,9 @@ def get(
         return None
     position, message, redelivered = taken
     tag = channel.last_tag = channel.last_tag + 1
+    content = queue.shown(message)
     if no_ack:
         queue.acked(message, None)
     else:
         channel.unacked[tag] = (queue, message, position, None)
-    return tag, redelivered, message, queue.ready_count
+    return tag, redelivered, message, content, queue.ready_count

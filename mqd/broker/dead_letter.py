@@ -177,11 +177,14 @@ class DeadLetters:
 
     def _send(self, queue: Queue, message: Message, reason: str) -> None:
         letter, targets = self.address(queue, message, reason)
-        batch = 0
+        batches: list[int] = []
         if letter is not None:
-            for target in targets:
-                batch = max(batch, target.publish(letter.names, letter.content, letter.persistent))
-        queue.left(message, batch)
+            names, content, persistent = letter.names, letter.content, letter.persistent
+            batches = [target.publish(names, content, persistent) for target in targets]
+        if queue.owes and (not batches or min(batches) < 0):
+            queue.stuck(message, reason)
+        else:
+            queue.left(message, max(batches, default=0))
 
     def address(
         self, queue: Queue, message: Message, reason: str

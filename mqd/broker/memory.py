@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 class MemoryStore:
     """A MessageStore whose batches are durable when `commit` is called, or at once.
 
-    kept: what a restart would find: queue id → index → message. As in the real store a message
+    kept: what a restart would find: queue id → index → message; counts: the delivery counts it
+    would find, by queue id and index. As in the real store a message
     has a segment once its commit began; from then on its place is its identity, since a backlog
     brings it back from a page as another object.
     """
@@ -29,6 +30,7 @@ class MemoryStore:
         self.durable_batch = 0
         self.on_durable: Callable[[], None] = lambda: None
         self.kept: dict[int, dict[int, Message]] = {}
+        self.counts: dict[tuple[int, int], int] = {}
         self.delivered: dict[int, list[Message]] = {}
         self._commit_at_once = commit_at_once
         self._batch = 1
@@ -59,9 +61,16 @@ class MemoryStore:
         assert message.segment or kept.get(message.index) is message, "settled by a copy"
         message.settled = True
         kept.pop(message.index, None)
+        self.counts.pop((queue_id, message.index), None)
+
+    def returned(self, queue_id: int, message: Message) -> None:
+        assert not message.settled, "a settled message needs no count"
+        self.counts[queue_id, message.index] = message.delivery_count
 
     def settle_all(self, queue_id: int, keep: Iterable[Message]) -> None:
         kept = {message.index: message for message in keep}
+        for each in [each for each in self.counts if each[0] == queue_id and each[1] not in kept]:
+            del self.counts[each]
         if kept:
             self.kept[queue_id] = kept
         else:

@@ -24,12 +24,14 @@ class Message:
 
     `persistent` is delivery-mode 2; `stored` says that its queue, being durable, gave it to the
     message store; `expires_ms` is the monotonic time from which it is not delivered any more, 0 for
-    never. The last three fields belong to the store and to nobody else: `segment` is the
-    commit that holds it (0: none yet), `index` its place there, `settled` says that it needs none.
+    never; `delivery_count` is how often a queue that counts (quorum) got it back. The last three
+    fields belong to the store and to nobody else: `segment` is the commit that holds it (0: none
+    yet), `index` its place there, `settled` says that it needs none.
     """
 
     __slots__ = (
         "content",
+        "delivery_count",
         "expires_ms",
         "index",
         "names",
@@ -45,6 +47,7 @@ class Message:
         self.persistent = persistent
         self.stored = False
         self.expires_ms = 0
+        self.delivery_count = 0
         self.segment = 0
         self.index = 0
         self.settled = False

@@ -34,6 +34,11 @@ class MessageStore(Protocol):
     def settle(self, queue_id: int, message: Message) -> None:
         """The queue is done with a message that it appended (acknowledged, dropped, expired)."""
 
+    def returned(self, queue_id: int, message: Message) -> None:
+        """Remember `message.delivery_count`, which has grown, until the message is settled.
+
+        As with `settle` nobody waits for it: a crash may bring an older count back."""
+
     def settle_all(self, queue_id: int, keep: Iterable[Message]) -> None:
         """Settle every message of the queue but `keep`: purge, and (with none) delete."""
 
@@ -41,7 +46,10 @@ class MessageStore(Protocol):
         """For an orderly end, after which nothing is appended: it was delivered before."""
 
     def recover(self) -> Iterator[tuple[int, Message, bool]]:
-        """(queue id, message, may have been delivered before) in order of acceptance."""
+        """(queue id, message, may have been delivered before) in order of acceptance.
+
+        A message has the `expires_ms` and `delivery_count` it had. Its time may be over: then it
+        expires as any other does, so that its queue can dead-letter it."""
 
 
 class Spool(Protocol):

@@ -118,6 +118,11 @@ def _capacity(queue: Queue) -> float:
     return float(any(not c.outlet.congested and not c.is_full() for c in queue.consumers))
 
 
+def _members(queue: Queue) -> tuple[str, ...] | None:
+    """The nodes that have a copy; None of a queue that is not replicated."""
+    return (queue.vhost.broker.node,) if queue.kind in ("quorum", "stream") else None
+
+
 QueueInfo = Callable[[Queue, Walk], Info]
 
 QUEUE: Final[Mapping[str, QueueInfo]] = {
@@ -160,9 +165,9 @@ QUEUE: Final[Mapping[str, QueueInfo]] = {
     "synchronised_slave_pids": lambda q, w: None,
     "state": lambda q, w: "running",
     "type": lambda q, w: q.definition.type,
-    "leader": lambda q, w: None,  # of replicated queues only, like the two below
-    "members": lambda q, w: None,
-    "online": lambda q, w: None,
+    "leader": lambda q, w: _members(q)[0] if _members(q) else None,
+    "members": lambda q, w: _members(q),
+    "online": lambda q, w: _members(q),
 }
 
 EXCHANGE: Final[Mapping[str, Callable[[Exchange], Info]]] = {

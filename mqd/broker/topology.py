@@ -376,8 +376,20 @@ def delete_queue(
         done(0)
         return
     check_exclusive_access(channel, queue)
+    _check_conditions(queue, if_unused=if_unused, if_empty=if_empty)
     if if_empty and queue.ready_count:
         raise ChannelError(ReplyCode.PRECONDITION_FAILED, f"{resource} not empty")
     if if_unused and queue.consumers:
         raise ChannelError(ReplyCode.PRECONDITION_FAILED, f"{resource} in use")
     vhost.delete_queue(queue, _settled(done, queue.ready_count))
+
+
+def _check_conditions(queue: Queue, *, if_unused: bool, if_empty: bool) -> None:
+    """Which kinds know the flags of queue.delete. Raises ConnectionError_."""
+    flag = "if-unused" if if_unused else "if-empty" if if_empty else None
+    if flag is not None and not queue.deletes_on_condition:
+        raise ConnectionError_(
+            ReplyCode.NOT_IMPLEMENTED,
+            f"cannot delete {queue.definition.resource}. queue.delete operations with {flag} flag "
+            f"set are not supported by {queue.kind} queues",
+        )

@@ -252,14 +252,14 @@ def _basic_get(line: Line, channel: Channel, m: Basic.Get) -> None:
     if taken is None:
         line.send(channel.number, Basic.GetEmpty())
         return
-    tag, redelivered, message, left = taken
+    tag, redelivered, message, content, left = taken
     ok = Basic.GetOk.__new__(Basic.GetOk)  # its own check would refuse some routing keys
     ok.delivery_tag, ok.redelivered, ok.message_count = tag, redelivered, left
     ok.exchange, ok.routing_key = message.exchange, message.routing_key
     line.send(channel.number, ok)
     outlet = channel.outlet
-    outlet.write(readdress(message.content, channel.number, outlet.frame_bytes_max))
-    line.sent_content(len(message.content))
+    outlet.write(readdress(content, channel.number, outlet.frame_bytes_max))
+    line.sent_content(len(content))
 
 
 def _basic_ack(line: Line, channel: Channel, m: Basic.Ack) -> None:

@@ -33,12 +33,15 @@ REJECTED: Final = -1  # what `publish` returns for a message that the queue did 
 class Queue(ABC):
     """A live queue. `ready_count + unacked_count` messages are in it.
 
-    kind: what x-queue-type calls it. global_prefetch_fits: whether a channel with a prefetch count
-    of its own may consume from it.
+    kind: what x-queue-type calls it. takes_global_prefetch: whether a channel with a prefetch count
+    of its own may consume from it. knows_exclusive: whether an exclusive consumer is alone.
+    deletes_on_condition: whether queue.delete may have if-unused or if-empty.
     """
 
     kind: ClassVar[str]
-    global_prefetch_fits: ClassVar[bool] = True
+    takes_global_prefetch: ClassVar[bool] = True
+    knows_exclusive: ClassVar[bool] = True
+    deletes_on_condition: ClassVar[bool] = True
 
     __slots__ = (
         "active_consumer",
@@ -124,6 +127,10 @@ class Queue(ABC):
     def get(self) -> tuple[int, Message, bool] | None:
         """Take the next message for basic.get: (position, message, redelivered)."""
 
+    def shown(self, message: Message) -> bytes:
+        """`Message.content` as basic.get answers it."""
+        return message.content
+
     @abstractmethod
     def acked(self, message: Message, consumer: Consumer | None, *, drain: bool = True) -> None:
         """A delivered message is done with; its consumer may take another."""
@@ -133,8 +140,19 @@ class Queue(ABC):
         """Rejected without requeue."""
 
     @abstractmethod
-    def returned(self, position: int, message: Message, consumer: Consumer | None) -> None:
-        """Handed back. The caller drains when all are back."""
+    def returned(
+        self, position: int, message: Message, consumer: Consumer | None, *, lost: bool = False
+    ) -> None:
+        """Handed back, or lost with its channel. The caller drains when all are back."""
+
+    @property
+    def owes(self) -> bool:
+        """Whether a dead letter stays here until some queue has it."""
+        return False
+
+    def stuck(self, message: Message, reason: str) -> None:
+        """A dead letter that is owed was taken by no queue: keep it and try again."""
+        raise AssertionError(f"a {self.kind} queue owes no dead letters")
 
     def left(self, message: Message, batch: int) -> None:  # noqa: B027 - most owe nothing
         """A dead letter of this queue is in its new queues once that batch is durable."""

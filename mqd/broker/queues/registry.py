@@ -11,7 +11,8 @@ from typing import Final
 
 from mqd.broker.queues.base import Queue
 from mqd.broker.queues.classic import ClassicQueue
+from mqd.broker.queues.quorum import QuorumQueue
 
 KINDS: Final[Mapping[str, type[Queue]]] = MappingProxyType(
-    {kind.kind: kind for kind in (ClassicQueue,)}
+    {kind.kind: kind for kind in (ClassicQueue, QuorumQueue)}
 )

@@ -1,0 +1,159 @@
+"""The quorum queue: every message is kept on disc, and knows how often it came back.
+
+Decides what 3.10.8's quorum queues do differently (RabbitMQ: quorum queues documentation;
+observed: 3.10.8): all messages are persistent; one that is handed back counts that, shows it as
+x-delivery-count, and is dead-lettered (delivery_limit) when it came back too often; where it comes
+back to depends on there being such a limit; a full queue refuses messages late and takes them again
+late; exclusive consumers are not alone; what dies may be owed until it is safe elsewhere. Never
+decides how its log is made safe.
+
+A log behind it. What changes a quorum queue for good goes through the `MessageStore` port: append
+(a message came), settle (it is done with), returned (it came back once more), settle_all (purge).
+Each is a record; the effects are this object's, at once, but for confirms, which wait for the batch
+that append named. So a replicated log can stand behind the port, with this object on the node that
+writes it (DESIGN §5): deliveries are no records, what was not settled comes back after a failure.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from mqd.amqp import properties
+from mqd.amqp.replies import ChannelError, ReplyCode
+from mqd.broker.consumers import Consumer
+from mqd.broker.dead_letter import DELIVERY_LIMIT
+from mqd.broker.definitions import QueueDefinition
+from mqd.broker.message import Message, replace_header
+from mqd.broker.queues.ordered import OrderedQueue
+from mqd.broker.queues.rules import Overflow
+from mqd.names import Pid
+from mqd.policies.applied import Applied
+
+if TYPE_CHECKING:
+    from mqd.broker.entries import ConnectionEntry
+    from mqd.broker.vhost import VHost
+
+_FRONT: Final = -(1 << 62)  # positions before all others: what came back waits there, in that order
+_ROOM_AGAIN: Final = 0.8  # of the length: from there on a queue that was full takes messages
+_OWED_RETRY_MS: Final = 1000
+
+
+class QuorumQueue(OrderedQueue):
+    """See the file's charter."""
+
+    kind = "quorum"
+    takes_global_prefetch = False
+    knows_exclusive = False
+    deletes_on_condition = False
+    counts_deliveries = True
+
+    __slots__ = ("_came_back", "_full", "_owed", "_owed_ms")
+
+    def __init__(
+        self,
+        definition: QueueDefinition,
+        vhost: VHost,
+        pid: Pid,
+        owner: ConnectionEntry | None,
+        policy: Applied | None = None,
+    ) -> None:
+        super().__init__(definition, vhost, pid, owner, policy)
+        self._came_back = _FRONT
+        self._full = False
+        self._owed: deque[tuple[Message, str]] = deque()  # dead letters that nobody took yet
+        self._owed_ms = 0
+
+    # -- in -----------------------------------------------------------------------------------
+
+    def publish(self, names: bytes, content: bytes, persistent: bool) -> int:
+        """Whatever the publisher says, the message is kept."""
+        return super().publish(names, content, True)
+
+    def refuses(self, names: bytes, content: bytes, persistent: bool) -> bool:
+        """A queue is full when it holds more than its length, and until it has room again: so it
+        takes one message too many (observed: 3.10.8)."""
+        rules = self.rules
+        if rules.overflow is Overflow.DROP_HEAD:
+            return False
+        length, size = rules.max_length, rules.max_length_bytes
+        share = _ROOM_AGAIN if self._full else 1
+        self._full = (length is not None and self.ready_count > int(length * share)) or (
+            size is not None and self.ready_bytes > int(size * share)
+        )
+        return self._full
+
+    # -- out ----------------------------------------------------------------------------------
+
+    def get(self) -> tuple[int, Message, bool] | None:
+        if self.single_active:
+            raise ChannelError(
+                ReplyCode.RESOURCE_LOCKED,
+                f"cannot obtain access to locked {self.definition.resource}. basic.get operations "
+                "are not supported by quorum queues with single active consumer",
+            )
+        taken = super().get()
+        if taken is not None and taken[1].delivery_count:
+            return (*taken[:2], True)
+        return taken
+
+    def shown(self, message: Message) -> bytes:
+        """With the header x-delivery-count: how often it came back."""
+        count = ("long", message.delivery_count)
+        header = properties.with_header(message.header, "x-delivery-count", count)
+        return replace_header(message.content, header)
+
+    def returned(
+        self, position: int, message: Message, consumer: Consumer | None, *, lost: bool = False
+    ) -> None:
+        """To the front when there is a limit to how often, or when its channel is gone, else to
+        the end, so that one that always fails does not hold up the others."""
+        if consumer is not None:
+            self.released(consumer, drain=False)
+        self.unacked_count -= 1
+        if self.deleted:
+            return
+        message.delivery_count += 1
+        self.store.returned(self.definition.id, message)
+        limit = self.rules.delivery_limit
+        if limit is not None and message.delivery_count > limit:
+            self.bury(message, DELIVERY_LIMIT)
+            return
+        if limit is not None or lost:
+            self._came_back += 1
+            self.backlog.put_back(self._came_back, message)
+        else:
+            self.backlog.push(message)
+        if message.expires_ms:
+            self.watch()
+
+    # -- dead letters that are owed -----------------------------------------------------------
+
+    @property
+    def owes(self) -> bool:
+        """Whether a dead letter stays here until some queue has it: the strategy at-least-once,
+        which 3.10.8 takes for at-most-once unless the queue rejects what it has no room for."""
+        rules = self.rules
+        return rules.dead_letter_at_least_once and rules.overflow is Overflow.REJECT_PUBLISH
+
+    def stuck(self, message: Message, reason: str) -> None:
+        """No queue took it: keep it and try again."""
+        self._owed.append((message, reason))
+        self.watch()
+
+    def discard(self) -> None:
+        self._owed.clear()
+        super().discard()
+
+    @property
+    def owed_count(self) -> int:
+        """Dead letters that are kept here."""
+        return len(self._owed)
+
+    def tick(self, now_ms: int) -> bool:
+        if self._owed and not self.deleted and now_ms >= self._owed_ms:
+            self._owed_ms = now_ms + _OWED_RETRY_MS
+            owed, self._owed = self._owed, deque()
+            for message, reason in owed:
+                self.vhost.dead_letters.take(self, message, reason)
+        return super().tick(now_ms) or bool(self._owed)
