@@ -12,6 +12,9 @@ page is written out; an empty head takes in the next page. So memory holds the h
 a handle a page, however long the backlog (DESIGN §3). Pages hold persistent messages as well:
 reading them back in order is cheaper than fetching them one by one from the store.
 
+Bodies are counted one by one only where somebody needs the sum at every step (`count_bodies`);
+otherwise it is added up when it is asked for, from what is in memory and one sum a page.
+
 A page is a scratch of this process only (ports.Spool): marshal is safe there and the fastest.
 
 Decides order and residence. Never delivers, expires or settles.
@@ -41,6 +44,8 @@ class Backlog:
         "_flagged_to",
         "_head",
         "_head_at",
+        "_bodies",
+        "_counts_bodies",
         "_head_bytes",
         "_limit_bytes",
         "_limit_messages",
@@ -60,7 +65,9 @@ class Backlog:
         self._head: deque[Message] = deque()
         self._head_at = 0
         self._head_bytes = 0
-        self._pages: list[tuple[int, int]] = []  # (handle, number of messages)
+        self._pages: list[tuple[int, int, int]] = []  # (handle, messages, bytes of their bodies)
+        self._counts_bodies = False
+        self._bodies = 0
         self._paged = 0
         self._tail: list[Message] = []
         self._tail_bytes = 0
@@ -74,6 +81,8 @@ class Backlog:
     def push(self, message: Message) -> None:
         """A new message at the tail."""
         size = len(message.content) + _OVERHEAD_BYTES
+        if self._counts_bodies:
+            self._bodies += message.body_bytes
         if (
             not self._tail
             and not self._pages
@@ -100,6 +109,8 @@ class Backlog:
         """The next message: (position, message, redelivered)."""
         if self._returned:
             position, message = heapq.heappop(self._returned)
+            if self._counts_bodies:
+                self._bodies -= message.body_bytes
             return position, message, True
         if not self._head:
             self._refill()
@@ -107,6 +118,8 @@ class Backlog:
         self._head_bytes -= len(message.content) + _OVERHEAD_BYTES
         position = self._head_at
         self._head_at = position + 1
+        if self._counts_bodies:
+            self._bodies -= message.body_bytes
         return position, message, position < self._flagged_to
 
     def peek(self) -> Message:
@@ -120,6 +133,8 @@ class Backlog:
     def put_back(self, position: int, message: Message) -> None:
         """A message taken by `pop` returns to where it was."""
         heapq.heappush(self._returned, (position, message))
+        if self._counts_bodies:
+            self._bodies += message.body_bytes
 
     def skip(self, message: Message | None = None) -> int:
         """The position of a message that never waited: it arrived and was delivered at once."""
@@ -140,16 +155,26 @@ class Backlog:
         self._returned.clear()
         self._head.clear()
         self._tail.clear()
-        self._head_bytes = self._tail_bytes = self._paged = self._patience = 0
-        for handle, _ in self._pages:
+        self._head_bytes = self._tail_bytes = self._paged = self._patience = self._bodies = 0
+        for handle, *_ in self._pages:
             self._spool.drop(handle)
         self._pages.clear()
         return count
 
+    def count_bodies(self) -> None:
+        """From now on `ready_bytes` is asked for at every step."""
+        if not self._counts_bodies:
+            self._bodies = self.ready_bytes
+            self._counts_bodies = True
+
     @property
     def ready_bytes(self) -> int:
-        """Bodies of those in memory."""
-        return sum(message.body_bytes for message in self.resident())
+        """Bytes of the bodies of all ready messages, paged ones included."""
+        if self._counts_bodies:
+            return self._bodies
+        return sum(page[2] for page in self._pages) + sum(
+            message.body_bytes for message in self.resident()
+        )
 
     @property
     def resident_count(self) -> int:
@@ -190,7 +215,8 @@ class Backlog:
             )
             for m in tail[:end]
         ]
-        self._pages.append((self._spool.write(marshal.dumps(rows)), len(rows)))
+        bodies = sum(message.body_bytes for message in tail[:end])
+        self._pages.append((self._spool.write(marshal.dumps(rows)), len(rows), bodies))
         self._paged += len(rows)
         self._tail = tail[end:]
         self._tail_bytes = sum(len(m.content) + _OVERHEAD_BYTES for m in self._tail)
@@ -215,7 +241,7 @@ class Backlog:
             self._tail = []
             self._tail_bytes = self._patience = 0
             return
-        handle, count = self._pages.pop(0)
+        handle, count, _ = self._pages.pop(0)
         self._paged -= count
         rows: list[Row] = marshal.loads(self._spool.take(handle))  # noqa: S302 - our own page
         for names, content, persistent, stored, expires_ms, returns, segment, index in rows:

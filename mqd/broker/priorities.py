@@ -20,7 +20,7 @@ _LEVELS_MAX = 256
 class PriorityBacklog:
     """The calls of `Backlog`. A level costs nothing until a message comes for it."""
 
-    __slots__ = ("_count", "_levels", "_limits", "_spool", "_top")
+    __slots__ = ("_count", "_counts_bodies", "_levels", "_limits", "_spool", "_top")
 
     def __init__(self, spool: Spool, limit_messages: int, limit_bytes: int, top: int) -> None:
         """top: x-max-priority, 1 to 255."""
@@ -29,6 +29,7 @@ class PriorityBacklog:
         self._top = top
         self._levels: dict[int, Backlog] = {}
         self._count = 0
+        self._counts_bodies = False
 
     def __len__(self) -> int:
         return self._count
@@ -38,6 +39,8 @@ class PriorityBacklog:
         found = self._levels.get(level)
         if found is None:
             found = self._levels[level] = Backlog(self._spool, *self._limits)
+            if self._counts_bodies:
+                found.count_bodies()
             self._levels = dict(sorted(self._levels.items(), reverse=True))
         return level, found
 
@@ -87,10 +90,14 @@ class PriorityBacklog:
             backlog.clear()
         return count
 
+    def count_bodies(self) -> None:
+        self._counts_bodies = True
+        for backlog in self._levels.values():
+            backlog.count_bodies()
+
     @property
     def ready_bytes(self) -> int:
-        """Bodies of those in memory."""
-        return sum(message.body_bytes for message in self.resident())
+        return sum(backlog.ready_bytes for backlog in self._levels.values())
 
     @property
     def resident_count(self) -> int:

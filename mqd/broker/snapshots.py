@@ -147,10 +147,12 @@ QUEUE: Final[Mapping[str, QueueInfo]] = {
     "messages_unacknowledged_ram": lambda q, w: q.unacked_count,
     "messages_ram": lambda q, w: q.resident_count + q.unacked_count,
     "messages_persistent": lambda q, w: w.ready(q).persistent_count + w.unacked(q).persistent_count,
-    "message_bytes": lambda q, w: w.ready(q).bytes + w.unacked(q).bytes,
-    "message_bytes_ready": lambda q, w: w.ready(q).bytes,
+    "message_bytes": lambda q, w: q.ready_bytes + w.unacked(q).bytes,
+    "message_bytes_ready": lambda q, w: q.ready_bytes,
     "message_bytes_unacknowledged": lambda q, w: w.unacked(q).bytes,
-    "message_bytes_ram": lambda q, w: w.ready(q).bytes + w.unacked(q).bytes,
+    "message_bytes_ram": lambda q, w: (
+        sum(message.body_bytes for message in q.resident()) + w.unacked(q).bytes
+    ),
     "message_bytes_persistent": lambda q, w: (
         w.ready(q).persistent_bytes + w.unacked(q).persistent_bytes
     ),

@@ -53,6 +53,14 @@ class BacklogMachine(RuleBasedStateMachine):
         self.taken: list[tuple[Row, Message]] = []
         self.pushed = 0
 
+    @rule()
+    def count_bodies(self) -> None:
+        self.backlog.count_bodies()
+
+    @invariant()
+    def bodies_are_counted(self) -> None:
+        assert self.backlog.ready_bytes == sum(len(row.body) for row in self.ready)
+
     def teardown(self) -> None:
         self.patch.undo()
 

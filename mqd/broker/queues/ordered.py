@@ -70,7 +70,8 @@ class OrderedQueue(Queue):
         super().__init__(definition, vhost, pid, owner, policy)
         self.backlog = self.new_backlog()
         self.ttl_ms = self.rules.message_ttl_ms
-        self._bounded = self.rules.is_bounded
+        self._bounded = False
+        self._bound()
         self._draining = False
         self._served = 0
         self._leaving: dict[int, Message] = {}  # dead letters not yet on disc elsewhere, by id()
@@ -207,9 +208,14 @@ class OrderedQueue(Queue):
     def rules_changed(self) -> None:
         """Lengths hold at once, a time to live for the messages that come (observed: 3.10.8)."""
         self.ttl_ms = self.rules.message_ttl_ms
-        self._bounded = self.rules.is_bounded
+        self._bound()
         if self._bounded:
             self._trim()
+
+    def _bound(self) -> None:
+        self._bounded = self.rules.is_bounded
+        if self.rules.max_length_bytes is not None:
+            self.backlog.count_bodies()
 
     def _push_timed(self, message: Message) -> None:
         now_ms = self._now_ms()
