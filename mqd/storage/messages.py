@@ -112,6 +112,9 @@ class VhostStore:
             if not self._stirred:
                 self._stir()
 
+    def returned(self, queue_id: int, message: Message) -> None:
+        """LIMIT: counts begin anew after a restart."""
+
     # the rest of the port
 
     def settle_all(self, queue_id: int, keep: Iterable[Message]) -> None:
