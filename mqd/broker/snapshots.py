@@ -167,7 +167,7 @@ QUEUE: Final[Mapping[str, QueueInfo]] = {
     "synchronised_slave_pids": lambda q, w: None,
     "state": lambda q, w: "running",
     "type": lambda q, w: q.definition.type,
-    "leader": lambda q, w: _members(q)[0] if _members(q) else None,
+    "leader": lambda q, w: next(iter(_members(q) or ()), None),
     "members": lambda q, w: _members(q),
     "online": lambda q, w: _members(q),
 }
