@@ -25,7 +25,7 @@ from hypothesis.stateful import (
 )
 
 from mqd import limits
-from mqd.broker.queues import classic
+from mqd.broker.queues import ordered
 from tests.harness import (
     Basic,
     Channel,
@@ -132,7 +132,7 @@ class QueueMachine(RuleBasedStateMachine):
         super().__init__()
         self.patch = pytest.MonkeyPatch()
         self.patch.setattr(limits, "PAGE_MESSAGES_MAX", 3)
-        self.patch.setattr(classic, "_DRAIN_MESSAGES_MAX", 2)
+        self.patch.setattr(ordered, "_DRAIN_MESSAGES_MAX", 2)
         self.world = World(small_pages(), commit_at_once=False)
         self.clients: list[Client] = []
         self.channels: dict[tuple[int, int], MChannel] = {}

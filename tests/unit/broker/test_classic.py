@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from mqd.broker.queues import classic
+from mqd.broker.queues import ordered
 from tests.harness import Basic, Channel, Client, Queue, Tx, World, small_pages
 
 
@@ -173,7 +173,7 @@ def test_who_is_cancelled_while_congested_stays_away(world: World, client: Clien
 def test_a_long_backlog_is_drained_in_turns(
     world: World, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(classic, "_DRAIN_MESSAGES_MAX", 4)
+    monkeypatch.setattr(ordered, "_DRAIN_MESSAGES_MAX", 4)
     fill(client, 10)
     client.hold_turns = True
     client.send(Basic.Consume(0, "q", "c", no_ack=True))
@@ -190,7 +190,7 @@ def test_a_long_backlog_is_drained_in_turns(
 def test_large_messages_are_drained_in_turns_too(
     world: World, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(classic, "_DRAIN_BYTES_MAX", 2000)
+    monkeypatch.setattr(ordered, "_DRAIN_BYTES_MAX", 2000)
     for _ in range(5):
         client.publish("q", "x" * 900)
     client.hold_turns = True
@@ -204,7 +204,7 @@ def test_large_messages_are_drained_in_turns_too(
 def test_a_deleted_queue_drains_no_more(
     world: World, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(classic, "_DRAIN_MESSAGES_MAX", 1)
+    monkeypatch.setattr(ordered, "_DRAIN_MESSAGES_MAX", 1)
     fill(client, 3)
     client.hold_turns = True
     client.send(Basic.Consume(0, "q", "c", no_ack=True))
