@@ -15,7 +15,7 @@ import asyncio
 import contextlib
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -32,6 +32,7 @@ from mqd.daemon.logs import Outputs
 from mqd.daemon.node import Node, NodeFiles
 from mqd.daemon.systemd import Notifier
 from mqd.names import NodeName, PidSource
+from mqd.plugins.enabled import show
 
 if TYPE_CHECKING:
     from mqd.control.server import ControlServer
@@ -51,7 +52,8 @@ class _Options:
 
     data: directory that keeps messages and metadata, or None for one that goes with the broker.
     port: 0 takes a free one. config: keys of rabbitmq.conf. control: path of a control socket for
-    mqctl, or None for none.
+    mqctl, or None for none. plugins: names of those to enable, None for those that `data` had
+    before.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class _Options:
         config: Mapping[str, str] | None = None,
         node: str = "embedded@localhost",
         control: str | Path | None = None,
+        plugins: Sequence[str] | None = None,
         cookie: str = "EMBEDDED",
     ) -> None:
         given = {**_NO_ALARMS, "listeners.tcp.embedded": f"{host}:{port}", **(config or {})}
@@ -72,6 +75,7 @@ class _Options:
         self.data = Path(data) if data is not None else None
         self.node = NodeName(node)
         self.control = Path(control) if control is not None else None
+        self.plugins = plugins
         self.cookie = cookie
 
 
@@ -87,9 +91,10 @@ class AsyncBroker:
         config: Mapping[str, str] | None = None,
         node: str = "embedded@localhost",
         control: str | Path | None = None,
+        plugins: Sequence[str] | None = None,
     ) -> None:
         self._options = _Options(
-            data, host=host, port=port, config=config, node=node, control=control
+            data, host=host, port=port, config=config, node=node, control=control, plugins=plugins
         )
         self._opened = contextlib.AsyncExitStack()
         self._node: Node | None = None
@@ -147,11 +152,13 @@ async def _start(options: _Options, opened: contextlib.AsyncExitStack) -> Node:
     opened.callback(DataLock(data).release)
     clock = SystemClock()
     pids = PidSource(options.node, clock.wall_ms() // 1000)
-    blueprint = Blueprint(options.node, data, options.settings, clock, pids, _DRAIN_S)
+    plugins = data / "enabled_plugins"
+    if options.plugins is not None:
+        plugins.write_text(show(options.plugins), "utf-8")
+    blueprint = Blueprint(options.node, data, options.settings, clock, pids, plugins, _DRAIN_S)
     files = NodeFiles(
         cookie=options.cookie,
         config_files=(),
-        enabled_plugins=data / "enabled_plugins",
         logs=Outputs(options.settings.log, None),
         configuration=options.configuration,
     )
@@ -178,9 +185,10 @@ class Broker:
         config: Mapping[str, str] | None = None,
         node: str = "embedded@localhost",
         control: str | Path | None = None,
+        plugins: Sequence[str] | None = None,
     ) -> None:
         self._broker = AsyncBroker(
-            data, host=host, port=port, config=config, node=node, control=control
+            data, host=host, port=port, config=config, node=node, control=control, plugins=plugins
         )
         self._thread: threading.Thread | None = None
         self._started = threading.Event()

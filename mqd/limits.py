@@ -30,6 +30,7 @@ QUEUE_MEMORY_MESSAGES_MAX: Final = 16_384  # per queue: beyond it the tail goes 
 QUEUE_MEMORY_BYTES_MAX: Final = 16_777_216
 PAGE_MESSAGES_MAX: Final = 4096  # one disc page of a queue's backlog
 PAGE_BYTES_MAX: Final = 2_097_152
+RECENT_HISTORY_BYTES_MAX: Final = 67_108_864  # per exchange, however long its history may be
 
 CONTROL_MESSAGE_BYTES_MAX: Final = 67_108_864  # one gRPC message: imported definitions are large
 CONTROL_GRACE_S: Final = 1.0  # what calls under way get when the control socket closes

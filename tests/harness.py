@@ -33,6 +33,7 @@ from mqd.broker.settings import Settings
 from mqd.broker.vhost import VHost
 from mqd.clock import ManualClock
 from mqd.names import NodeName, PidSource
+from mqd.plugins.catalogue import PLUGINS, exchange_types
 from mqd.transport.listener import Listener
 from mqd.transport.session import Session
 
@@ -173,6 +174,7 @@ class World:
             spool=self.spool,
             settings=self.settings,
             turn=self.turn,
+            exchange_types=exchange_types(PLUGINS),
         )
         self.topology.broker = self.broker
         for name in vhosts:

@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from mqd.rpc.socket_path import socket_path
@@ -48,7 +49,13 @@ def answers_amqp(port: int) -> bool:
 class Node:
     """One mqd process. Use as a context manager; the directory outlives it."""
 
-    def __init__(self, directory: Path, name: str = "t", extra_config: str = "") -> None:
+    def __init__(
+        self,
+        directory: Path,
+        name: str = "t",
+        extra_config: str = "",
+        plugins: Sequence[str] = (),
+    ) -> None:
         self.directory = directory
         self.port, dist_port = free_ports(2)
         self.name = f"{name}{self.port}@localhost"
@@ -56,8 +63,8 @@ class Node:
         home.mkdir(parents=True, exist_ok=True)
         config = directory / "rabbitmq.conf"
         config.write_text(f"listeners.tcp.local = 127.0.0.1:{self.port}\n{extra_config}")
-        plugins = directory / "enabled_plugins"
-        plugins.write_text("[].\n")
+        enabled = directory / "enabled_plugins"
+        enabled.write_text(f"[{','.join(plugins)}].\n")
         self.environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(home),
@@ -67,7 +74,7 @@ class Node:
             "RABBITMQ_DIST_PORT": str(dist_port),
             "RABBITMQ_MNESIA_BASE": str(directory / "mnesia"),
             "RABBITMQ_LOG_BASE": str(directory / "log"),
-            "RABBITMQ_ENABLED_PLUGINS_FILE": str(plugins),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(enabled),
             "RABBITMQ_CONFIG_FILE": str(config),
             "RABBITMQ_PID_FILE": str(directory / "pid"),
         }

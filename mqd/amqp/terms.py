@@ -5,8 +5,12 @@ Decides that spelling and nothing else. Source: io_lib:format "~p" and "~w" (obs
 
 from __future__ import annotations
 
+import re
+
 from mqd.amqp.fields import Field
 
+_PLAIN_ATOM = re.compile(r"[a-z][A-Za-z0-9_@]*")
+_QUOTED = re.compile(r"['\\]")
 _ESCAPES = {8: "\\b", 9: "\\t", 10: "\\n", 11: "\\v", 12: "\\f", 13: "\\r", 27: "\\e"}
 _ESCAPES |= {34: '\\"', 92: "\\\\"}
 
@@ -40,6 +44,11 @@ def _shown(raw: bytes) -> str | None:
         else:
             return None
     return b"".join(parts).decode("utf-8", "surrogateescape")
+
+
+def format_atom(name: str) -> str:
+    """A word, quoted unless it is a plain one."""
+    return name if _PLAIN_ATOM.fullmatch(name) else "'" + _QUOTED.sub(r"\\\g<0>", name) + "'"
 
 
 def format_float(value: float) -> str:

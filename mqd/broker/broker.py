@@ -19,7 +19,9 @@ from mqd.auth.users import User
 from mqd.broker.channel import Channel
 from mqd.broker.consumers import Consumer
 from mqd.broker.definitions import BindingDefinition, ExchangeDefinition, QueueDefinition
+from mqd.broker.delays import QUEUE_ID as DELAYED
 from mqd.broker.entries import ConnectionEntry
+from mqd.broker.exchanges.registry import BUILT_IN, Registry
 from mqd.broker.ports import MessageStore, Spool, Topology
 from mqd.broker.queues.base import Queue
 from mqd.broker.reply import ReplyConsumer
@@ -43,6 +45,7 @@ class Broker:
         spool: Spool,
         settings: Settings,
         turn: Turn | None = None,
+        exchange_types: Registry = BUILT_IN,
     ) -> None:
         self.node = node
         self.pids = pids
@@ -51,12 +54,16 @@ class Broker:
         self.topology = topology
         self.spool = spool
         self.settings = settings
+        self.exchange_types = exchange_types
         self.turn = turn if turn is not None else Turn()
         self.vhosts: dict[str, VHost] = {}
         self.connections: dict[Pid, ConnectionEntry] = {}
         self.alarms: set[str] = set()
         self.replies: dict[str, ReplyConsumer] = {}
         self.timed: set[Queue] = set()  # those for which time matters
+        # whoever drives the broker may set it to something that calls `fire` at that time; else
+        # delayed messages wait for the next tick
+        self.wake_at: Callable[[int], None] = lambda now_ms: None
         self._open_store = open_store
         self._transient_id = 0
         self._recovered = False
@@ -143,6 +150,7 @@ class Broker:
             entry.close(ReplyCode.CONNECTION_FORCED, f"vhost '{name}' is deleted")
         for queue in list(vhost.queues):
             vhost.apply_delete_queue(queue)
+        vhost.delays.discard()
 
     def apply_put_exchange(self, definition: ExchangeDefinition) -> None:
         self.vhosts[definition.vhost].apply_put_exchange(definition)
@@ -168,6 +176,14 @@ class Broker:
         for vhost in self.vhosts.values():
             vhost.version += 1
 
+    def has_exchange_of(self, type_name: str) -> bool:
+        """Whether an exchange of that type is declared, also while the type is not there."""
+        return any(
+            exchange.definition.type == type_name
+            for vhost in self.vhosts.values()
+            for exchange in vhost.exchanges.values()
+        )
+
     # -- time ---------------------------------------------------------------------------------
 
     def tick(self, now_ms: int) -> None:
@@ -178,6 +194,12 @@ class Broker:
         for queue in list(self.timed):
             if not queue.tick(now_ms):
                 self.timed.discard(queue)
+        self.fire(now_ms)
+
+    def fire(self, now_ms: int) -> None:
+        """Route the delayed messages that are due. The caller ends the turn."""
+        for vhost in list(self.vhosts.values()):
+            vhost.delays.fire(now_ms)
 
     # -- recovery -----------------------------------------------------------------------------
 
@@ -210,6 +232,10 @@ class Broker:
         """22 url-safe characters, for server-named queues and consumer tags."""
         return secrets.token_urlsafe(16)
 
+    def random_index(self, count: int) -> int:
+        """A number below count that nobody can predict."""
+        return secrets.randbelow(count)
+
     def random_key(self) -> bytes:
         """A secret that cannot be guessed, for a reply consumer."""
         return secrets.token_bytes(16)
@@ -220,6 +246,9 @@ def _recover(vhost: VHost) -> int:
     queues = {queue.definition.id: queue for queue in vhost.queues.values()}
     orphans: set[int] = set()
     for queue_id, message, delivered in vhost.store.recover():
+        if queue_id == DELAYED:
+            vhost.delays.recover(message)
+            continue
         queue = queues.get(queue_id)
         if queue is None:
             orphans.add(queue_id)

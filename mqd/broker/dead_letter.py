@@ -23,6 +23,8 @@ from typing import TYPE_CHECKING
 
 from mqd.amqp import properties
 from mqd.amqp.fields import Field, FieldError, Table
+from mqd.amqp.replies import ChannelError
+from mqd.broker.exchanges.base import Offered, Taker
 from mqd.broker.message import Message, names_of, replace_header
 from mqd.broker.routing import route
 
@@ -188,7 +190,7 @@ class DeadLetters:
 
     def address(
         self, queue: Queue, message: Message, reason: str
-    ) -> tuple[Message | None, Sequence[Queue]]:
+    ) -> tuple[Message | None, Sequence[Taker]]:
         """The dead letter and the queues it goes to; None where there is no exchange for it."""
         vhost = self._vhost
         rules = queue.rules
@@ -202,16 +204,20 @@ class DeadLetters:
                 message, queue.name, reason, exchange.name, rules.dead_letter_routing_key, now_s
             )
             headers = properties.headers(letter.header) or {}
+            offered = Offered(letter.names, letter.content, letter.persistent, headers)
+            found = route(vhost.exchanges, exchange, keys, offered)
         except FieldError as error:
             self._warn(queue.name, f"drops a message whose headers cannot be read: {error}")
             return None, ()
-        names = route(vhost.exchanges, exchange, keys, lambda: headers)
+        except ChannelError as error:  # the type of an exchange on the way is not there
+            self._warn(queue.name, f"drops messages: {error.text}")
+            return None, ()
         if reason != REJECTED:
-            round_again = cycles(headers, names)
+            round_again = cycles(headers, (one for one in found if isinstance(one, str)))
             for name in round_again:
                 self._warn(queue.name, f"drops messages that would come back to queue '{name}'")
-            names = [name for name in names if name not in round_again]
-        return letter, [vhost.queues[name] for name in names if name in vhost.queues]
+            found = [one for one in found if one not in round_again]
+        return letter, vhost.reach(found)
 
     def _warn(self, queue: str, text: str) -> None:
         """Once for each queue and reason: messages are lost here, and RabbitMQ says nothing."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from mqd.amqp.fields import Field, Table
 from mqd.amqp.replies import ChannelError, ReplyCode
-from mqd.amqp.terms import format_field
+from mqd.amqp.terms import format_atom, format_field
 from mqd.broker.definitions import ExchangeDefinition, QueueDefinition
 from mqd.broker.exchanges.base import ALTERNATE_EXCHANGE
 from mqd.broker.queue_arguments import KNOWN, check_queue_arguments, queue_type
@@ -27,7 +27,7 @@ def check_equivalent(existing: ExchangeDefinition, wanted: ExchangeDefinition) -
     Of the arguments only alternate-exchange is compared.
     """
     resource = existing.resource
-    _check_property(resource, "type", existing.type, wanted.type)
+    _check_property(resource, "type", format_atom(existing.type), format_atom(wanted.type))
     _check_property(resource, "durable", existing.durable, wanted.durable)
     _check_property(resource, "auto_delete", existing.auto_delete, wanted.auto_delete)
     _check_property(resource, "internal", existing.internal, wanted.internal)

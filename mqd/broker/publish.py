@@ -15,16 +15,17 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from pamqp import commands
 
 from mqd.amqp import properties
 from mqd.amqp.codec import encode_method
-from mqd.amqp.fields import FieldError, Table
+from mqd.amqp.fields import FieldError
 from mqd.amqp.replies import ChannelError, ConnectionError_, ReplyCode
 from mqd.broker import headers as said
 from mqd.broker.consumers import readdress
+from mqd.broker.exchanges.base import Exchange, Offered, Taker
 from mqd.broker.message import names_of, replace_header
 from mqd.broker.reply import PREFIX, PSEUDO_SHORTSTR, ReplyConsumer
 from mqd.broker.routing import route, route_by_key
@@ -32,21 +33,12 @@ from mqd.names import Resource
 
 if TYPE_CHECKING:
     from mqd.broker.channel import Channel
-    from mqd.broker.exchanges.base import Exchange
 
 _HEADERS, _DELIVERY_MODE, _REPLY_TO, _EXPIRATION, _USER_ID = 0x2000, 0x1000, 0x0200, 0x0100, 0x0010
 _BEFORE_DELIVERY_MODE = 0xE000
 _LOOKED_AT = _HEADERS | _REPLY_TO | _EXPIRATION | _USER_ID | 3
 _DELIVERY_MODE_AT = 7 + 14  # in `Message.content`, when no property stands before it
 _SIZE = struct.Struct(">I")
-
-
-class Destination(Protocol):
-    """A queue, or what stands for one."""
-
-    deleted: bool
-
-    def publish(self, names: bytes, content: bytes, persistent: bool) -> int: ...
 
 
 class Target:
@@ -70,7 +62,7 @@ class Target:
         self._exchange = exchange
         self._routing_key = routing_key
         self._mandatory = mandatory
-        self._queues: Sequence[Destination] = ()
+        self._queues: Sequence[Taker] = ()
         self._special = False
         self.names = names_of(exchange, routing_key)
         self._version = -1
@@ -125,7 +117,7 @@ class Target:
             raise ChannelError(ReplyCode.NOT_FOUND, f"no {resource}")
         if exchange.definition.internal:
             raise ChannelError(ReplyCode.ACCESS_REFUSED, f"cannot publish to internal {resource}")
-        if exchange.type_name == "topic":
+        if exchange.definition.type == "topic":
             vhost.require_topic(channel.user, name, "write", self._routing_key)
         queues = self._route(exchange)
         # A reply consumer is no queue: mandatory is returned all the same (observed: 3.10.8).
@@ -136,19 +128,15 @@ class Target:
         if vhost.alarms:
             channel.connection.hold("low on " + " & ".join(sorted(vhost.alarms, reverse=True)))
 
-    def _route(self, exchange: Exchange) -> list[Destination] | None:
+    def _route(self, exchange: Exchange) -> list[Taker] | None:
         """Where the key leads, or None when it is not the key alone that decides."""
         vhost = self._channel.vhost
         key = self._routing_key
         if not self._exchange and key.startswith(PREFIX):
             reply = vhost.replies.get(key)
             return [reply] if reply is not None else []
-        names = route_by_key(vhost.exchanges, exchange, key)
-        return None if names is None else self._destinations(names)
-
-    def _destinations(self, names: Sequence[str]) -> list[Destination]:
-        queues = self._channel.vhost.queues
-        return [queues[name] for name in names if name in queues]
+        found = route_by_key(vhost.exchanges, exchange, key)
+        return None if found is None else vhost.reach(found)
 
     # -- for every message --------------------------------------------------------------------
 
@@ -166,11 +154,11 @@ class Target:
                 names = names_of(self._exchange, keys[0], said.hidden_keys(header))
                 content = replace_header(content, properties.strip_header(header, "BCC"))
             queues = self._queues
-            exchange = channel.vhost.exchanges[self._exchange]
+            vhost = channel.vhost
+            exchange = vhost.exchanges[self._exchange]
             if len(keys) > 1 or (self._special and exchange.name):
-                queues = self._destinations(
-                    route(channel.vhost.exchanges, exchange, keys, lambda: _table(header))
-                )
+                offered = Offered(names, content, persistent)
+                queues = vhost.reach(route(vhost.exchanges, exchange, keys, offered))
         except FieldError as error:
             raise ConnectionError_(
                 ReplyCode.FRAME_ERROR, f"cannot decode content header: {error}"
@@ -226,13 +214,13 @@ class Target:
         )
 
     def _commit(
-        self, queues: Sequence[Destination], names: bytes, content: bytes, persistent: bool
+        self, queues: Sequence[Taker], names: bytes, content: bytes, persistent: bool
     ) -> int:
         """Routed when it was published, delivered now: a queue may have gone since."""
         return self._deliver([q for q in queues if not q.deleted], names, content, persistent)
 
     def _deliver(
-        self, queues: Sequence[Destination], names: bytes, content: bytes, persistent: bool
+        self, queues: Sequence[Taker], names: bytes, content: bytes, persistent: bool
     ) -> int:
         """The batch to wait for; below 0 when a queue rejected it."""
         if self._mandatory and (not queues or isinstance(queues[0], ReplyConsumer)):
@@ -254,10 +242,6 @@ def target_of(channel: Channel, method: commands.Basic.Publish) -> Target:
     if method.immediate:
         raise ConnectionError_(ReplyCode.NOT_IMPLEMENTED, "immediate=true")
     return Target(channel, method.exchange, method.routing_key, method.mandatory)
-
-
-def _table(header: bytes) -> Table:
-    return said.headers_of(header)
 
 
 def _is_persistent(content: bytes) -> bool:

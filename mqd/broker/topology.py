@@ -91,7 +91,8 @@ def find_exchange(channel: Channel, name: str) -> ExchangeDefinition:
 def declare_exchange(channel: Channel, wanted: ExchangeDefinition, done: Answer) -> None:
     """exchange.declare."""
     vhost = channel.vhost
-    kind = check_type(wanted.type)
+    types = vhost.broker.exchange_types
+    kind = check_type(wanted.type, types, vhost.broker.has_exchange_of)
     _not_default(wanted.name)
     resource = wanted.resource
     vhost.require(channel.user, resource, "configure")
@@ -107,7 +108,7 @@ def declare_exchange(channel: Channel, wanted: ExchangeDefinition, done: Answer)
         vhost.require(channel.user, resource, "read")
         name = alternate[1].decode("utf-8", "surrogateescape")
         vhost.require(channel.user, Resource("exchange", vhost.name, name), "write")
-    del kind
+    kind.validate(wanted, types)
     if wanted.durable:
         vhost.broker.topology.put_exchange(wanted, _settled(done))
     else:
@@ -148,12 +149,19 @@ def bind(channel: Channel, binding: BindingDefinition, done: Answer) -> None:
     if binding in vhost.bindings:
         done(None)
         return
-    vhost.exchanges[source].validate_binding(binding)
+    exchange = vhost.exchanges[source]
+    exchange.validate_binding(binding)
+
+    def bound(result: QueueState | int | AmqpError | None) -> None:
+        if result is None:
+            exchange.welcome(binding)  # first: what is published after bind-ok comes after it
+        done(result)
+
     if vhost.is_durable(binding):
-        vhost.broker.topology.put_binding(binding, _settled(done))
+        vhost.broker.topology.put_binding(binding, _settled(bound))
     else:
         vhost.apply_put_binding(binding)
-        done(None)
+        bound(None)
 
 
 def unbind(channel: Channel, binding: BindingDefinition, done: Answer) -> None:
@@ -185,7 +193,7 @@ def _check_binding(channel: Channel, binding: BindingDefinition, *, unbinding: b
     _not_default(binding.source)
     vhost.require(channel.user, source, "read")
     found = vhost.exchanges.get(binding.source)
-    if found is not None and found.type_name == "topic":
+    if found is not None and found.definition.type == "topic":
         vhost.require_topic(channel.user, binding.source, "read", binding.binding_key)
     if binding.destination_kind == "queue":
         queue = vhost.queues.get(binding.destination)

@@ -9,7 +9,7 @@ permanent or on the way, by `apply_*`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -20,11 +20,15 @@ from mqd.broker.confirms import Confirms
 from mqd.broker.consumers import Consumer
 from mqd.broker.dead_letter import DeadLetters
 from mqd.broker.definitions import BindingDefinition, ExchangeDefinition, QueueDefinition
-from mqd.broker.exchanges.base import Exchange
+from mqd.broker.delays import Delays, Keeper
+from mqd.broker.exchanges.base import Destination, Exchange, Offered, Taker
 from mqd.broker.exchanges.registry import make_exchange
+from mqd.broker.headers import routing_keys
+from mqd.broker.message import Message
 from mqd.broker.ports import MessageStore
 from mqd.broker.queues.base import Queue
 from mqd.broker.queues.registry import KINDS
+from mqd.broker.routing import Found, route
 from mqd.names import Resource
 
 if TYPE_CHECKING:
@@ -49,6 +53,7 @@ class VHost:
         self.queues: dict[str, Queue] = {}
         self.bindings = BindingTable()
         self.dead_letters = DeadLetters(self)
+        self.delays = Delays(self)
         self.version = 0  # moves with everything a resolved publish depends on
         self.tracing = False
         self.waiting: set[Confirms] = set()
@@ -96,8 +101,41 @@ class VHost:
 
     def apply_put_exchange(self, definition: ExchangeDefinition) -> None:
         if definition.name not in self.exchanges:
-            self.exchanges[definition.name] = make_exchange(definition)
+            self.exchanges[definition.name] = self.make_exchange(definition)
             self.version += 1
+
+    def make_exchange(self, definition: ExchangeDefinition) -> Exchange:
+        """One of a type the broker has; `mqd.broker.exchanges.base: Surroundings`."""
+        return make_exchange(definition, self.broker.exchange_types, self)
+
+    def choose(self, count: int) -> int:
+        """A random index below count, for an exchange."""
+        return self.broker.random_index(count)
+
+    def keeper(self, exchange: str, durable: bool) -> Taker:
+        """What puts messages off for an exchange."""
+        return Keeper(self.delays, exchange, durable)
+
+    def deliver(self, destination: Destination, message: Offered) -> None:
+        """Put a message into a queue, or have an exchange route it."""
+        kind, name = destination
+        if kind == "exchange":
+            plain = Message(message.names, message.content)
+            keys = [*routing_keys(plain.routing_key, plain.header), *plain.hidden_keys]
+            found = route(self.exchanges, self.exchanges[name], keys, message)
+        else:
+            found = [name]
+        for taker in self.reach(found):
+            taker.publish(message.names, message.content, message.persistent)
+
+    def reach(self, found: Iterable[Found]) -> list[Taker]:
+        """The queues of those names that are there, and whatever else takes messages."""
+        queues = self.queues
+        return [
+            queues[one] if isinstance(one, str) else one
+            for one in found
+            if not isinstance(one, str) or one in queues
+        ]
 
     def apply_delete_exchange(self, name: str) -> None:
         """The exchange goes, and the bindings on both sides of it."""

@@ -22,6 +22,7 @@ from mqd.daemon.compose import App, Blueprint, boot
 from mqd.daemon.locks import LOCK_FILE
 from mqd.daemon.systemd import Notifier
 from mqd.errors import ErrorCode, MqdError
+from mqd.plugins import catalogue, enabled
 
 _log = logging.getLogger(__name__)
 
@@ -54,14 +55,27 @@ class Lifecycle:
                 return
             self._move(AppState.BOOTING)
             try:
-                self.app = await boot(self.blueprint, self._step)
+                self.app = await boot(self.blueprint, self._plugins(), self._step)
             except BaseException:
                 self._move(AppState.STOPPED)
                 raise
             self.alarms.start()
             self._forget_force_boot()
             self._move(AppState.RUNNING)
-            _log.info("Server startup complete; 0 plugins started.")
+            names = self.app.plugins
+            listed = "".join(f"\n * {name}" for name in names)
+            _log.info("Server startup complete; %d plugins started.%s", len(names), listed)
+
+    def _plugins(self) -> tuple[str, ...]:
+        """Those to be run. Raises ConfigError when the file cannot be read."""
+        path = self.blueprint.enabled_plugins
+        names = enabled.read(path)
+        for name in names:
+            if name not in catalogue.PLUGINS:
+                _log.warning(
+                    "%s: plugin '%s' is not started: %s", path, name, catalogue.advice(name)
+                )
+        return catalogue.with_needs(names)
 
     async def stop_app(self) -> None:
         async with self._moving:

@@ -40,7 +40,6 @@ class NodeFiles:
 
     cookie: str
     config_files: tuple[str, ...]
-    enabled_plugins: Path
     logs: Outputs
     configuration: Configuration
 
@@ -117,11 +116,11 @@ class Node(Lifecycle):
 
     @property
     def enabled_plugins_file(self) -> Path:
-        return self._files.enabled_plugins
+        return self.blueprint.enabled_plugins
 
     @property
     def enabled_plugins(self) -> Sequence[str]:
-        return ()
+        return self.app.plugins if self.app else ()
 
     @property
     def environment(self) -> Mapping[str, object]:

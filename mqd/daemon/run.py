@@ -51,7 +51,7 @@ def run(setup: Setup, on_ready: Callable[[], None]) -> int:
         machine.raise_open_files_limit()
         _introduce(setup, cookie)
         try:
-            blueprint = Blueprint(setup.paths.node, setup.paths.data, setup.settings, clock, pids)
+            blueprint = _blueprint(setup, clock, pids)
             node = _node(setup, blueprint, cookie, log)
             asyncio.run(_serve(node, setup, on_ready))
         except MqdError as error:
@@ -72,11 +72,15 @@ def _introduce(setup: Setup, cookie: str) -> None:
     sys.stdout.flush()
 
 
+def _blueprint(setup: Setup, clock: SystemClock, pids: PidSource) -> Blueprint:
+    paths = setup.paths
+    return Blueprint(paths.node, paths.data, setup.settings, clock, pids, paths.enabled_plugins)
+
+
 def _node(setup: Setup, blueprint: Blueprint, cookie: str, log: Logging) -> Node:
     files = NodeFiles(
         cookie=cookie,
         config_files=setup.configuration.files,
-        enabled_plugins=setup.paths.enabled_plugins,
         logs=setup.logs,
         configuration=setup.configuration,
     )
@@ -106,7 +110,7 @@ async def _serve_control(node: Node, setup: Setup, opened: contextlib.AsyncExitS
 
 
 def _ready(node: Node, on_ready: Callable[[], None]) -> None:
-    sys.stdout.write(" completed with 0 plugins.\n")
+    sys.stdout.write(f" completed with {len(node.enabled_plugins)} plugins.\n")
     sys.stdout.flush()
     _tune_collector()
     machine.keep_freed_memory()

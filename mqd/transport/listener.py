@@ -68,6 +68,8 @@ class Listener:
         self.sessions: set[Session] = set()
         self._servers: list[asyncio.Server] = []
         self._ticking: asyncio.TimerHandle | None = None
+        self._waking: asyncio.TimerHandle | None = None
+        self._wake_ms = 0
         self._seen: dict[Session, tuple[int, int]] = {}
         self._empty = asyncio.Event()
         self._empty.set()
@@ -97,6 +99,7 @@ class Listener:
         loop = asyncio.get_running_loop()
         turn = self.broker.turn
         turn.wake = lambda: loop.call_soon(turn.run)
+        self.broker.wake_at = self._wake_at
         # asyncio keeps the events that are ready in a queue of its own; another loop may not.
         ready = getattr(loop, "_ready", None)
         if ready is not None:
@@ -138,6 +141,21 @@ class Listener:
         self.broker.turn.end()
         self._ticking = asyncio.get_running_loop().call_later(_TICK_S, self._tick)
 
+    def _wake_at(self, due_ms: int) -> None:
+        """The broker has something to do at that time and not before."""
+        if self._waking is not None:
+            if self._wake_ms <= due_ms:
+                return
+            self._waking.cancel()
+        self._wake_ms = due_ms
+        delay_s = max(due_ms - self.clock.monotonic_ms(), 0) / 1000
+        self._waking = asyncio.get_running_loop().call_later(delay_s, self._wake)
+
+    def _wake(self) -> None:
+        self._waking = None
+        self.broker.fire(self.clock.monotonic_ms())
+        self.broker.turn.end()
+
     async def stop(self, grace_s: float = 5.0) -> None:
         """Take no more clients, send the others away and wait for them, a bounded time."""
         self.suspend()
@@ -155,9 +173,11 @@ class Listener:
                 log.warning("%d clients did not answer connection.close", len(self.sessions))
         for session in list(self.sessions):
             session.abort()
-        if self._ticking is not None:
-            self._ticking.cancel()
-            self._ticking = None
+        for timer in (self._ticking, self._waking):
+            if timer is not None:
+                timer.cancel()
+        self._ticking = self._waking = None
+        self.broker.wake_at = lambda due_ms: None
         self._servers.clear()
 
     def suspend(self) -> None:

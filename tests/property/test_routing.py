@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from mqd.broker.bindings import BindingTable, auto_deleted, key_of
 from mqd.broker.definitions import BindingDefinition, ExchangeDefinition
+from mqd.broker.exchanges.base import Offered
 from mqd.broker.exchanges.registry import make_exchange
 from mqd.broker.routing import route, route_by_key
 
@@ -77,7 +78,7 @@ def naive(exchanges, table, start, keys, headers):
 def test_route(exchanges, bindings, start, keys, headers):
     live, table = build(exchanges, bindings)
 
-    names = route(live, live[start], keys, lambda: headers)
+    names = route(live, live[start], keys, Offered(headers=headers))
 
     assert len(names) == len(set(names))
     assert set(names) == naive(exchanges, table, start, keys, headers)
@@ -93,7 +94,7 @@ def test_what_may_be_kept_is_true_for_every_message_of_that_key(
     kept = route_by_key(live, live[start], key)
 
     for headers in messages:
-        names = route(live, live[start], [key], lambda headers=headers: headers)
+        names = route(live, live[start], [key], Offered(headers=headers))
         if kept is not None:
             assert set(kept) == set(names)
     if not any(kind == "headers" for kind, _, _ in exchanges.values()):

@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mqd.broker.definitions import BindingDefinition, ExchangeDefinition
+from mqd.broker.exchanges.base import Offered
 from mqd.broker.exchanges.registry import make_exchange
 
 VALUES = st.sampled_from(
@@ -52,7 +53,7 @@ def test_headers_exchange(arguments, match, headers):
     live.validate_binding(binding)
     live.bind(binding)
 
-    assert bool(live.route("k", lambda: headers)) is naive(arguments, match, headers)
+    assert bool(live.route("k", Offered(headers=headers))) is naive(arguments, match, headers)
 
     live.unbind(binding)
-    assert not live.route("k", lambda: headers)
+    assert not live.route("k", Offered(headers=headers))

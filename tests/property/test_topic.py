@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from mqd.broker.bindings import BindingTable
 from mqd.broker.definitions import BindingDefinition, ExchangeDefinition
-from mqd.broker.exchanges.base import no_headers
+from mqd.broker.exchanges.base import Offered
 from mqd.broker.exchanges.registry import make_exchange
 
 WORDS = st.sampled_from(["a", "b", "aa", "", "é", "*x"])
@@ -36,7 +36,7 @@ def test_one_pattern(pattern, key):
     topic = make_exchange(ExchangeDefinition("/", "t", "topic"))
     topic.bind(BindingDefinition("/", "t", "queue", "q", pattern))
 
-    assert bool(topic.route(key, no_headers)) is naive(pattern, key)
+    assert bool(topic.route(key, Offered())) is naive(pattern, key)
 
 
 @given(
@@ -56,7 +56,7 @@ def test_many_patterns_coming_and_going(steps, keys):
             topic.unbind(binding)
 
     for key in keys:
-        found = list(topic.route(key, no_headers))
+        found = list(topic.route(key, Offered()))
         wanted = {("queue", item.destination) for item in table if naive(item.binding_key, key)}
         assert len(found) == len(set(found))
         assert set(found) == wanted

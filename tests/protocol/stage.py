@@ -23,6 +23,7 @@ from mqd.broker.definitions import ExchangeDefinition
 from mqd.broker.memory import MemorySpool, MemoryStore, MemoryTopology
 from mqd.broker.settings import Settings
 from mqd.names import NodeName, PidSource
+from mqd.plugins.catalogue import PLUGINS, exchange_types
 from mqd.transport.listener import Listener
 
 _BUILTIN = (
@@ -82,6 +83,7 @@ class Stage:
             lambda _vhost: MemoryStore(),
             MemorySpool(),
             self.settings,
+            exchange_types=exchange_types(PLUGINS),
         )
         topology.broker = self.broker
         self._add_vhost("/", "/")

@@ -13,7 +13,8 @@ from mqd.broker.exchanges.base import (
     Counted,
     Destination,
     Exchange,
-    Headers,
+    Offered,
+    Surroundings,
     count_down,
     count_up,
 )
@@ -26,8 +27,8 @@ class DirectExchange(Exchange):
 
     __slots__ = ("_by_key",)
 
-    def __init__(self, definition: ExchangeDefinition) -> None:
-        super().__init__(definition)
+    def __init__(self, definition: ExchangeDefinition, around: Surroundings) -> None:
+        super().__init__(definition, around)
         self._by_key: dict[str, Counted] = {}
 
     def bind(self, binding: BindingDefinition) -> None:
@@ -39,5 +40,5 @@ class DirectExchange(Exchange):
         if not counted:
             del self._by_key[binding.binding_key]
 
-    def route(self, routing_key: str, headers: Headers) -> Collection[Destination]:
+    def route(self, routing_key: str, message: Offered) -> Collection[Destination]:
         return self._by_key.get(routing_key, ())

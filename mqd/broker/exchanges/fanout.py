@@ -12,7 +12,8 @@ from mqd.broker.exchanges.base import (
     Counted,
     Destination,
     Exchange,
-    Headers,
+    Offered,
+    Surroundings,
     count_down,
     count_up,
 )
@@ -25,8 +26,8 @@ class FanoutExchange(Exchange):
 
     __slots__ = ("_destinations",)
 
-    def __init__(self, definition: ExchangeDefinition) -> None:
-        super().__init__(definition)
+    def __init__(self, definition: ExchangeDefinition, around: Surroundings) -> None:
+        super().__init__(definition, around)
         self._destinations: Counted = {}
 
     def bind(self, binding: BindingDefinition) -> None:
@@ -35,5 +36,5 @@ class FanoutExchange(Exchange):
     def unbind(self, binding: BindingDefinition) -> None:
         count_down(self._destinations, binding)
 
-    def route(self, routing_key: str, headers: Headers) -> Collection[Destination]:
+    def route(self, routing_key: str, message: Offered) -> Collection[Destination]:
         return self._destinations

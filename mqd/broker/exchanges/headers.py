@@ -8,7 +8,7 @@ at the routing key. Source: AMQP 0-9-1 §3.1.3.4; RabbitMQ 3.10: rabbit_exchange
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from mqd.amqp.fields import Field, Table
@@ -16,7 +16,7 @@ from mqd.amqp.replies import ChannelError, ReplyCode
 from mqd.amqp.terms import format_binary, format_field
 from mqd.broker.bindings import BindingKey, key_of
 from mqd.broker.definitions import BindingDefinition, ExchangeDefinition
-from mqd.broker.exchanges.base import Destination, Exchange, Headers
+from mqd.broker.exchanges.base import Destination, Exchange, Offered, Surroundings
 
 X_MATCH = "x-match"
 _KINDS = {b"all": (True, False), b"any": (False, False)}
@@ -67,8 +67,8 @@ class HeadersExchange(Exchange):
 
     __slots__ = ("_buckets", "_patterns", "_unsorted")
 
-    def __init__(self, definition: ExchangeDefinition) -> None:
-        super().__init__(definition)
+    def __init__(self, definition: ExchangeDefinition, around: Surroundings) -> None:
+        super().__init__(definition, around)
         self._patterns: dict[BindingKey, _Pattern] = {}
         self._buckets: dict[tuple[str, Any], dict[BindingKey, _Pattern]] = {}
         self._unsorted: dict[BindingKey, _Pattern] = {}  # nothing to find them by
@@ -113,8 +113,8 @@ class HeadersExchange(Exchange):
             if not bucket:
                 del self._buckets[name]
 
-    def route(self, routing_key: str, headers: Headers) -> Collection[Destination]:
-        offered = comparable_table(headers())
+    def route(self, routing_key: str, message: Offered) -> Collection[Destination]:
+        offered = comparable_table(message.headers())
         found = {
             pattern.destination for pattern in self._unsorted.values() if pattern.fits(offered)
         }
@@ -126,6 +126,9 @@ class HeadersExchange(Exchange):
                     bucket = self._buckets.get((name, value), {})
                     found.update(item.destination for item in bucket.values() if item.fits(offered))
         return found
+
+    def route_all(self, routing_keys: Sequence[str], message: Offered) -> Collection[Destination]:
+        return self.route(routing_keys[0], message)
 
 
 def comparable_table(table: Table) -> dict[str, Any]:

@@ -6,16 +6,24 @@ routes. Plugins add their types to a registry of their own, made from this one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from mqd.amqp.fields import Table
 from mqd.amqp.replies import ChannelError, ConnectionError_, ReplyCode
 from mqd.broker.definitions import ExchangeDefinition
-from mqd.broker.exchanges.base import ALTERNATE_EXCHANGE, Exchange
+from mqd.broker.exchanges.base import (
+    ALTERNATE_EXCHANGE,
+    Destination,
+    Exchange,
+    Offered,
+    Surroundings,
+    Taker,
+)
 from mqd.broker.exchanges.direct import DirectExchange
 from mqd.broker.exchanges.fanout import FanoutExchange
 from mqd.broker.exchanges.headers import HeadersExchange
+from mqd.broker.exchanges.missing import MissingType
 from mqd.broker.exchanges.topic import TopicExchange
 from mqd.names import Resource
 
@@ -48,14 +56,20 @@ def predeclared(vhost: str) -> list[ExchangeDefinition]:
     ]
 
 
-def check_type(type_name: str, types: Registry = BUILT_IN) -> type[Exchange]:
+def check_type(
+    type_name: str,
+    types: Registry = BUILT_IN,
+    is_declared: Callable[[str], bool] = lambda type_name: False,
+) -> type[Exchange]:
     """The class of that type.
 
-    Raises ConnectionError_ when there is none; observed: 3.10.8, the whole connection goes.
+    is_declared: whether there is an exchange of a type, from when its plugin was enabled. Raises
+    ConnectionError_ when there is no such type; observed: 3.10.8, the whole connection goes, and a
+    word that is known for another reason makes the type "invalid".
     """
     found = types.get(type_name)
     if found is None:
-        what = "unknown" if type_name else "invalid"
+        what = "invalid" if not type_name or is_declared(type_name) else "unknown"
         raise ConnectionError_(ReplyCode.COMMAND_INVALID, f"{what} exchange type '{type_name}'")
     return found
 
@@ -70,6 +84,27 @@ def check_arguments(resource: Resource, arguments: Table) -> None:
         )
 
 
-def make_exchange(definition: ExchangeDefinition, types: Registry = BUILT_IN) -> Exchange:
-    """A live exchange without bindings. Raises ConnectionError_ on an unknown type."""
-    return check_type(definition.type, types)(definition)
+class Alone(Surroundings):
+    """Surroundings of an exchange that is in no virtual host: enough for the built-in types."""
+
+    def choose(self, count: int) -> int:
+        return count - 1
+
+    def make_exchange(self, definition: ExchangeDefinition) -> Exchange:
+        return make_exchange(definition, around=self)
+
+    def deliver(self, destination: Destination, message: Offered) -> None:
+        raise AssertionError("nothing is delivered from nowhere")
+
+    def keeper(self, exchange: str, durable: bool) -> Taker:
+        raise AssertionError("nothing is kept nowhere")
+
+
+ALONE = Alone()
+
+
+def make_exchange(
+    definition: ExchangeDefinition, types: Registry = BUILT_IN, around: Surroundings = ALONE
+) -> Exchange:
+    """A live exchange without bindings; one whose type is not there keeps its place."""
+    return types.get(definition.type, MissingType)(definition, around)

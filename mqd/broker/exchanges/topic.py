@@ -18,7 +18,8 @@ from mqd.broker.exchanges.base import (
     Counted,
     Destination,
     Exchange,
-    Headers,
+    Offered,
+    Surroundings,
     count_down,
     count_up,
 )
@@ -53,8 +54,8 @@ class TopicExchange(Exchange):
 
     __slots__ = ("_root",)
 
-    def __init__(self, definition: ExchangeDefinition) -> None:
-        super().__init__(definition)
+    def __init__(self, definition: ExchangeDefinition, around: Surroundings) -> None:
+        super().__init__(definition, around)
         self._root = _Node(False)
 
     def bind(self, binding: BindingDefinition) -> None:
@@ -80,7 +81,7 @@ class TopicExchange(Exchange):
                 break
             _set_child(path[depth], words[depth], None)
 
-    def route(self, routing_key: str, headers: Headers) -> Collection[Destination]:
+    def route(self, routing_key: str, message: Offered) -> Collection[Destination]:
         possible = {self._root}
         _enter_rest(self._root, possible)
         for word in words_of(routing_key):

@@ -3,7 +3,7 @@
 import pytest
 
 from mqd.broker.definitions import BindingDefinition, ExchangeDefinition
-from mqd.broker.exchanges.base import no_headers
+from mqd.broker.exchanges.base import Offered
 from mqd.broker.exchanges.registry import make_exchange
 from mqd.broker.routing import cacheable, route, route_by_key
 
@@ -24,8 +24,8 @@ class House:
         binding = BindingDefinition("/", source, kind, destination, key, arguments)
         self.exchanges[source].bind(binding)
 
-    def route(self, start, *keys, headers=no_headers):
-        names = route(self.exchanges, self.exchanges[start], keys, headers)
+    def route(self, start, *keys, headers=None):
+        names = route(self.exchanges, self.exchanges[start], keys, Offered(headers=headers))
         assert len(names) == len(set(names))
         return set(names)
 
@@ -149,7 +149,7 @@ def test_headers_decide_and_forbid_keeping_the_result(house):
     assert house.by_key("x", "plain") == {"q"}
     assert house.by_key("x", "deep") is None
     assert house.by_key("h", "plain") is None
-    assert house.route("x", "deep", headers=lambda: {"a": ("signedint", 1)}) == {"hq"}
+    assert house.route("x", "deep", headers={"a": ("signedint", 1)}) == {"hq"}
     assert house.route("x", "deep") == set()
     assert cacheable(house.exchanges, house.exchanges["x"], "plain")
     assert not cacheable(house.exchanges, house.exchanges["x"], "deep")
@@ -168,7 +168,8 @@ def test_headers_are_decoded_only_where_somebody_asks(house):
     house.add("x", "topic")
     house.bind("x", "q", "#")
 
-    def decoded():
-        raise AssertionError("nobody needs them")
+    class Opaque(Offered):
+        def headers(self):
+            raise AssertionError("nobody needs them")
 
-    assert house.route("x", "a", "b", headers=decoded) == {"q"}
+    assert route(house.exchanges, house.exchanges["x"], ["a", "b"], Opaque()) == ["q"]
