@@ -49,6 +49,7 @@ CLOSE_TIMEOUT_S: Final = 10.0  # for the last commits of an orderly stop
 REWRITE_BYTES_MAX: Final = 1_048_576  # read in one background step: bounds how long commits wait
 REWRITE_MESSAGES_MAX: Final = 8192
 REWRITE_ROWS_MAX: Final = 512
+INFORMERS_MAX: Final = 256  # commits with news of one row: beyond it one of them tells it all
 UPKEEP_COMMITS: Final = 32  # under load: commits from one background step to the next
 SLACK_BYTES_MIN: Final = 8_388_608  # settled bytes a store may keep on disc before it rewrites
 SMALL_ROW_BYTES: Final = 65_536  # rows below it are merged when there are SMALL_ROWS_MAX

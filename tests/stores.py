@@ -106,8 +106,9 @@ class ManualWriter:
 class Stage:
     """One store over one file. `troubles` is what it reported."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, wall_offset_ms: int = 0) -> None:
         self.path = path
+        self.wall_offset_ms = wall_offset_ms
         self.writer = ManualWriter()
         self.troubles: list[str | None] = []
         self.database = open_database(path, MESSAGE_STORE)
@@ -118,6 +119,7 @@ class Stage:
             cast("Writer", self.writer),
             self.troubles.append,
             lambda: self.barrier,
+            lambda: self.wall_offset_ms,
         )
 
     def recover(self) -> list[tuple[int, Message, bool]]:

@@ -6,7 +6,11 @@ counted from its arrival; it goes when it is at the head, and is never delivered
 with x-expires goes when it had no consumer, no get and no declare for that long. Never reads a
 clock: whoever calls says what time it is.
 
-LIMIT: the store keeps no time of arrival, so after a restart the time to live begins anew.
+Over a restart a message keeps its end, which the store knows by the wall clock, and the time during
+which the node is down counts. Should that clock have been set back meanwhile, the message lives at
+longest as if it had come with the restart; set forward, it ends earlier (RabbitMQ keeps wall-clock
+times as well). What ended while the node was down ends when it starts, as anything else does:
+dead-lettered where its queue does that.
 """
 
 from __future__ import annotations
@@ -35,3 +39,12 @@ def stamp(message: Message, queue_ttl_ms: int | None, now_ms: int) -> None:
         ttl_ms = own_ms if ttl_ms is None else min(ttl_ms, own_ms)
     if ttl_ms is not None:
         message.expires_ms = max(now_ms + ttl_ms, 1)
+
+
+def restamp(message: Message, queue_ttl_ms: int | None, now_ms: int) -> None:
+    """The same for a message of an earlier run; `expires_ms` is what the store kept of that, 0 for
+    a message that had no end or came from an mqd that did not keep it."""
+    kept_ms = message.expires_ms
+    stamp(message, queue_ttl_ms, now_ms)
+    if kept_ms:
+        message.expires_ms = min(kept_ms, message.expires_ms)

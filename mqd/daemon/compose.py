@@ -182,6 +182,8 @@ async def boot(blueprint: Blueprint, plugins: Sequence[str], step: Callable[[str
         engine = StorageEngine.open(blueprint.data / "messages", writer)
         opened.push_async_callback(_closed, "messages", engine.close)
         engine.may_commit = metadata.may_commit
+        clock = blueprint.clock
+        engine.wall_offset_ms = lambda: clock.wall_ms() - clock.monotonic_ms()
         engine.drop_unknown(metadata.state.vhosts)
         spool = FileSpool(blueprint.data / "spool")
         opened.callback(spool.close)

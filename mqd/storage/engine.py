@@ -32,7 +32,8 @@ class StorageEngine:
     the last one has recovered: whoever sets it raises and clears the disk alarm.
     may_commit is asked on the writer thread right before every commit; metadata sets it, since
     a message must not be permanent before its queue is. Submitting to the same writer does the
-    rest: what was proposed earlier is written earlier.
+    rest: what was proposed earlier is written earlier. wall_offset_ms: see `VhostStore`; to be set
+    before the first store is opened.
     """
 
     def __init__(self, directory: Path, writer: Writer, owns_writer: bool) -> None:
@@ -40,6 +41,7 @@ class StorageEngine:
         self.writer = writer
         self.on_trouble: Callable[[str | None], None] = lambda _text: None
         self.may_commit: Callable[[], bool] = lambda: True
+        self.wall_offset_ms: Callable[[], int] = lambda: 0
         self.stores: dict[str, VhostStore] = {}
         self._owns_writer = owns_writer
         self._troubled: dict[str, str] = {}
@@ -85,6 +87,7 @@ class StorageEngine:
                 self.writer,
                 lambda text: self._trouble(vhost, text),
                 lambda: self.may_commit(),
+                self.wall_offset_ms,
             )
         except sqlite3.Error as error:
             database.close()

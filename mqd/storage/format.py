@@ -1,6 +1,7 @@
 """The bytes of a commit: columns of messages, and what is settled.
 
-Decides the layout of the two blobs of a row, version 1, little-endian. Never reads a file.
+Decides the layout of the two blobs of a row, little-endian. Never reads a file. Version 2 has
+what stands in braces; a blob that needs none of it is written as version 1.
 
 A message's key is `segment << 24 | index`: the commit that first held it and its place there.
 It stays the message's for life, also when a background rewrite moves the record to another row,
@@ -8,10 +9,13 @@ which then lists its keys.
 
 messages:  u8 version · u8 flags · u16 0 · u32 count
            [KEYS] u64 key x count · u64 queue id, x count unless [ONE_QUEUE] · u8 persistent x count
+           {[EXPIRIES] u64 wall-clock ms of its end, 0 for never, x count}
+           {[COUNTS] u32 delivery count x count}
            names column · contents column
 column:    u32 distinct · u32 place x count, unless distinct is 1 or count · u32 length x distinct
            · the values, one after the other
-settled:   u8 version · 3 x 0 · u32 keys · u32 drops · u64 key x keys
+settled:   u8 version · 3 x 0 · u32 keys · u32 drops · {u32 counts} · u64 key x keys
+           {u64 key x counts · u32 delivery count x counts}
            drop: u64 queue id · u64 last segment · u32 kept · u64 key x kept
            · u32 CRC of all before
 
@@ -27,18 +31,19 @@ import struct
 import sys
 import zlib
 from array import array
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
 from mqd.broker.message import Message
 
-VERSION = 1
+VERSION = 2
 INDEX_BITS = 24
 INDEX_MASK = (1 << INDEX_BITS) - 1
-_KEYS, _ONE_QUEUE = 1, 2
+_KEYS, _ONE_QUEUE, _EXPIRIES, _COUNTS = 1, 2, 4, 8
 _HEAD = struct.Struct("<BBHI")
 _SETTLED = struct.Struct("<B3xII")
+_COUNTED = struct.Struct("<B3xIII")
 _DROP = struct.Struct("<QQI")
 _U32 = struct.Struct("<I")
 _SWAP = sys.byteorder == "big"
@@ -58,10 +63,23 @@ class Drop:
 
 
 @dataclass(frozen=True, slots=True)
+class Told:
+    """A settled blob read back. counts: delivery count by key."""
+
+    keys: array[int]
+    drops: list[Drop]
+    counts: dict[int, int]
+
+
+NOTHING_TOLD = Told(array("Q"), [], {})
+
+
+@dataclass(frozen=True, slots=True)
 class Records:
     """A messages blob read back: three columns of the same length.
 
-    moved: the row lists its keys, because it was rewritten.
+    moved: the row lists its keys, because it was rewritten. `expires_ms` of its messages is of
+    the wall clock.
     """
 
     moved: bool
@@ -89,17 +107,33 @@ def _unpack(code: str, data: memoryview, start: int, count: int) -> tuple[array[
 
 
 def pack_messages(
-    queue_ids: Sequence[int], messages: Sequence[Message], keys: Sequence[int] | None = None
+    queue_ids: Sequence[int],
+    messages: Sequence[Message],
+    keys: Sequence[int] | None = None,
+    wall_offset_ms: int = 0,
 ) -> bytes:
-    """One blob. Without keys the segment is the row's and the index the place in it."""
+    """One blob. Without keys the segment is the row's and the index the place in it.
+
+    wall_offset_ms: what makes a time of the wall clock of `expires_ms`.
+    """
     count = len(messages)
     one_queue = queue_ids.count(queue_ids[0]) == count
-    flags = (_KEYS if keys is not None else 0) | (_ONE_QUEUE if one_queue else 0)
-    parts = [_HEAD.pack(VERSION, flags, 0, count)]
+    flags = (
+        (_KEYS if keys is not None else 0)
+        | (_ONE_QUEUE if one_queue else 0)
+        | (_EXPIRIES if any(message.expires_ms for message in messages) else 0)
+        | (_COUNTS if any(message.delivery_count for message in messages) else 0)
+    )
+    parts = [_HEAD.pack(VERSION if flags & (_EXPIRIES | _COUNTS) else 1, flags, 0, count)]
     if keys is not None:
         parts.append(_pack("Q", keys))
     parts.append(_pack("Q", queue_ids[:1] if one_queue else queue_ids))
     parts.append(bytes([message.persistent for message in messages]))
+    if flags & _EXPIRIES:
+        ends = [message.expires_ms for message in messages]
+        parts.append(_pack("Q", [max(end + wall_offset_ms, 1) if end else 0 for end in ends]))
+    if flags & _COUNTS:
+        parts.append(_pack("I", [message.delivery_count for message in messages]))
     names = [message.names for message in messages]
     contents = [message.content for message in messages]
     _pack_column(parts, names, names)
@@ -131,7 +165,7 @@ def unpack_messages(blob: bytes, segment: int) -> Records:
     if len(blob) < _HEAD.size:
         raise Damaged("the header is cut off")
     version, flags, _, count = _HEAD.unpack_from(blob)
-    if version != VERSION:
+    if not 1 <= version <= VERSION:
         raise Damaged(f"unknown version {version}")
     if count > len(blob):  # a message has a byte at least: do not make room for a made-up count
         raise Damaged("there are more messages than bytes")
@@ -148,6 +182,11 @@ def unpack_messages(blob: bytes, segment: int) -> Records:
     else:
         queue_ids, pos = _unpack("Q", data, pos, count)
     persistent, pos = _unpack("B", data, pos, count)
+    expiries = returns = None
+    if flags & _EXPIRIES:
+        expiries, pos = _unpack("Q", data, pos, count)
+    if flags & _COUNTS:
+        returns, pos = _unpack("I", data, pos, count)
     names, pos = _unpack_column(blob, data, pos, count)
     contents, pos = _unpack_column(blob, data, pos, count)
     if pos != len(blob):
@@ -159,6 +198,12 @@ def unpack_messages(blob: bytes, segment: int) -> Records:
         message.segment = key >> INDEX_BITS
         message.index = key & INDEX_MASK
         messages.append(message)
+    if expiries is not None:
+        for message, expires_ms in zip(messages, expiries, strict=True):
+            message.expires_ms = expires_ms
+    if returns is not None:
+        for message, delivery_count in zip(messages, returns, strict=True):
+            message.delivery_count = delivery_count
     return Records(bool(flags & _KEYS), keys, queue_ids, messages)
 
 
@@ -182,11 +227,21 @@ def _unpack_column(blob: bytes, data: memoryview, pos: int, count: int) -> tuple
     return values, ends[-1]
 
 
-def pack_settled(keys: Sequence[int], drops: Sequence[Drop]) -> bytes:
+def pack_settled(
+    keys: Sequence[int], drops: Sequence[Drop], counts: Mapping[int, int] | None = None
+) -> bytes:
     """One blob; empty when there is nothing to say."""
-    if not keys and not drops:
+    if counts:
+        parts = [
+            _COUNTED.pack(VERSION, len(keys), len(drops), len(counts)),
+            _pack("Q", keys),
+            _pack("Q", counts),
+            _pack("I", counts.values()),
+        ]
+    elif keys or drops:
+        parts = [_SETTLED.pack(1, len(keys), len(drops)), _pack("Q", keys)]
+    else:
         return b""
-    parts = [_SETTLED.pack(VERSION, len(keys), len(drops)), _pack("Q", keys)]
     for drop in drops:
         parts += (
             _DROP.pack(drop.queue_id, drop.last_segment, len(drop.kept)),
@@ -196,17 +251,24 @@ def pack_settled(keys: Sequence[int], drops: Sequence[Drop]) -> bytes:
     return body + _U32.pack(zlib.crc32(body))
 
 
-def unpack_settled(blob: bytes) -> tuple[array[int], list[Drop]]:
+def unpack_settled(blob: bytes) -> Told:
     """Inverse of `pack_settled`, CRC included. Raises Damaged."""
     if not blob:
-        return array("Q"), []
+        return NOTHING_TOLD
     if len(blob) < _SETTLED.size + 4 or zlib.crc32(blob[:-4]) != _U32.unpack(blob[-4:])[0]:
         raise Damaged("the checksum of the settled part does not match")
     version, key_count, drop_count = _SETTLED.unpack_from(blob)
-    if version != VERSION:
+    if not 1 <= version <= VERSION:
         raise Damaged(f"unknown version {version}")
     data = memoryview(blob)[:-4]
-    keys, pos = _unpack("Q", data, _SETTLED.size, key_count)
+    pos = _SETTLED.size
+    count_count = 0
+    if version > 1:
+        header, pos = _unpack("I", data, pos, 1)
+        count_count = header[0]
+    keys, pos = _unpack("Q", data, pos, key_count)
+    counted, pos = _unpack("Q", data, pos, count_count)
+    counts, pos = _unpack("I", data, pos, count_count)
     drops = []
     for _ in range(drop_count):
         if pos + _DROP.size > len(data):
@@ -216,4 +278,4 @@ def unpack_settled(blob: bytes) -> tuple[array[int], list[Drop]]:
         drops.append(Drop(queue_id, last_segment, frozenset(kept)))
     if pos != len(data):
         raise Damaged("bytes follow the last drop")
-    return keys, drops
+    return Told(keys, drops, dict(zip(counted, counts, strict=True)))

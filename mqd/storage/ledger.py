@@ -11,6 +11,9 @@ per commit, the rows its news is still needed for. When the last message of a ro
 row goes in the very commit that settles it, and no news of that is written at all: in a queue
 that is consumed in order, rows come and go whole and the settled part stays empty.
 
+How often a message was returned is news as well, and it can come again and again: when too many
+commits inform about a row, the next one tells all that is known of it and the others can go.
+
 In memory a row costs what its queue ids need, plus one byte a message once it is partly settled.
 """
 
@@ -19,10 +22,11 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from mqd.broker.message import Message
 from mqd.limits import (
+    INFORMERS_MAX,
     REWRITE_BYTES_MAX,
     REWRITE_MESSAGES_MAX,
     REWRITE_ROWS_MAX,
@@ -37,13 +41,14 @@ class Row:
     """A row that holds unsettled messages.
 
     keys: of its records, in order; None when it holds its own segment whole. queue_ids: one for
-    all, or one a record. settled: one byte a record, None while nothing is. checked: a settle may
-    come for what is settled already, because a queue of it was dropped.
+    all, or one a record. settled: one byte a record, None while nothing is. counts: by place, how
+    often a message was returned since the row was written. checked: a settle may come for what is
+    settled already, because a queue of it was dropped.
     """
 
     __slots__ = (
         "id", "last", "keys", "queue_ids", "settled", "count", "remaining", "bytes", "live_bytes",
-        "informers", "checked",
+        "informers", "checked", "counts",
     )  # fmt: skip
 
     def __init__(
@@ -60,6 +65,7 @@ class Row:
         self.bytes = self.live_bytes = size  # live: about what its unsettled messages need
         self.informers: list[int] = []
         self.checked = keys is not None
+        self.counts: dict[int, int] | None = None
 
     def place(self, key: int) -> int:
         """Where the record of that key stands, -1 if it does not."""
@@ -78,6 +84,15 @@ class Row:
         if self.settled is None:
             self.settled = bytearray(self.count)
         return self.settled
+
+    def settled_keys(self) -> list[int]:
+        return [self.key(at) for at, flag in enumerate(self.settled or b"") if flag]
+
+    def counted_keys(self) -> dict[int, int]:
+        """How often its unsettled messages were returned, by key."""
+        settled = self.flags()
+        counts = self.counts or {}
+        return {self.key(at): count for at, count in counts.items() if not settled[at]}
 
     def unsettled_of(self, queue_id: int) -> Iterable[int]:
         """Places of what the queue still owes here."""
@@ -208,8 +223,43 @@ class Ledger:
         self._inform(commit_id, partial.values())
         return bool(partial)
 
-    def mark_settled(self, row: Row, places: Iterable[int], informers: Iterable[int]) -> None:
+    def count(self, commit_id: int, counts: Mapping[int, int]) -> dict[int, int]:
+        """Note how often messages were returned; returns what the commit must tell."""
+        told: dict[int, int] = {}
+        partial: dict[int, Row] = {}
+        for key, count in counts.items():
+            row = self.find(key >> INDEX_BITS)
+            place = row.place(key) if row is not None else -1
+            if row is None or place < 0 or (row.settled is not None and row.settled[place]):
+                continue
+            if row.counts is None:
+                row.counts = {}
+            row.counts[place] = told[key] = count
+            partial[row.id] = row
+        self._inform(commit_id, partial.values())
+        return told
+
+    def crowded(self, keys: Iterable[int]) -> list[Row]:
+        """Of the rows that hold these keys, those that too many commits inform about."""
+        rows = [self.find(segment) for segment in {key >> INDEX_BITS for key in keys}]
+        crowded = {row.id: row for row in rows if row and len(row.informers) > INFORMERS_MAX}
+        return list(crowded.values())
+
+    def told_anew(self, commit_id: int, row: Row) -> None:
+        """The commit, which informs about the row already, tells all that is known of it."""
+        row.informers = [each for each in row.informers if each != commit_id]
+        self._release(row)
+        row.informers = [commit_id]
+
+    def mark_settled(
+        self,
+        row: Row,
+        places: Iterable[int],
+        informers: Iterable[int],
+        counts: dict[int, int],
+    ) -> None:
         """Recovery: what earlier commits told about a row that was just added."""
+        row.counts = counts or None
         flags = row.flags()
         count = 0
         for at in places:

@@ -14,12 +14,14 @@ Measured, a busy loop and one acknowledgement a turn: 31 us of CPU each where a 
 turn's took 43.
 
 A batch is what was appended before its commit began. It may take several rows (a row is bounded
-in bytes and messages); `durable_batch` reaches it with the last one. `Message.segment` and
+in bytes and messages); `durable_batch` reaches it with the last one, and so does the news of the
+same turns: a dead letter is on disc before its source is settled there. `Message.segment` and
 `Message.index` are set when the row is put together and stay, also over a failing disc.
 
 A commit that fails confirms nothing and loses nothing. Its news (what is settled) and its
 messages are then tried apart, news first, since deleting is what makes room; what consumers
-settle meanwhile is told in commits of their own. See `_retry`.
+settle meanwhile is told in commits of their own. See `_retry`. Whoever moves a message from one
+queue to another settles the old one when the new one is durable, then this loses nothing either.
 """
 
 from __future__ import annotations
@@ -35,8 +37,9 @@ from typing import Any
 from mqd.broker.message import Message
 from mqd.limits import COMMIT_BYTES_MAX, COMMIT_MESSAGES_MAX, SETTLED_LULL_S, UPKEEP_COMMITS
 from mqd.storage.database import unusable
-from mqd.storage.format import INDEX_BITS, Drop, pack_messages, pack_settled
+from mqd.storage.format import INDEX_BITS, Drop, pack_messages
 from mqd.storage.ledger import Ledger
+from mqd.storage.news import News
 from mqd.storage.recovery import Recovery
 from mqd.storage.rows import MESSAGE_STORE, Commit, write
 from mqd.storage.upkeep import Upkeep
@@ -53,7 +56,8 @@ class VhostStore:
     """See `mqd.broker.ports.MessageStore`. Lives on the loop's thread.
 
     trouble(text) is called when a commit fails, trouble(None) when all is written again.
-    may_commit is asked on the writer thread right before a commit.
+    may_commit is asked on the writer thread right before a commit. wall_offset_ms() is what the
+    wall clock shows more than the monotonic one: the disc knows times of the former.
     """
 
     def __init__(
@@ -62,6 +66,7 @@ class VhostStore:
         writer: Writer,
         trouble: Trouble,
         may_commit: Callable[[], bool],
+        wall_offset_ms: Callable[[], int],
     ) -> None:
         self.durable_batch = 0
         self.on_durable: Callable[[], None] = _ignore
@@ -70,11 +75,12 @@ class VhostStore:
         self._writer = writer
         self._trouble = trouble
         self._may_commit = may_commit
+        self._wall_offset_ms = wall_offset_ms
         self._gathering = 1
         self._queue_ids: list[int] = []  # of the batch being gathered
         self._messages: list[Message] = []
-        self._settled: list[Message] = []
-        self._drops: list[Drop] = []
+        self._news = News()
+        self._held = News()  # of the batch being written: told with its last row
         self._rest: list[tuple[int, Message]] = []  # of the batch being written
         self._writing = 0  # its number
         self._awake = False  # a commit is under way, or about to be
@@ -108,12 +114,16 @@ class VhostStore:
             return
         message.settled = True
         if message.segment:
-            self._settled.append(message)
+            self._news.settled.append(message)
             if not self._stirred:
                 self._stir()
 
     def returned(self, queue_id: int, message: Message) -> None:
-        """LIMIT: counts begin anew after a restart."""
+        if message.segment and not message.settled:
+            key = message.segment << INDEX_BITS | message.index
+            self._news.counts[key] = message.delivery_count
+            if not self._stirred:
+                self._stir()
 
     # the rest of the port
 
@@ -131,7 +141,7 @@ class VhostStore:
             if owner == queue_id and id(message) not in kept:
                 message.settled = True
         if self.ledger.holds(queue_id):
-            self._drops.append(Drop(queue_id, self._last_id, frozenset(keys)))
+            self._news.drops.append(Drop(queue_id, self._last_id, frozenset(keys)))
             if not self._stirred:
                 self._stir()
 
@@ -147,7 +157,7 @@ class VhostStore:
             raise unusable(path, MESSAGE_STORE, error) from error
 
     def _recover(self) -> Iterator[tuple[int, Message, bool]]:
-        recovery = Recovery(self._database, self.ledger)
+        recovery = Recovery(self._database, self.ledger, self._wall_offset_ms())
         meta = dict(self._database.execute("SELECT key, value FROM meta"))
         was_closed = "closed" in meta
         delivered = set(array("Q", meta.get("delivered", b"")))
@@ -196,6 +206,7 @@ class VhostStore:
                 self._queue_ids, self._messages = [], []
                 self._writing = self._gathering
                 self._gathering += 1
+                self._held, self._news = self._held.followed_by(self._news), News()
             elif not self._rest and not self._news_is_due():
                 self._sleep()
                 return
@@ -206,21 +217,18 @@ class VhostStore:
                 return
             self._advance()
 
-    def _has_news(self) -> bool:
-        return bool(self._settled or self._drops)
-
     def _news_is_due(self) -> bool:
         """Someone who waits for the store to be idle ends the lull as well."""
-        return self._has_news() and (self._lull_is_over or bool(self._idle))
+        return bool(self._news) and (self._lull_is_over or bool(self._idle))
 
     def _sleep(self) -> None:
-        if not self._has_news():
+        if not self._news:
             self._release()
         if self._upkeep.is_due():
             self._upkeep.start(self._next)
             return
         self._awake = self._stirred = self._lull_is_over = False
-        if self._has_news():
+        if self._news:
             self._stir()
 
     def _release(self) -> None:
@@ -230,40 +238,32 @@ class VhostStore:
             each()
 
     def _build(self) -> Commit | None:
-        """Put the next row together: all that is settled, and as many messages as fit."""
+        """Put the next row together: as many messages as fit, and what may be told with them."""
         row_id = self._last_id + 1
-        settled = self._news(row_id)
         blob = b""
         live = [pair for pair in self._rest if not pair[1].settled]
+        self._rest = self._cut(live)
+        settled = self._tell(row_id) if not self._rest else b""
         if live:
-            self._rest = self._cut(live)
             queue_ids = [pair[0] for pair in live]
             messages = [pair[1] for pair in live]
             for index, message in enumerate(messages):
                 message.segment = row_id
                 message.index = index
-            blob = pack_messages(queue_ids, messages)
+            blob = pack_messages(queue_ids, messages, None, self._wall_offset_ms())
             self.ledger.add(row_id, queue_ids, len(blob))
-        else:
-            self._rest = []
         gone, stripped = self.ledger.take_unneeded()
         if not (blob or settled or gone or stripped):
             return None
         self._last_id = row_id
         return Commit(row_id, settled, blob, gone, stripped)
 
-    def _news(self, row_id: int) -> bytes:
-        settled, self._settled = self._settled, []
-        drops, self._drops = self._drops, []
-        keys = self.ledger.settle(row_id, settled) if settled else []
-        told = [
-            drop
-            for drop in drops
-            if self.ledger.drop(row_id, drop.queue_id, drop.last_segment, drop.kept)
-        ]
-        if not self.ledger.is_needed(row_id):
-            return b""  # a later drop emptied what earlier ones left
-        return pack_settled(keys, told)
+    def _tell(self, row_id: int) -> bytes:
+        """News of the batch that ends with this row; all there is when no message follows."""
+        news, self._held = self._held, News()
+        if not self._messages:
+            news, self._news = news.followed_by(self._news), News()
+        return news.tell(row_id, self.ledger)
 
     @staticmethod
     def _cut(live: list[tuple[int, Message]]) -> list[tuple[int, Message]]:
@@ -315,6 +315,7 @@ class VhostStore:
     # a disc that fails
 
     def _failed(self, error: BaseException) -> None:
+        self._news, self._held = self._held.followed_by(self._news), News()
         self._trouble(str(error) or type(error).__name__)
         self._timer = self._writer.loop.call_later(self._backoff.next_s(), self._retry)
 
@@ -326,7 +327,7 @@ class VhostStore:
         self._timer = None
         if self._closed:
             return
-        if self._stuck_news is None and (self._settled or self._drops):
+        if self._stuck_news is None and self._news:
             self._stuck_news = self._later_news()
         if self._stuck_news is not None:
             self._submit(self._stuck_news, self._retried)
@@ -343,7 +344,8 @@ class VhostStore:
 
     def _later_news(self) -> Commit | None:
         row_id = self._last_id + 1
-        settled = self._news(row_id)
+        news, self._news = self._news, News()
+        settled = news.tell(row_id, self.ledger)
         gone, stripped = self.ledger.take_unneeded()
         if not (settled or gone or stripped):
             return None

@@ -14,14 +14,15 @@ import logging
 import sqlite3
 import zlib
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from mqd.storage.database import Format
 from mqd.storage.format import (
+    NOTHING_TOLD,
     Damaged,
-    Drop,
     Records,
+    Told,
     pack_messages,
     unpack_messages,
     unpack_settled,
@@ -32,7 +33,8 @@ log = logging.getLogger(__name__)
 MESSAGE_STORE = Format(
     noun="message store",
     application_id=0x6D71646D,  # "mqdm"
-    version=1,
+    version=2,  # 2: blobs may hold expiries and delivery counts; 1 reads as it is
+    migrations={1: lambda _database: None},
     schema=(
         "CREATE TABLE meta(key TEXT PRIMARY KEY, value) WITHOUT ROWID",
         # settled before messages: it is read without walking the pages of the other
@@ -89,16 +91,16 @@ def _json(row_ids: Sequence[int]) -> str:
     return f"[{','.join(map(str, row_ids))}]" if row_ids else "[]"
 
 
-def read_news(database: sqlite3.Connection) -> Iterator[tuple[int, bool, array[int], list[Drop]]]:
-    """(row id, whether it holds messages, settled keys, drops) of every row, oldest first."""
+def read_news(database: sqlite3.Connection) -> Iterator[tuple[int, bool, Told]]:
+    """(row id, whether it holds messages, its news) of every row, oldest first."""
     rows = database.execute("SELECT id, messages NOTNULL, settled FROM commits ORDER BY id")
     for row_id, has_messages, settled in rows:
         try:
-            keys, drops = unpack_settled(settled or b"")
+            told = unpack_settled(settled or b"")
         except Damaged as error:
             log.error("commit %d: %s: acknowledged messages may be delivered again", row_id, error)
-            keys, drops = array("Q"), []
-        yield row_id, bool(has_messages), keys, drops
+            told = NOTHING_TOLD
+        yield row_id, bool(has_messages), told
 
 
 def read_messages(database: sqlite3.Connection) -> Iterator[tuple[int, int, Records | None]]:
@@ -125,10 +127,12 @@ def _checked(row_id: int, crc: int, blob: bytes) -> Records:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A row to be rewritten: settled holds one byte a record, or nothing."""
+    """A row to be rewritten: settled holds one byte a record, or nothing; counts are by place,
+    of those that changed since it was written."""
 
     row_id: int
     settled: bytes
+    counts: Mapping[int, int]
     news_needed: bool
 
 
@@ -157,6 +161,8 @@ def rewrite(database: sqlite3.Connection, sources: Sequence[Source]) -> Rewritte
             first_news = settled
         records = _checked(source.row_id, crc, blob)
         dead = source.settled or bytes(len(records.keys))
+        for at, count in source.counts.items():
+            records.messages[at].delivery_count = count
         keep = [at for at, flag in enumerate(dead) if not flag]
         keys.extend([records.keys[at] for at in keep])
         queue_ids.extend([records.queue_ids[at] for at in keep])

@@ -79,7 +79,13 @@ class Upkeep:
             self._writer.loop.call_soon(then)
             return
         sources = [
-            Source(row.id, bytes(row.settled or b""), self._ledger.is_needed(row.id)) for row in run
+            Source(
+                row.id,
+                bytes(row.settled or b""),
+                dict(row.counts or {}),
+                self._ledger.is_needed(row.id),
+            )
+            for row in run
         ]
 
         def done(result: Any, error: BaseException | None) -> None:

@@ -144,7 +144,8 @@ class OrderedQueue(Queue):
         """A message that the store kept from an earlier run."""
         message.stored = True
         if self.ttl_ms is not None or expiry.has_expiration(message.content):
-            expiry.stamp(message, self.ttl_ms, self._now_ms())
+            expiry.restamp(message, self.ttl_ms, self._now_ms())
+        if message.expires_ms:
             self.watch()
         if delivered:
             self.backlog.push_redelivered(message)

@@ -105,12 +105,14 @@ def test_pages_keep_what_the_store_said(backlog: Backlog) -> None:
     for index in range(3):
         made = message(f"c{index}", stored=True, segment=7)
         made.index = index
+        made.expires_ms, made.delivery_count = 10 + index, 20 + index
         backlog.push(made)
     assert backlog.resident_count == 2
     popped(backlog, 2)
     for index in range(3):
         _, back, _ = backlog.pop()
         assert (back.stored, back.persistent, back.segment, back.index) == (True, True, 7, index)
+        assert (back.expires_ms, back.delivery_count) == (10 + index, 20 + index)
         assert back.names == NAMES
 
 

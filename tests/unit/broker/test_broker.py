@@ -176,6 +176,31 @@ def test_recovery() -> None:
     assert not store.kept.get(5)
 
 
+class TimedStore(OldStore):
+    """Of its messages the first ended while the node was down."""
+
+    def recover(self) -> Iterator[tuple[int, Message, bool]]:
+        for at, row in enumerate(super().recover()):
+            row[1].expires_ms = 1 if at == 0 else 2_000_000
+            yield row
+
+
+def test_what_ended_while_the_node_was_down_expires_like_anything_else() -> None:
+    world = World()
+    world.vhost.store = TimedStore([(5, "a", True), (5, "b", False)])
+    dead_letter = {
+        "x-dead-letter-exchange": ("longstr", b""),
+        "x-dead-letter-routing-key": ("longstr", b"dead"),
+    }
+    world.broker.apply_put_queue(QueueDefinition(5, "/", "d", arguments=dead_letter))
+    world.broker.apply_put_queue(QueueDefinition(6, "/", "dead"))
+    assert world.broker.recover() == 2
+    world.tick(10)
+    client: Client = world.connect()
+    assert str(client.get("dead")) == "got 1 a left 0"
+    assert str(client.get("d")) == "got 2 b left 0"
+
+
 def test_recovered_messages_may_be_purged() -> None:
     world, store = old_world([(5, "a", True), (5, "b", False)])
     world.broker.recover()

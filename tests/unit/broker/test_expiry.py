@@ -39,6 +39,22 @@ def test_the_lesser_time_to_live_counts(
     assert expiry.has_expiration(made.content) == (expiration is not None)
 
 
+@pytest.mark.parametrize(
+    ("kept_ms", "until_ms"),
+    [
+        (0, 150),  # nothing was kept: it begins anew
+        (120, 120),
+        (1, 1),  # over while the node was down
+        (9_999, 150),  # the wall clock was set back
+    ],
+)
+def test_a_time_to_live_goes_on_after_a_restart(kept_ms: int, until_ms: int) -> None:
+    made = message("50")
+    made.expires_ms = kept_ms
+    expiry.restamp(made, None, 100)
+    assert made.expires_ms == until_ms
+
+
 def test_an_expired_message_is_neither_counted_nor_delivered(world: World, client: Client) -> None:
     client.declare("q", arguments={"x-message-ttl": 100})
     client.publish("q", "old")

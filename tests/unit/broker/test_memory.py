@@ -50,6 +50,19 @@ def test_what_is_settled_is_gone() -> None:
     assert list(store.recover()) == []
 
 
+def test_counts_are_kept_as_long_as_the_message() -> None:
+    store = MemoryStore()
+    one, two, three = message(), message(), message()
+    for each in (one, two, three):
+        store.append(1, each)
+        each.delivery_count = 3
+        store.returned(1, each)
+    store.settle(1, one)
+    assert store.counts == {(1, two.index): 3, (1, three.index): 3}
+    store.settle_all(1, [three])
+    assert store.counts == {(1, three.index): 3}
+
+
 def test_a_copy_settles_once_the_place_is_known() -> None:
     store = MemoryStore(commit_at_once=False)
     made = message()

@@ -76,19 +76,38 @@ def test_an_unknown_version_is_refused() -> None:
             st.binary(max_size=20),
             st.integers(0, 4),
             st.booleans(),
+            st.sampled_from([0, 0, 1, 10**12]),
+            st.sampled_from([0, 0, 3]),
         ),
         min_size=1,
         max_size=30,
     )
 )
-def test_messages_round_trip(rows: list[tuple[int, bytes, int, bool]]) -> None:
+def test_messages_round_trip(rows: list[tuple[int, bytes, int, bool, int, int]]) -> None:
     shared = [b"", b"x", b"some content", bytes(300), b"y"]
-    messages = [Message(names, shared[at], durable) for _, names, at, durable in rows]
-    records = unpack_messages(pack_messages([row[0] for row in rows], messages), 2)
+    messages = []
+    for _, names, at, durable, expires_ms, count in rows:
+        messages.append(Message(names, shared[at], durable))
+        messages[-1].expires_ms = expires_ms
+        messages[-1].delivery_count = count
+    blob = pack_messages([row[0] for row in rows], messages, None, 5)
+    records = unpack_messages(blob, 2)
     assert list(records.queue_ids) == [row[0] for row in rows]
-    assert [(m.names, m.content, m.persistent) for m in records.messages] == [
-        (m.names, m.content, m.persistent) for m in messages
+    assert [(m.names, m.content, m.persistent, m.delivery_count) for m in records.messages] == [
+        (m.names, m.content, m.persistent, m.delivery_count) for m in messages
     ]
+    assert [m.expires_ms for m in records.messages] == [
+        m.expires_ms + 5 if m.expires_ms else 0 for m in messages
+    ]
+    assert blob[0] == (2 if any(row[4] or row[5] for row in rows) else 1)
+
+
+def test_a_plain_message_pays_nothing_for_what_it_has_not() -> None:
+    one, other = message(), message()
+    plain = pack_messages([1, 1], [one, other])
+    other.expires_ms = 7
+    other.delivery_count = 1
+    assert len(pack_messages([1, 1], [one, other])) == len(plain) + 2 * (8 + 4)
 
 
 @given(st.binary(max_size=200))
@@ -121,14 +140,15 @@ def test_a_cut_blob_is_damaged(length: int) -> None:
         ),
         max_size=4,
     ),
+    st.dictionaries(st.integers(0, 2**63), st.integers(0, 2**32 - 1), max_size=5),
 )
-def test_settled_round_trip(keys: list[int], drops: list[Drop]) -> None:
-    read_keys, read_drops = unpack_settled(pack_settled(keys, drops))
-    assert (list(read_keys), read_drops) == (keys, drops)
+def test_settled_round_trip(keys: list[int], drops: list[Drop], counts: dict[int, int]) -> None:
+    told = unpack_settled(pack_settled(keys, drops, counts))
+    assert (list(told.keys), told.drops, told.counts) == (keys, drops, counts)
 
 
 def test_a_flipped_bit_in_settled_is_noticed() -> None:
-    blob = pack_settled([1, 2], [Drop(3, 4, frozenset({5}))])
+    blob = pack_settled([1, 2], [Drop(3, 4, frozenset({5}))], {6: 7})
     for at in range(len(blob)):
         damaged = bytearray(blob)
         damaged[at] ^= 0x10

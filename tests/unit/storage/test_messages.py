@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from mqd.storage import messages
+from mqd.storage import ledger, messages
 from mqd.storage.format import unpack_messages
-from tests.stores import Stage, message
+from tests.stores import Stage, copy_image, message
 
 FULL = sqlite3.OperationalError("database or disk is full")
 
@@ -289,3 +289,119 @@ def test_whoever_waits_for_the_store_ends_the_lull(stage: Stage) -> None:
     stage.store._wake()
     stage.writer.run()
     assert told == [0]
+
+
+# what is kept beside the bytes
+
+
+def test_news_of_a_batch_waits_for_its_last_row(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dead letters: appended to one queue and settled in the other in the same turn."""
+    monkeypatch.setattr(messages, "COMMIT_MESSAGES_MAX", 2)
+    sources = [message(b"s%d" % number) for number in range(5)]
+    for each in sources:
+        stage.store.append(1, each)
+    stage.writer.run()
+    for number, each in enumerate(sources):
+        stage.store.append(2, message(b"t%d" % number))
+        stage.store.settle(1, each)
+    images = 0
+    while stage.writer.step():
+        images += 1
+        copy_image(stage.path, stage.path.with_name(f"{images}.db"))
+    rows = set()
+    for image in range(1, images + 1):
+        again = Stage(stage.path.with_name(f"{image}.db"))
+        rows.add(len(again.row_ids()))
+        found = {each.body[1:] for _, each, _ in again.recover()}
+        again.database.close()
+        assert found == {b"%d" % number for number in range(5)}
+    assert rows == {3, 4, 5}  # there were rows of that batch to crash between
+
+
+def test_news_of_the_next_batch_waits_for_that(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(messages, "COMMIT_MESSAGES_MAX", 2)
+    source = message(b"source")
+    stage.store.append(1, source)
+    stage.writer.run()
+    for _ in range(3):
+        stage.store.append(2, message(b"other"))
+    stage.writer.step()  # the first of two rows is on its way
+    stage.store.append(2, message(b"target"))
+    stage.store.settle(1, source)
+    while stage.store.durable_batch < 2:
+        stage.writer.step()
+    again = stage.crash(stage.path.with_name("y.db"))
+    assert b"source" in {each.body for _, each, _ in again.recover()}
+
+
+def test_delivery_counts_are_kept(stage: Stage) -> None:
+    one, other = message(b"one"), message(b"other")
+    early = message(b"early")
+    for each in (one, other, early):
+        stage.store.append(1, each)
+    early.delivery_count = 9
+    stage.store.returned(1, early)  # before its commit began
+    stage.writer.run()
+    for count in (1, 2):
+        one.delivery_count = count
+        stage.store.returned(1, one)
+    assert not stage.writer.jobs  # nobody waits for it
+    other.delivery_count = 1
+    stage.store.returned(1, other)
+    stage.store.settle(1, other)
+    stage.writer.run()
+    again = stage.crash(stage.path.with_name("y.db"))
+    kept = {each.body: each.delivery_count for _, each, _ in again.recover()}
+    assert kept == {b"one": 2, b"early": 9}
+
+
+def test_a_rewritten_row_knows_better_than_old_news(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    each, other = message(), message()
+    for one in (each, other):
+        stage.store.append(1, one)
+        stage.writer.run()
+    for count in (1, 2):
+        each.delivery_count = count
+        stage.store.returned(1, each)
+        if count == 2:  # the rewrite comes right after this commit
+            monkeypatch.setattr(ledger, "SMALL_ROWS_MAX", 1)
+        stage.writer.run()
+    assert len(stage.store.ledger.rows) == 1
+    assert stage.store.ledger._gone  # old news, still in the file
+    again = stage.crash(stage.path.with_name("y.db"))
+    assert sorted(each.delivery_count for _, each, _ in again.recover()) == [0, 2]
+
+
+def test_endless_returns_leave_few_rows(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger, "INFORMERS_MAX", 8)
+    each, settled, dropped = message(b"each"), message(b"settled"), message(b"dropped")
+    for queue_id, one in ((1, each), (1, settled), (2, dropped), (1, message(b"other"))):
+        stage.store.append(queue_id, one)
+    stage.writer.run()
+    stage.store.settle(1, settled)
+    stage.store.settle_all(2, ())
+    for count in range(1, 100):
+        each.delivery_count = count
+        stage.store.returned(1, each)
+        stage.writer.run()
+        assert len(stage.row_ids()) <= 1 + 8 + 1
+    again = stage.crash(stage.path.with_name("y.db"))
+    kept = [(each.body, each.delivery_count) for _, each, _ in again.recover()]
+    assert kept == [(b"each", 99), (b"other", 0)]
+
+
+def test_a_time_to_live_survives_by_the_wall_clock(stage: Stage) -> None:
+    each, over, forever = message(), message(), message()
+    each.expires_ms, over.expires_ms = 5000, 100
+    stage.wall_offset_ms = 1_000_000
+    for one in (each, over, forever):
+        stage.store.append(1, one)
+    stage.close()
+    again = Stage(stage.path, 1_000_900)  # a machine that started later
+    assert [each.expires_ms for _, each, _ in again.recover()] == [4100, 1, 0]

@@ -41,6 +41,14 @@ MESSAGES_1_HELD = bytes.fromhex(
 MESSAGES_1_CRC = 3799570193
 MESSAGES_1_SETTLED = bytes.fromhex("010000000100000000000000010000010000000074181035")
 
+# what version 2 has more: two messages, one that ends at 5000 ms and was returned three times; the
+# other was returned twice, as the next commit tells
+MESSAGES_2_HELD = bytes.fromhex(
+    "020e0000020000000500000000000000010188130000000000000000000000000000"
+    "030000000000000001000000030000000001710200000001000000010000006162"
+)
+MESSAGES_2_TOLD = bytes.fromhex("02000000000000000000000001000000010000010000000002000000e58ca40b")
+
 METADATA_1 = """
 PRAGMA application_id = 1836147811;
 PRAGMA user_version = 1;
@@ -92,8 +100,21 @@ async def test_metadata_1(tmp_path: Path) -> None:
     await store.close()
 
 
+def test_message_store_2(tmp_path: Path) -> None:
+    database = _create(tmp_path / "x.db", MESSAGES_1.replace("version = 1", "version = 2"))
+    held = (1, zlib.crc32(MESSAGES_2_HELD), None, MESSAGES_2_HELD)
+    database.execute("INSERT INTO commits VALUES(?, ?, ?, ?)", held)
+    database.execute("INSERT INTO commits VALUES(2, NULL, ?, NULL)", (MESSAGES_2_TOLD,))
+    database.close()
+    recovered = [each for _, each, _ in Stage(tmp_path / "x.db", 1000).recover()]
+    assert [(m.content, m.expires_ms, m.delivery_count) for m in recovered] == [
+        (b"a", 4000, 3),
+        (b"b", 0, 2),
+    ]
+
+
 def test_a_newer_message_store_is_refused(tmp_path: Path) -> None:
-    newer = Format(MESSAGE_STORE.noun, MESSAGE_STORE.application_id, 2, MESSAGE_STORE.schema)
+    newer = Format(MESSAGE_STORE.noun, MESSAGE_STORE.application_id, 3, MESSAGE_STORE.schema)
     open_database(tmp_path / "x.db", newer).close()
-    with pytest.raises(MqdError, match=r"message store .* has format 2, this mqd knows .* 1"):
+    with pytest.raises(MqdError, match=r"message store .* has format 3, this mqd knows .* 2"):
         Stage(tmp_path / "x.db")
