@@ -142,13 +142,12 @@ class Target:
 
     def _publish_special(self, content: bytes, flags: int) -> None:
         channel = self._channel
-        header = content[7 : 7 + _SIZE.unpack_from(content, 3)[0]]
         try:
-            keys = self._check(header, flags)
-            persistent = bool(flags & _DELIVERY_MODE) and _is_persistent(content)
             if flags & _REPLY_TO:
                 content = self._replace_reply_to(content)
-                header = content[7 : 7 + _SIZE.unpack_from(content, 3)[0]]
+            header = content[7 : 7 + _SIZE.unpack_from(content, 3)[0]]
+            keys = self._check(header, flags)
+            persistent = bool(flags & _DELIVERY_MODE) and _is_persistent(content)
             names = self.names
             if len(keys) > 1:
                 names = names_of(self._exchange, keys[0], said.hidden_keys(header))

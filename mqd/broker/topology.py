@@ -195,17 +195,16 @@ def _check_binding(channel: Channel, binding: BindingDefinition, *, unbinding: b
     found = vhost.exchanges.get(binding.source)
     if found is not None and found.definition.type == "topic":
         vhost.require_topic(channel.user, binding.source, "read", binding.binding_key)
+    if found is None:  # said before anything of the destination (observed: 3.10.8)
+        raise ChannelError(ReplyCode.NOT_FOUND, f"no {source}")
     if binding.destination_kind == "queue":
         queue = vhost.queues.get(binding.destination)
-        if queue is not None:
-            if not unbinding:  # observed: 3.10.8 lets anyone unbind an exclusive queue
-                check_exclusive_access(channel, queue)
-        elif found is not None:
+        if queue is None:
             raise ChannelError(ReplyCode.NOT_FOUND, f"no {destination}")
-    elif found is not None and binding.destination not in vhost.exchanges:
+        if not unbinding:  # observed: 3.10.8 lets anyone unbind an exclusive queue
+            check_exclusive_access(channel, queue)
+    elif binding.destination not in vhost.exchanges:
         raise ChannelError(ReplyCode.NOT_FOUND, f"no {destination}")
-    if found is None:
-        raise ChannelError(ReplyCode.NOT_FOUND, f"no {source}")
     return binding.source
 
 

@@ -261,6 +261,8 @@ class OrderedQueue(Queue):
                 self._drain_later()
                 break
             position, message, redelivered = backlog.pop()
+            if self.timed:
+                self.expire(self._now_ms())
             content = message.content
             if counted and message.delivery_count:
                 redelivered = True
@@ -297,6 +299,8 @@ class OrderedQueue(Queue):
             return None
         taken = self.backlog.pop()
         self.unacked_count += 1
+        if self.timed:
+            self.expire(self._now_ms())  # what get-ok counts does not hold what is over
         return taken
 
     # -- settling -----------------------------------------------------------------------------
