@@ -1,7 +1,7 @@
 # Targets for people who work on mqd. Everything runs in the active Python environment.
 PYTHON ?= python3
 
-.PHONY: all proto lint types test man install systemd-test bench crash fuzz clients client-suites help
+.PHONY: all proto lint types test man install systemd-test bench crash fuzz clients client-suites differential help
 
 all: lint types test
 
@@ -43,6 +43,9 @@ clients:          ## programs in Node, Go and Ruby against a broker of their own
 
 client-suites:    ## other people's suites, against mqd and RabbitMQ; SUITES="kombu" chooses
 	$(PYTHON) -m tests.suites.compare $(SUITES)
+
+differential:     ## drawn programs on mqd and RabbitMQ; DIFFERENTIAL="--sequences 500 --features dlx"
+	$(PYTHON) -m tests.differential $(DIFFERENTIAL)
 
 BENCH_KIT ?= ../shared/bench
 bench:            ## rates, latency and memory beside RabbitMQ's; BENCH="--scenarios S1,S3" chooses

@@ -189,6 +189,10 @@ class Peer:
             with contextlib.suppress(ConnectionError):
                 await self._writer.drain()
 
+    def unconfirmed(self, channel: int) -> set[int]:
+        """What was published there and neither acked nor nacked, where confirms were asked for."""
+        return self._unconfirmed[channel] if channel in self._confirming else set()
+
     @property
     def said_goodbye(self) -> bool:
         """Whether the last method was the answer to our connection.close."""

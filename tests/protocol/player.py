@@ -302,7 +302,7 @@ class Player:
                     line = f"{place} {_show(event)}"
                     if timed and event.name != "heartbeat" and event.at - self._started >= 0.7:
                         line += f" after={event.at - self._started:.0f}s"
-                    lines.append(_mask(line.rstrip(), names))
+                    lines.append(mask(line.rstrip(), names))
         return lines, names, seen
 
     # -- leaving -------------------------------------------------------------------------------
@@ -396,7 +396,8 @@ def _show(event: Event) -> str:
     return out
 
 
-def _mask(line: str, names: dict[str, str]) -> str:
+def mask(line: str, names: dict[str, str]) -> str:
+    """A line with what changes from run to run by kind; names keeps which value got which."""
     for kind, pattern in _MASKS:
         for value in pattern.findall(line):
             if value not in names:

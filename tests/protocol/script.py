@@ -122,12 +122,13 @@ def load(path: Path) -> ScriptFile:
         elif not line.strip() or line.startswith("#"):
             result.scenarios[-1].parts.append(line)
         else:
-            last = _step(line, path, number)
+            last = step(line, path, number)
             result.scenarios[-1].parts.append(last)
     return result
 
 
-def _step(line: str, path: Path, number: int) -> Step:
+def step(line: str, path: Path, number: int) -> Step:
+    """One line of a scenario that is a step; ScriptError when it is not."""
     match = _STEP.fullmatch(line.rstrip())
     if match is None:
         raise ScriptError(f"{path.name}:{number}: neither step, remark nor scenario: {line!r}")

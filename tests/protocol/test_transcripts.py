@@ -125,7 +125,7 @@ async def break_off(broker: Stage, beginning: bytes) -> None:
 async def answers(broker: Stage) -> bool:
     """Whether a client is still served."""
     player = Player("127.0.0.1", broker.port)
-    step = script._step("a/1: channel.flow active=true", SCENARIOS, 0)
+    step = script.step("a/1: channel.flow active=true", SCENARIOS, 0)
     step.expected = ["a/1 channel.flow-ok active=true"]
     probe = script.Scenario("probe", SCENARIOS, 0, [step])
     return all(same(lines, step.expected) for step, lines in await player.play(probe))

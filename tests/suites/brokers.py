@@ -77,8 +77,11 @@ def rabbitmq_folder() -> Path | None:
 
 
 @contextlib.contextmanager
-def rabbitmq(folder: Path, directory: Path, certificates: Certificates) -> Iterator[Running]:
-    """A RabbitMQ node. Raises RuntimeError with what it printed when it does not come up."""
+def rabbitmq(folder: Path, directory: Path, certificates: Certificates | None) -> Iterator[Running]:
+    """A RabbitMQ node, with TLS when there are certificates.
+
+    Raises RuntimeError with what it printed when it does not come up.
+    """
     port, tls_port, dist_port = free_ports(3)
     environment = _rabbitmq_files(directory, port, tls_port, dist_port, certificates)
     with (directory / "output").open("wb") as output:
@@ -99,15 +102,14 @@ def rabbitmq(folder: Path, directory: Path, certificates: Certificates) -> Itera
 
 
 def _rabbitmq_files(
-    directory: Path, port: int, tls_port: int, dist_port: int, certificates: Certificates
+    directory: Path, port: int, tls_port: int, dist_port: int, certificates: Certificates | None
 ) -> dict[str, str]:
     home = directory / "home"
     home.mkdir(parents=True)
     (directory / "enabled_plugins").write_text("[].\n")
     (directory / "advanced.config").write_text("[].\n")
     (directory / "env.conf").write_text("")
-    (directory / "rabbitmq.conf").write_text(
-        f"listeners.tcp.local = 127.0.0.1:{port}\n"
+    tls = certificates and (
         f"listeners.ssl.local = 127.0.0.1:{tls_port}\n"
         f"ssl_options.cacertfile = {certificates.authority}\n"
         f"ssl_options.certfile = {certificates.server_certificate}\n"
@@ -115,6 +117,7 @@ def _rabbitmq_files(
         "ssl_options.verify = verify_peer\n"
         "ssl_options.fail_if_no_peer_cert = true\n"
     )
+    (directory / "rabbitmq.conf").write_text(f"listeners.tcp.local = 127.0.0.1:{port}\n{tls or ''}")
     return {
         "PATH": os.environ["PATH"],
         "HOME": str(home),

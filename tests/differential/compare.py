@@ -1,0 +1,90 @@
+"""Where two brokers' answers to one program part, and whether that is allowed.
+
+Decides what counts as a difference. A difference is allowed only by a row of `ALLOWED`, and a row
+quotes the entry of man/mqd-differences.7 that it stands for; a test holds it to that. After an
+allowed difference the two play on from different states, so nothing later is compared.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tests.differential.runner import Said
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The first step whose answers are not the same."""
+
+    program: tuple[str, ...]
+    index: int
+    theirs: tuple[str, ...]
+    ours: tuple[str, ...]
+
+    @property
+    def step(self) -> str:
+        """The step, or what the runner does after the last."""
+        if self.index < len(self.program):
+            return self.program[self.index]
+        return ("(connections are closed)", "(queues are emptied)")[self.index - len(self.program)]
+
+    @property
+    def signature(self) -> tuple[str, ...]:
+        """The same for differences that look the same, whatever the names and numbers."""
+        verb = self.step.partition(": ")[2].partition(" ")[0] or self.step
+        only_theirs = sorted({"- " + _shape(line) for line in self.theirs if line not in self.ours})
+        only_ours = sorted({"+ " + _shape(line) for line in self.ours if line not in self.theirs})
+        return (verb, *only_theirs, *only_ours)
+
+    def report(self) -> str:
+        """The program up to the difference, then both answers."""
+        lines = list(self.program)
+        lines.insert(self.index + 1, f"  ^ {self.step}")
+        lines[self.index + 2 :] = []
+        lines += [f"  RabbitMQ  {line}" for line in self.theirs or ["(nothing)"]]
+        lines += [f"  mqd       {line}" for line in self.ours or ["(nothing)"]]
+        return "\n".join(lines)
+
+
+def _shape(line: str) -> str:
+    """What kind of line it is; of an error also the text, without names and numbers."""
+    words = line.split(" ")[1:]
+    if not words[0].endswith(".close"):
+        return words[0]
+    return re.sub(r"'[^']*'|\d+", "_", " ".join(words))
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """A difference that the manual page names. entry: the words it begins with there."""
+
+    entry: str
+    holds: Callable[[Difference], bool]
+
+
+def _expired_behind_others(found: Difference) -> bool:
+    """A message with a time to live of 0 came to the front of a queue with priorities."""
+    program = "\n".join(found.program)
+    return "x-max-priority=I:" in program and "expiration='0'" in program
+
+
+ALLOWED: tuple[Allowed, ...] = (
+    Allowed("a message of a higher priority that is over when it comes", _expired_behind_others),
+)
+
+
+def difference(program: list[str], theirs: Said, ours: Said) -> Difference | None:
+    """The first difference, allowed or not."""
+    for index in range(max(len(theirs), len(ours))):
+        their = tuple(theirs[index]) if index < len(theirs) else ()
+        our = tuple(ours[index]) if index < len(ours) else ()
+        if their != our:
+            return Difference(tuple(program), index, their, our)
+    return None
+
+
+def allowed(found: Difference) -> Allowed | None:
+    """The row that names the difference, if any."""
+    return next((row for row in ALLOWED if row.holds(found)), None)

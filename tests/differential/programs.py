@@ -1,0 +1,388 @@
+"""Programs: sequences of AMQP operations, drawn by Hypothesis.
+
+Decides which operations there are and how often each comes. A program declares queues, exchanges
+and bindings, then does things to them on two connections. Features widen what is drawn: each adds
+queue arguments, properties, exchanges or steps. Time must not decide: times to live are 0 or ten
+minutes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Any
+
+from hypothesis import strategies as st
+
+from tests.differential import words
+from tests.differential.words import Lines, integers, longstrs, steps
+from tests.protocol import wire
+
+_LATER = 600_000  # ms: never, as far as a program is concerned
+_DLX_TARGETS = longstrs("", "x0", "x1", "x2", "missing")
+_MODES = st.sampled_from((None, None, 1, 2))
+
+
+@dataclass(frozen=True)
+class Feature:
+    """What one feature adds. weight: how many of a program's steps are its own, about."""
+
+    arguments: dict[str, list[wire.Field]] = field(default_factory=dict)
+    properties: dict[str, list[Any]] = field(default_factory=dict)
+    headers: dict[str, list[wire.Field]] = field(default_factory=dict)
+    consumer: dict[str, list[wire.Field]] = field(default_factory=dict)
+    exchange: dict[str, list[wire.Field]] = field(default_factory=dict)
+    steps: tuple[Lines, ...] = ()
+    weight: int = 0
+
+
+def _strings(*values: str) -> wire.Field:
+    return "A", [("S", value) for value in values]
+
+
+_TIMES = integers(0, _LATER)
+FEATURES: dict[str, Feature] = {
+    "classic": Feature(),
+    "lazy": Feature(
+        arguments={
+            "x-queue-mode": longstrs("lazy", "default"),
+            "x-queue-version": integers(1, 2),
+            "x-queue-type": longstrs("classic"),
+        }
+    ),
+    "length": Feature(
+        arguments={
+            "x-max-length": integers(0, 1, 2, 3),
+            "x-max-length-bytes": integers(0, 4, 30),
+            "x-overflow": longstrs("drop-head", "reject-publish", "reject-publish-dlx"),
+        }
+    ),
+    "dlx": Feature(
+        arguments={
+            "x-dead-letter-exchange": _DLX_TARGETS,
+            "x-dead-letter-routing-key": longstrs(*words.QUEUES, "k0", "k.a"),
+        }
+    ),
+    "death": Feature(  # a client that sends what only the broker should
+        headers={
+            "x-death": [
+                ("S", "no table"),
+                ("A", [("F", {"queue": ("S", "q0"), "reason": ("S", "rejected")})]),
+                (
+                    "A",
+                    [
+                        (
+                            "F",
+                            {
+                                "count": ("l", 3),
+                                "reason": ("S", "expired"),
+                                "queue": ("S", "q1"),
+                                "time": ("T", 1_000_000_000),
+                                "exchange": ("S", ""),
+                                "routing-keys": _strings("q1"),
+                            },
+                        )
+                    ],
+                ),
+            ],
+            "x-first-death-queue": longstrs("mine"),
+        }
+    ),
+    "ttl": Feature(
+        arguments={"x-message-ttl": _TIMES, "x-expires": integers(_LATER)},
+        properties={"expiration": ["0", str(_LATER)]},
+    ),
+    "priority": Feature(
+        arguments={"x-max-priority": integers(1, 3, 10)},
+        properties={"priority": [0, 1, 2, 3, 9, 200]},
+        consumer={"x-priority": integers(0, 1, -1, 5)},
+    ),
+    "sac": Feature(arguments={"x-single-active-consumer": [("t", True), ("t", False)]}),
+    "bad": Feature(
+        arguments={
+            "x-message-ttl": [*integers(-1), *longstrs("x"), ("t", True), ("l", 315_360_000_001)],
+            "x-expires": [*integers(0, -1), ("d", 1.5)],
+            "x-max-length": [*integers(-1), *longstrs("1"), ("V", None)],
+            "x-max-priority": [*integers(256, -1), *longstrs("1")],
+            "x-overflow": [*longstrs("bogus"), *integers(1)],
+            "x-queue-type": [*longstrs("bogus"), *integers(1)],
+            "x-queue-mode": [*longstrs("bogus"), *integers(1)],
+            "x-queue-version": [*longstrs("bogus"), *integers(3)],
+            "x-dead-letter-exchange": [*integers(1), ("A", [])],
+            "x-dead-letter-routing-key": [*integers(1), *longstrs("k0")],
+            "x-single-active-consumer": [*longstrs("true"), *integers(1)],
+            "x-delivery-limit": integers(1),
+            "x-max-age": longstrs("1h"),
+            "x-unknown": [*longstrs("x"), ("F", {})],
+        },
+        properties={
+            "expiration": ["", "x", "-1", "1.5", "315360000001"],
+            "delivery_mode": [0, 3],
+            "user_id": ["guest", "bob"],
+        },
+        headers={"CC": [*longstrs("q0"), ("A", [("I", 1), ("S", "q1")]), ("F", {})]},
+        consumer={"x-priority": [*longstrs("1"), ("t", True), ("l", 2)]},
+        exchange={"alternate-exchange": [*integers(1), ("t", True)]},
+    ),
+    "cc": Feature(
+        headers={
+            "CC": [_strings("q0"), _strings("q1", "k0"), _strings("q2"), ("S", "q0")],
+            "BCC": [_strings("q1"), _strings("q2", "q2")],
+        }
+    ),
+    "ae": Feature(
+        exchange={"alternate-exchange": longstrs("x0", "x1", "x2", "missing", "amq.fanout")}
+    ),
+    "e2e": Feature(
+        steps=(
+            steps(
+                "exchange.bind",
+                destination=words.exchanges,
+                source=words.exchanges,
+                routing_key=st.sampled_from(words.PATTERNS),
+            ),
+            steps(
+                "exchange.unbind",
+                destination=words.exchanges,
+                source=words.exchanges,
+                routing_key=st.sampled_from(words.PATTERNS),
+            ),
+        ),
+        weight=2,
+    ),
+    "reply": Feature(
+        properties={"reply_to": ["amq.rabbitmq.reply-to", "q0"]},
+        steps=(
+            steps("basic.consume", queue="amq.rabbitmq.reply-to", no_ack=True),
+            steps("basic.consume", queue="amq.rabbitmq.reply-to", consumer_tag="r0", no_ack=True),
+            steps("publish", routing_key="$reply1", body="@", mandatory=words.booleans),
+            steps("publish", routing_key="amq.rabbitmq.reply-to.bogus", body="@"),
+            steps("queue.declare", queue="$reply1", passive=True),
+            steps("basic.get", queue="amq.rabbitmq.reply-to"),
+        ),
+        weight=2,
+    ),
+    "tx": Feature(
+        steps=(
+            steps("tx.select"),
+            steps("tx.commit"),
+            steps("tx.commit"),
+            steps("tx.rollback"),
+        ),
+        weight=4,
+    ),
+}
+
+
+def programs(chosen: Iterable[str], length: int = 14) -> st.SearchStrategy[list[str]]:
+    """Programs that use these features, of about two and a half times `length` steps."""
+    features = [FEATURES[name] for name in chosen]
+    # a list of lists: Hypothesis draws longer ones, and still takes single steps away
+    some = st.lists(_steps(features), min_size=1, max_size=4)
+    rest = st.lists(some, min_size=1, max_size=length).map(_joined)
+    return st.tuples(_beginnings(features), rest).map(_joined).map(_numbered)
+
+
+def _joined(parts: Iterable[list[str]]) -> list[str]:
+    return list(chain.from_iterable(parts))
+
+
+def _numbered(program: list[str]) -> list[str]:
+    """Every message with a body of its own."""
+    return [line.replace("@", f"m{index}") for index, line in enumerate(program)]
+
+
+def _merged(features: list[Feature], what: str) -> dict[str, list[Any]]:
+    found: dict[str, list[Any]] = {}
+    for feature in features:
+        found.update(getattr(feature, what))
+    return found
+
+
+# -- beginnings ------------------------------------------------------------------------------------
+
+
+@st.composite
+def _beginnings(draw: st.DrawFn, features: list[Feature]) -> list[str]:
+    lines = [draw(_declares(features, st.just(name))) for name in words.QUEUES[: draw(_COUNTS)]]
+    names = draw(st.lists(words.exchanges, unique=True, max_size=3))
+    lines += [draw(_exchange_declares(features, name)) for name in sorted(names)]
+    if names:
+        lines += draw(st.lists(_bindings(names), max_size=4))
+    return lines
+
+
+_COUNTS = st.sampled_from((1, 2, 2, 3, 3))
+
+
+def _declares(features: list[Feature], names: st.SearchStrategy[str]) -> Lines:
+    return steps(
+        "queue.declare",
+        at=st.sampled_from(("a/1", "a/1", "b/1")),
+        queue=names,
+        durable=words.booleans,
+        exclusive=words.seldom,
+        auto_delete=words.seldom,
+        arguments=_arguments(_merged(features, "arguments")),
+    )
+
+
+@st.composite
+def _arguments(draw: st.DrawFn, choices: dict[str, list[wire.Field]]) -> wire.Table:
+    """Up to three of them."""
+    if not choices:
+        return {}
+    names = draw(st.lists(st.sampled_from(sorted(choices)), unique=True, max_size=3))
+    if "x-dead-letter-routing-key" in names and not draw(words.seldom):
+        names = ["x-dead-letter-exchange", *(n for n in names if n != "x-dead-letter-exchange")]
+    return {name: draw(st.sampled_from(choices[name])) for name in names}
+
+
+def _exchange_declares(features: list[Feature], name: str) -> Lines:
+    return steps(
+        "exchange.declare",
+        at="a/1",
+        exchange=name,
+        type=words.EXCHANGES[name],
+        durable=words.booleans,
+        auto_delete=words.seldom,
+        internal=words.seldom,
+        arguments=words.tables(**_merged(features, "exchange")),
+    )
+
+
+_MATCHES = words.tables(
+    **{"x-match": longstrs("all", "any", "any-with-x"), "h": integers(1, 2), "x-h": longstrs("v")}
+)
+
+
+def _bindings(names: list[str]) -> Lines:
+    def of(name: str) -> Lines:
+        is_headers = words.EXCHANGES[name] == "headers"
+        return steps(
+            "queue.bind",
+            at="a/1",
+            queue=words.queues,
+            exchange=name,
+            routing_key=st.sampled_from(words.PATTERNS),
+            arguments=_MATCHES if is_headers else {},
+        )
+
+    return st.sampled_from(sorted(names)).flatmap(of)
+
+
+# -- steps -----------------------------------------------------------------------------------------
+
+
+def _steps(features: list[Feature]) -> Lines:
+    weighted: list[tuple[int, Lines]] = [
+        (10, _publishes(features)),
+        (6, _consumes(features)),
+        (9, _settlements()),
+        (4, steps("basic.get", queue=words.queues, no_ack=words.sometimes)),
+        (3, _looks()),
+        (3, _changes(features)),
+        (2, _endings()),
+        (2, _modes()),
+    ]
+    weighted += [
+        (feature.weight, st.one_of(feature.steps)) for feature in features if feature.steps
+    ]
+    names = [index for index, (weight, _) in enumerate(weighted) for _ in range(weight)]
+    return st.sampled_from(names).flatmap(lambda index: weighted[index][1])
+
+
+def _publishes(features: list[Feature]) -> Lines:
+    headers = _merged(features, "headers") | {"h": integers(1, 2), "x-h": longstrs("v")}
+    properties: dict[str, list[Any]] = {
+        "message_id": ["i"],
+        "delivery_mode": [1, 2],
+        **_merged(features, "properties"),
+    }
+    optional = {name: st.sampled_from(values).map(_typed) for name, values in properties.items()}
+    optional["headers"] = words.tables(**headers).map(lambda table: ("F", table))
+    props = st.one_of(st.just({}), st.fixed_dictionaries({}, optional=optional))
+    bodies = st.sampled_from(("@", "@", "@-and-some-more"))
+    common: dict[str, Any] = {"mandatory": words.seldom, "props": props}
+    return st.one_of(
+        steps("publish", routing_key=words.queues, body=bodies, **common),
+        steps(
+            "publish", routing_key=words.queues, body="@.", count=st.sampled_from((2, 3)), **common
+        ),
+        steps("publish", exchange=words.exchanges, routing_key=words.keys, body=bodies, **common),
+    )
+
+
+def _typed(value: Any) -> wire.Field:
+    return ("S", value) if isinstance(value, str) else ("I", value)
+
+
+def _consumes(features: list[Feature]) -> Lines:
+    return st.one_of(
+        steps(
+            "basic.consume",
+            queue=words.queues,
+            consumer_tag=words.tags,
+            no_ack=words.sometimes,
+            exclusive=words.seldom,
+            arguments=words.tables(**_merged(features, "consumer")),
+        ),
+        steps("basic.consume", queue=words.queues, no_ack=words.sometimes),
+        steps("basic.cancel", consumer_tag=words.tags),
+        steps(
+            "basic.qos",
+            prefetch_count=st.integers(0, 3),
+            **{"global": words.seldom},
+        ),
+    )
+
+
+def _settlements() -> Lines:
+    chosen = st.sampled_from(("$0", "$0", "$1", "$2"))
+    return st.one_of(
+        steps("basic.ack", delivery_tag=chosen, multiple=words.sometimes),
+        steps("basic.nack", delivery_tag=chosen, multiple=words.sometimes, requeue=words.booleans),
+        steps("basic.reject", delivery_tag=chosen, requeue=words.booleans),
+        steps("basic.recover", requeue=True),
+        steps("basic.ack", delivery_tag=st.sampled_from((0, 0, 99)), multiple=words.booleans),
+    )
+
+
+def _looks() -> Lines:
+    return st.one_of(
+        steps("queue.declare", queue=words.queues, passive=True),
+        steps("exchange.declare", exchange=words.exchanges, type="direct", passive=True),
+    )
+
+
+def _changes(features: list[Feature]) -> Lines:
+    return st.one_of(
+        _declares(features, words.queues),
+        steps("queue.declare", exclusive=words.booleans),
+        steps("queue.purge", queue=words.queues),
+        steps(
+            "queue.delete", queue=words.queues, if_unused=words.sometimes, if_empty=words.sometimes
+        ),
+        words.exchanges.flatmap(lambda name: _exchange_declares(features, name)),
+        words.exchanges.flatmap(lambda name: _bindings([name])),
+        steps(
+            "queue.unbind",
+            queue=words.queues,
+            exchange=words.exchanges,
+            routing_key=st.sampled_from(words.PATTERNS),
+        ),
+        steps("exchange.delete", exchange=words.exchanges, if_unused=words.sometimes),
+    )
+
+
+def _endings() -> Lines:
+    return st.one_of(
+        steps("channel.close", reply_code=200),
+        steps("connection.close", at=st.sampled_from(("a", "b")), reply_code=200),
+        steps("disconnect", at=st.sampled_from(("a", "b"))),
+    )
+
+
+def _modes() -> Lines:
+    return steps("confirm.select")
