@@ -1,8 +1,9 @@
 """Replays scenarios against an in-process mqd from the command line, for people at work.
 
-    python -m tests.protocol.replay [--only words] [--pace 1] [file ...]
+    python -m tests.protocol.replay [--only words] [--pace 1] [--slow] [--settle] [file ...]
 
-Prints each difference from what RabbitMQ 3.10.8 did: `-` expected, `+` actual.
+Prints each difference from what RabbitMQ 3.10.8 did: `-` expected, `+` actual. --settle takes the
+`# pending:` out of every scenario that came right.
 """
 
 from __future__ import annotations
@@ -30,25 +31,33 @@ def difference(scenario: script.Scenario, results: list[tuple[script.Step, list[
     return ""
 
 
+async def _told(scenario: script.Scenario, pace: int) -> str:
+    """The difference on a broker of its own."""
+    async with stage() as broker:
+        player = Player("127.0.0.1", broker.port, broker.ctl, pace=pace, patience=1.0)
+        try:
+            return difference(scenario, await player.play(scenario))
+        except Exception as error:  # noqa: BLE001
+            return f"{scenario.path.name}:{scenario.line}: {scenario.name}: {error!r}"
+
+
 async def run(options: argparse.Namespace) -> int:
     wrong = total = 0
     paths = [Path(p) for p in options.files] or sorted(SCENARIOS.glob("*.txt"))
-    async with stage() as broker:
-        for path in paths:
-            for scenario in script.load(path).scenarios:
-                if options.only not in scenario.label or (scenario.waits and not options.slow):
-                    continue
-                total += 1
-                player = Player(
-                    "127.0.0.1", broker.port, broker.ctl, pace=options.pace, patience=1.0
-                )
-                try:
-                    told = difference(scenario, await player.play(scenario))
-                except Exception as error:  # noqa: BLE001
-                    told = f"{path.name}:{scenario.line}: {scenario.name}: {error!r}"
-                if told:
-                    wrong += 1
-                    print(told)
+    for path in paths:
+        source = script.load(path)
+        for scenario in source.scenarios:
+            if options.only not in scenario.label or (scenario.waits and not options.slow):
+                continue
+            total += 1
+            told = await _told(scenario, options.pace)
+            if told:
+                wrong += 1
+                print(told)
+            elif options.settle:
+                scenario.settle()
+        if options.settle:
+            path.write_text(source.dump())
     print(f"{total - wrong} of {total} scenarios as recorded")
     return 1 if wrong else 0
 
@@ -58,6 +67,7 @@ def main() -> int:
     parser.add_argument("--only", default="")
     parser.add_argument("--pace", type=int, default=0)
     parser.add_argument("--slow", action="store_true", help="those that wait for timeouts too")
+    parser.add_argument("--settle", action="store_true", help="what is right is pending no more")
     parser.add_argument("files", nargs="*")
     return asyncio.run(run(parser.parse_args()))
 
