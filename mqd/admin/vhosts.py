@@ -128,7 +128,7 @@ async def restart(ctx: AdminContext, request: pb.RestartVhost) -> pb.RestartVhos
 
 
 async def trace_on(ctx: AdminContext, request: pb.TraceVhost) -> Done:
-    """Publish copies to amq.rabbitmq.trace until the node stops.
+    """Publish copies to amq.rabbitmq.trace until the node stops; the app may stop and start.
 
     One that does not exist is no failure (observed: 3.10.8).
     """
@@ -146,5 +146,4 @@ def _trace(ctx: AdminContext, name: str, *, on: bool) -> None:
     vhost = ctx.broker.vhosts.get(name)
     if vhost is not None:
         _log.info("%s tracing for vhost '%s'", "Enabling" if on else "Disabling", name)
-        vhost.tracing = on
-        vhost.version += 1  # resolved publishes look at it once
+        vhost.tracer.switch(on)

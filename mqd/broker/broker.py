@@ -46,6 +46,7 @@ class Broker:
         settings: Settings,
         turn: Turn | None = None,
         exchange_types: Registry = BUILT_IN,
+        traced: set[str] | None = None,
     ) -> None:
         self.node = node
         self.pids = pids
@@ -55,6 +56,8 @@ class Broker:
         self.spool = spool
         self.settings = settings
         self.exchange_types = exchange_types
+        # names of vhosts with tracing on; the caller's outlives this broker
+        self.traced = traced if traced is not None else set()
         self.turn = turn if turn is not None else Turn()
         self.vhosts: dict[str, VHost] = {}
         self.connections: dict[Pid, ConnectionEntry] = {}
@@ -151,6 +154,7 @@ class Broker:
         for queue in list(vhost.queues):
             vhost.apply_delete_queue(queue)
         vhost.delays.discard()
+        self.traced.discard(name)
 
     def apply_put_exchange(self, definition: ExchangeDefinition) -> None:
         self.vhosts[definition.vhost].apply_put_exchange(definition)

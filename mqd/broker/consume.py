@@ -56,6 +56,8 @@ def consume(
         arguments=arguments,
     )
     channel.consumers[tag] = consumer
+    if vhost.tracing:
+        vhost.tracer.fit(consumer)
     queue.add_consumer(consumer)
     return tag, queue
 
@@ -122,6 +124,8 @@ def get(
     position, message, redelivered = taken
     tag = channel.last_tag = channel.last_tag + 1
     content = queue.shown(message)
+    if vhost.tracing:
+        vhost.tracer.delivered(channel, name, message.names, content, redelivered)
     if no_ack:
         queue.acked(message, None)
     else:

@@ -162,6 +162,8 @@ class Target:
             raise ConnectionError_(
                 ReplyCode.FRAME_ERROR, f"cannot decode content header: {error}"
             ) from error
+        if vhost.tracing:
+            vhost.tracer.published(channel, names, content, queues)
         if channel.tx is not None:
             channel.tx.publishes.append(lambda: self._commit(queues, names, content, persistent))
             return

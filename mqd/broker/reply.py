@@ -47,9 +47,9 @@ class ReplyConsumer:
         del persistent
         if not self.deleted:
             channel = self._sender.channel
-            last_tag, channel.last_tag = channel.last_tag, 0
-            self._sender.send(names, content, False)  # always with tag 1 (observed: 3.10.8)
-            channel.last_tag = last_tag
+            last_tag = channel.last_tag
+            self._sender.send(names, content, False)
+            channel.last_tag = last_tag  # the next delivery has that tag too (observed: 3.10.8)
         return 0
 
     def close(self) -> None:

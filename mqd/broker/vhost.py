@@ -29,6 +29,7 @@ from mqd.broker.ports import MessageStore
 from mqd.broker.queues.base import Queue
 from mqd.broker.queues.registry import KINDS
 from mqd.broker.routing import Found, route
+from mqd.broker.tracing import Tracer
 from mqd.names import Resource
 
 if TYPE_CHECKING:
@@ -55,7 +56,8 @@ class VHost:
         self.dead_letters = DeadLetters(self)
         self.delays = Delays(self)
         self.version = 0  # moves with everything a resolved publish depends on
-        self.tracing = False
+        self.tracing = name in broker.traced  # `tracer.switch` changes it
+        self.tracer = Tracer(self)
         self.waiting: set[Confirms] = set()
         self._deleting: dict[str, list[Consumer]] = {}  # consumers to tell when it is done
         self._when_durable: list[tuple[int, Callable[[], None]]] = []

@@ -257,6 +257,7 @@ def _broker(
         spool=spool,
         settings=broker_settings(blueprint.settings),
         exchange_types=exchange_types(plugins),
+        traced=blueprint.traced,
     )
 
 

@@ -57,7 +57,8 @@ def apply_to(broker: Broker, command: Command) -> None:
     match command:
         case PutVhost(vhost):
             broker.apply_put_vhost(vhost.name)
-            broker.vhosts[vhost.name].tracing = vhost.tracing
+            if vhost.tracing:
+                broker.vhosts[vhost.name].tracer.switch(True)
         case DeleteVhost(name):
             broker.apply_delete_vhost(name)
         case PutExchange(exchange):

@@ -35,9 +35,10 @@ Ctl = Callable[[list[str]], Awaitable[str]]
 _MASKS = (
     ("gen", re.compile(r"amq\.gen-[A-Za-z0-9_-]{22}")),
     ("ctag", re.compile(r"amq\.ctag-[A-Za-z0-9_-]{22}")),
+    ("link", re.compile(r"127\.0\.0\.1:\d+ -> 127\.0\.0\.1:\d+")),
     ("reply", re.compile(r"amq\.rabbitmq\.reply-to\.[A-Za-z0-9+/=_-]+\.[A-Za-z0-9+/=_-]+")),
 )
-_OWN = re.compile(r"\b(cluster_name|copyright|information|platform)='[^']+'")
+_OWN = re.compile(r"\b(cluster_name|copyright|information|node|platform)='[^']+'")
 _SECONDS = re.compile(r"\bT:(\d{10})\b")
 CAPABILITIES: wire.Table = dict.fromkeys(
     (

@@ -142,6 +142,17 @@ class Stage:
             if entry.pid == pid:
                 entry.close(ReplyCode.CONNECTION_FORCED, reason)
 
+    def _trace_on(self, vhost: str) -> None:
+        self._trace(vhost, True)
+
+    def _trace_off(self, vhost: str) -> None:
+        self._trace(vhost, False)
+
+    def _trace(self, vhost: str, on: bool) -> None:
+        found = self.broker.vhosts.get(vhost)
+        if found is not None:
+            found.tracer.switch(on)
+
     def _alarm(self, _: str, name: str, state: str) -> None:
         self.broker.set_alarm(name, state == "on")
 

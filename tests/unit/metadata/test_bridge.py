@@ -17,7 +17,14 @@ from mqd.metadata.store import MetadataStore
 
 
 class Vhost:
-    tracing = False
+    """Stands for a vhost and its tracer."""
+
+    def __init__(self) -> None:
+        self.tracing = False
+        self.tracer = self
+
+    def switch(self, on: bool) -> None:
+        self.tracing = on
 
 
 class Recorder:
