@@ -74,7 +74,7 @@ def memory_parts(ctx: AdminContext) -> list[pb.MemoryPart]:
         queue.resident_bytes
         for vhost in ctx.broker.vhosts.values()
         for queue in vhost.queues.values()
-    )
+    ) + sum(vhost.delays.resident_bytes for vhost in ctx.broker.vhosts.values())
     sizes = dict.fromkeys(MEMORY_CATEGORIES, 0) | {"binary": bodies} | dict(use.parts)
     claimed = sum(size for name, size in sizes.items() if name != "other_proc")
     sizes["other_proc"] = max(0, use.total_bytes - claimed)

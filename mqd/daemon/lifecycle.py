@@ -20,6 +20,7 @@ from mqd.admin.context import AppState, app_running
 from mqd.daemon.alarms import Alarms
 from mqd.daemon.compose import App, Blueprint, boot
 from mqd.daemon.locks import LOCK_FILE
+from mqd.daemon.report import unknown_plugin
 from mqd.daemon.systemd import Notifier
 from mqd.errors import ErrorCode, MqdError
 from mqd.plugins import catalogue, enabled
@@ -72,9 +73,7 @@ class Lifecycle:
         names = enabled.read(path)
         for name in names:
             if name not in catalogue.PLUGINS:
-                _log.warning(
-                    "%s: plugin '%s' is not started: %s", path, name, catalogue.advice(name)
-                )
+                _log.warning("%s", unknown_plugin(path, name))
         return catalogue.with_needs(names)
 
     async def stop_app(self) -> None:

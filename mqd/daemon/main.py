@@ -97,10 +97,13 @@ def _guarded(mode: str) -> int:
 
 
 def _check() -> int:
-    from mqd.daemon.report import checked
+    from mqd.daemon.report import checked, plugin_lines
     from mqd.daemon.setup import read_setup
+    from mqd.plugins import enabled
 
     setup = read_setup(os.environ)
+    for line in plugin_lines(enabled.read(setup.paths.enabled_plugins), setup.paths):
+        _print(line)
     for line in checked(setup.configuration, setup.variables, setup.paths):
         _print(line)
     return 0

@@ -9,12 +9,14 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterable
+from pathlib import Path
 
 from mqd.config.load import Configuration
 from mqd.config.values import Value
 from mqd.config.variables import VARIABLES, Variables
 from mqd.daemon.logs import Outputs
 from mqd.daemon.paths import NodePaths
+from mqd.plugins import catalogue
 
 USAGE = """\
 Usage: mqd [option]
@@ -52,6 +54,21 @@ def checked(config: Configuration, variables: Variables, paths: NodePaths) -> It
     width = min(max((len(text) for text, _ in rows), default=0), 60)
     for text, origin in rows:
         yield f"{text:<{width}}  # {origin}"
+
+
+def plugin_lines(names: Iterable[str], paths: NodePaths) -> Iterable[str]:
+    """More lines of `mqd --check`: what of the enabled_plugins file will run."""
+    running = catalogue.with_needs(names)
+    for name in running:
+        yield f"# plugin {name}"
+    for name in names:
+        if name not in running:
+            yield f"# warning: {unknown_plugin(paths.enabled_plugins, name)}"
+
+
+def unknown_plugin(path: Path, name: str) -> str:
+    """What to say of a name in the file that is no plugin of mqd."""
+    return f"{path}: plugin '{name}' is not started: {catalogue.advice(name)}"
 
 
 def _shown(name: str, value: Value) -> str:

@@ -84,6 +84,25 @@ def test_check_prints_every_value_with_its_origin(tmp_path: Path) -> None:
     assert "secret" not in done.stdout
 
 
+def test_check_reads_the_plugins_too(tmp_path: Path) -> None:
+    path = tmp_path / "enabled_plugins"
+    path.write_text("[rabbitmq_randm_exchange,rabbitmq_random_exchange].\n")
+    done = mqd(tmp_path, "--check", RABBITMQ_ENABLED_PLUGINS_FILE=str(path))
+    assert (done.returncode, done.stdout.splitlines()[:2]) == (
+        0,
+        [
+            "# plugin rabbitmq_random_exchange",
+            f"# warning: {path}: plugin 'rabbitmq_randm_exchange' is not started: there is no such "
+            "plugin; is 'rabbitmq_random_exchange' meant?",
+        ],
+    )
+    path.write_text("[rabbitmq_random_exchange]\n")
+    for arguments in (["--check"], []):
+        done = mqd(tmp_path, *arguments, RABBITMQ_ENABLED_PLUGINS_FILE=str(path))
+        assert done.returncode == 78
+        assert f"mqd: {path}:2: '.' expected, not the end" in done.stderr
+
+
 @pytest.mark.parametrize("arguments", [[], ["--check"], ["-detached"]])
 def test_a_wrong_configuration_is_said_line_by_line(tmp_path: Path, arguments: list[str]) -> None:
     (tmp_path / "rabbitmq.conf").write_text("heartbeet = 7\nframe_max = x\n")
