@@ -235,17 +235,21 @@ class Channel:
             raise ChannelError(ReplyCode.PRECONDITION_FAILED, "channel is not transactional")
         return self.tx
 
-    def commit(self, done: Callable[[None], None]) -> None:
-        """Publish and settle what was put off; done once it is on disc."""
+    def commit(self, done: Callable[[ChannelError | None], None]) -> None:
+        """Publish and settle what was put off; done once it is on disc.
+
+        What a full queue rejected makes an error of it, though the rest is done (as 3.10.8).
+        """
         tx = self._transaction()
         self.tx = Transaction()
-        batch = 0
-        for publish in tx.publishes:
-            batch = max(batch, publish())
+        batches = [publish() for publish in tx.publishes]
+        failed: ChannelError | None = None
+        if batches and min(batches) < 0:
+            failed = ChannelError(ReplyCode.PRECONDITION_FAILED, "partial tx completion")
         # Room that acks make is used after commit-ok, at the end of the turn (as 3.10.8).
         self.committed += [(entry, how) for _, entry, how in tx.settled]
         self.vhost.turn.confirms.append(self._apply_committed)
-        self.vhost.when_durable(batch, lambda: done(None))
+        self.vhost.when_durable(max(batches, default=0), lambda: done(failed))
 
     def _apply_committed(self) -> None:
         committed, self.committed = self.committed, []

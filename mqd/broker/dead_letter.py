@@ -6,9 +6,10 @@ queues have it on disc (RabbitMQ: dead letter exchanges documentation; observed:
 decides that a message is dead: queues do, and say why.
 
 An entry of x-death stands for all deaths of one reason in one queue. It keeps the fields of the
-first of them and counts; the newest stands first. A message that died of the same queue before is
-not put there again unless somebody rejected it since: what only TTLs and lengths move would go
-round for ever.
+first of them and counts. The newest stands first; the others stand in no order that means anything,
+since 3.10.8 turns them round each time it groups them, and cycles are looked for in that order. A
+message that died of the same queue before is not put there again unless somebody rejected it since:
+what only TTLs and lengths move would go round for ever.
 
 Dead letters can cause dead letters. They are carried out one after the other, not one within the
 other, so that no chain of queues is too long.
@@ -107,11 +108,14 @@ def _with_death(headers: Table, death: Table) -> Table:
     if field[0] != "array":  # some client made a string of it
         return _sorted({**headers, "x-death": ("array", [("table", first)])})
     entries = _grouped(field[1])
+    turned = len(field[1]) > 1
     before = entries.pop(_event(death), None)
     if before is not None:
         first = {**before, "count": ("long", _count(before) + 1)}
-    newest = [("table", _sorted(first)), *(("table", entry) for entry in entries.values())]
-    return _sorted({**headers, "x-death": ("array", newest)})
+    others: list[Field] = [("table", entry) for entry in entries.values()]
+    if turned:
+        others.reverse()
+    return _sorted({**headers, "x-death": ("array", [("table", _sorted(first)), *others])})
 
 
 def _count(death: Table) -> int:
