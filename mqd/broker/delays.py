@@ -193,8 +193,8 @@ class Delays:
         entries = sorted(self._heap)
         known = [entry for entry in entries if not entry[2].stored or entry[2].segment]
         later = known[len(known) // 2 :]
-        if len(later) < len(entries) // 4:
-            self._patience = len(entries) + limits.PAGE_MESSAGES_MAX
+        if len(later) <= len(entries) // 4:
+            self._patience = len(entries) * 5 // 4
             return
         gone = {entry[1] for entry in later}
         self._heap = [entry for entry in entries if entry[1] not in gone]

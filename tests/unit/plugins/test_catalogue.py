@@ -114,3 +114,28 @@ def test_a_file_that_cannot_be_read_stops_the_start(tmp_path: Path) -> None:
         mqd.embedded.Broker(tmp_path),
     ):
         pass
+
+
+def test_a_hash_ring_is_the_same_after_a_restart(tmp_path: Path) -> None:
+    def places(channel: BlockingChannel) -> list[int]:
+        channel.confirm_delivery()
+        for number in range(200):
+            channel.basic_publish("x", f"key.{number}", str(number).encode())
+        found = dict.fromkeys(range(200), -1)
+        for queue in range(5):
+            while (body := channel.basic_get(f"q{queue}", auto_ack=True)[2]) is not None:
+                found[int(body)] = queue
+        return list(found.values())
+
+    with mqd.embedded.Broker(tmp_path, plugins=[HASH]) as broker, channel_to(broker) as channel:
+        channel.exchange_declare("x", "x-consistent-hash", durable=True)
+        for queue in (3, 0, 4, 1, 2):
+            channel.queue_declare(f"q{queue}", durable=True)
+            channel.queue_bind(f"q{queue}", "x", str(queue + 1))
+        channel.queue_unbind("q0", "x", "1")
+        channel.queue_bind("q0", "x", "2")
+        channel.queue_bind("q3", "x", "9")
+        before = places(channel)
+    assert set(before) == set(range(5))
+    with mqd.embedded.Broker(tmp_path) as broker, channel_to(broker) as channel:
+        assert places(channel) == before
