@@ -264,7 +264,7 @@ class Player:
         quiet = self.quiet * (3 if step.who in ("ctl", "kick") else 1)
         deadline = self._started + max(wait, quiet) if self.record else 0.0
         if not self.record:
-            limit = (wait + self.patience) if wanted else min(wait, quiet) or quiet
+            limit = (wait + self.patience) if wanted else wait or quiet
             deadline = time.monotonic() + limit
         least = 0.02 if self.record else 0.0
         while True:
