@@ -18,6 +18,7 @@ from mqd.auth.access import Access
 from mqd.auth.users import User
 from mqd.broker.channel import Channel
 from mqd.broker.consumers import Consumer
+from mqd.broker.deadlines import Deadlines
 from mqd.broker.definitions import BindingDefinition, ExchangeDefinition, QueueDefinition
 from mqd.broker.delays import QUEUE_ID as DELAYED
 from mqd.broker.entries import ConnectionEntry
@@ -67,6 +68,7 @@ class Broker:
         # whoever drives the broker may set it to something that calls `fire` at that time; else
         # delayed messages wait for the next tick
         self.wake_at: Callable[[int], None] = lambda now_ms: None
+        self.deadlines = Deadlines(lambda due_ms: self.wake_at(due_ms))
         self._open_store = open_store
         self._transient_id = 0
         self._recovered = False
@@ -201,7 +203,8 @@ class Broker:
         self.fire(now_ms)
 
     def fire(self, now_ms: int) -> None:
-        """Route the delayed messages that are due. The caller ends the turn."""
+        """Do what is due: expire, route delayed messages. The caller ends the turn."""
+        self.deadlines.run(now_ms)
         for vhost in list(self.vhosts.values()):
             vhost.delays.fire(now_ms)
 

@@ -48,6 +48,7 @@ class Queue(ABC):
         "consumers",
         "definition",
         "deleted",
+        "due_ms",
         "durable",
         "exclusive_consumer",
         "had_consumer",
@@ -81,6 +82,7 @@ class Queue(ABC):
         self.policy: Applied | None = policy
         self.rules: QueueRules = rules_of(definition.arguments, _definition_of(policy))
         self.timed = False  # whether a message in it may expire
+        self.due_ms = 0  # when `deadlines` has it look at the clock; 0: not at all
         self.used_ms = 0  # when it was last declared, asked or had a consumer
         self.consumers: list[Consumer] = []
         self.ring = Ring()
@@ -216,6 +218,7 @@ class Queue(ABC):
         """Somebody declared it, asked it for a message, or had a consumer on it."""
         if self.rules.expires_ms is not None:
             self.used_ms = self._now_ms()
+            self.vhost.broker.deadlines.at(self, self.used_ms + self.rules.expires_ms)
 
     def expire(self, now_ms: int) -> None:  # noqa: B027 - nothing expires in some
         """Let go of the messages whose time is over."""
@@ -229,9 +232,12 @@ class Queue(ABC):
         expires_ms = self.rules.expires_ms
         if expires_ms is None:
             return self.timed
-        if not self.consumers and now_ms - self.used_ms >= expires_ms:
+        if self.consumers:
+            return True
+        if now_ms - self.used_ms >= expires_ms:
             self.vhost.delete_queue(self, lambda _: None)
             return False
+        self.vhost.broker.deadlines.at(self, self.used_ms + expires_ms)
         return True
 
     # -- consumers ----------------------------------------------------------------------------

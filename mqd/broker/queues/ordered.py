@@ -235,7 +235,10 @@ class OrderedQueue(Queue):
         backlog = self.backlog
         while backlog:
             expires_ms = backlog.peek().expires_ms
-            if not expires_ms or expires_ms > now_ms:
+            if not expires_ms:
+                return
+            if expires_ms > now_ms:
+                self.vhost.broker.deadlines.at(self, expires_ms)
                 return
             self.bury(backlog.pop()[1], EXPIRED)
         self.timed = False

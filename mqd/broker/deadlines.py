@@ -1,0 +1,48 @@
+"""Which queue has to look at the clock next, and when.
+
+Decides nothing but order: a heap of queues by the time at which their first message or they
+themselves are over, so that a time to live ends when it ends and not at the next of the broker's
+ticks (RabbitMQ: TTL documentation; retries by TTL and dead-letter exchange are built on it). A
+queue has one valid entry, its `due_ms`; an older one is passed over when it comes up. Never reads
+a clock and never says what is over: `Queue.tick` does.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+from itertools import count
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mqd.broker.queues.base import Queue
+
+
+class Deadlines:
+    """wake_at: asks for a call of `run` at a time of the monotonic clock, in milliseconds."""
+
+    __slots__ = ("_heap", "_order", "_wake_at")
+
+    def __init__(self, wake_at: Callable[[int], None]) -> None:
+        self._heap: list[tuple[int, int, Queue]] = []
+        self._order = count()  # queues do not compare
+        self._wake_at = wake_at
+
+    def at(self, queue: Queue, due_ms: int) -> None:
+        """The queue has to look at that time; asked for the same or a later one, it has no need."""
+        if queue.due_ms and queue.due_ms <= due_ms:
+            return
+        queue.due_ms = due_ms
+        heapq.heappush(self._heap, (due_ms, next(self._order), queue))
+        self._wake_at(due_ms)
+
+    def run(self, now_ms: int) -> None:
+        """Have every queue look whose time has come. The caller ends the turn."""
+        heap = self._heap
+        while heap and heap[0][0] <= now_ms:
+            due_ms, _, queue = heapq.heappop(heap)
+            if queue.due_ms == due_ms:
+                queue.due_ms = 0
+                queue.tick(now_ms)
+        if heap:
+            self._wake_at(heap[0][0])
