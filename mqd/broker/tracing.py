@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from mqd.amqp import properties
 from mqd.amqp.fields import Field, FieldError, Table
+from mqd.amqp.replies import ChannelError
 from mqd.broker import headers as said
 from mqd.broker.consumers import Consumer
 from mqd.broker.exchanges.base import Offered, Taker
@@ -166,7 +167,11 @@ def _texts(values: Iterable[str]) -> Field:
 
 def _keys(message: Message) -> list[str]:
     """All that it was routed by."""
-    return [*said.routing_keys(message.routing_key, message.header), *message.hidden_keys]
+    try:
+        keys = said.routing_keys(message.routing_key, message.header)
+    except (ChannelError, FieldError):  # it never came through a channel
+        keys = [message.routing_key]
+    return [*keys, *message.hidden_keys]
 
 
 def _properties(header: bytes) -> Table:
