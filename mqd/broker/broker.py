@@ -69,6 +69,7 @@ class Broker:
         # delayed messages wait for the next tick
         self.wake_at: Callable[[int], None] = lambda now_ms: None
         self.deadlines = Deadlines(lambda due_ms: self.wake_at(due_ms))
+        self.ending = False  # clients are sent away: what is on disc stays there
         self._open_store = open_store
         self._transient_id = 0
         self._recovered = False
@@ -205,6 +206,8 @@ class Broker:
     def fire(self, now_ms: int) -> None:
         """Do what is due: expire, route delayed messages. The caller ends the turn."""
         self.deadlines.run(now_ms)
+        if self.ending:
+            return
         for vhost in list(self.vhosts.values()):
             vhost.delays.fire(now_ms)
 

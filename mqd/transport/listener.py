@@ -159,6 +159,7 @@ class Listener:
     async def stop(self, grace_s: float = 5.0) -> None:
         """Take no more clients, send the others away and wait for them, a bounded time."""
         self.suspend()
+        self.broker.ending = True
         error = ConnectionError_(
             ReplyCode.CONNECTION_FORCED,
             "broker forced connection closure with reason 'shutdown'",

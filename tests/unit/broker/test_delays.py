@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from mqd.amqp.fields import Field
@@ -327,6 +329,16 @@ def test_without_its_plugin_it_stays_on_disc() -> None:
     del world.vhost.exchanges["x"]
     delays.recover(message)
     assert (len(delays), len(world.store.kept[QUEUE_ID])) == (0, 0)
+
+
+def test_what_comes_due_while_clients_are_sent_away_stays_on_disc() -> None:
+    """In a queue a transient one would be lost with the process."""
+    world, client = durable()
+    late(client, "m", 10)
+    world.commit()
+    asyncio.run(world.listener.stop(0))
+    world.tick(10)
+    assert (world.queue("q").ready_count, len(world.store.kept[QUEUE_ID])) == (0, 1)
 
 
 # -- memory --------------------------------------------------------------------------------------
