@@ -48,7 +48,7 @@ class QuorumQueue(OrderedQueue):
     deletes_on_condition = False
     counts_deliveries = True
 
-    __slots__ = ("_came_back", "_full", "_owed", "_owed_ms")
+    __slots__ = ("_came_back", "_full", "_owed", "_owed_bytes", "_owed_ms")
 
     def __init__(
         self,
@@ -62,6 +62,7 @@ class QuorumQueue(OrderedQueue):
         self._came_back = _FRONT
         self._full = False
         self._owed: deque[tuple[Message, str]] = deque()  # dead letters that nobody took yet
+        self._owed_bytes = 0
         self._owed_ms = 0
 
     # -- in -----------------------------------------------------------------------------------
@@ -72,14 +73,16 @@ class QuorumQueue(OrderedQueue):
 
     def refuses(self, names: bytes, content: bytes, persistent: bool) -> bool:
         """A queue is full when it holds more than its length, and until it has room again: so it
-        takes one message too many (observed: 3.10.8)."""
+        takes one message too many. Dead letters that it owes count (all observed: 3.10.8)."""
         rules = self.rules
         if rules.overflow is Overflow.DROP_HEAD:
             return False
         length, size = rules.max_length, rules.max_length_bytes
         share = _ROOM_AGAIN if self._full else 1
-        self._full = (length is not None and self.ready_count > int(length * share)) or (
-            size is not None and self.ready_bytes > int(size * share)
+        count = self.ready_count + len(self._owed)
+        bodies = self.ready_bytes + self._owed_bytes if size is not None else 0
+        self._full = (length is not None and count > int(length * share)) or (
+            size is not None and bodies > int(size * share)
         )
         return self._full
 
@@ -139,6 +142,7 @@ class QuorumQueue(OrderedQueue):
     def stuck(self, message: Message, reason: str) -> None:
         """No queue took it: keep it and try again."""
         self._owed.append((message, reason))
+        self._owed_bytes += message.body_bytes
         self.watch()
 
     def discard(self) -> None:
@@ -153,7 +157,7 @@ class QuorumQueue(OrderedQueue):
     def tick(self, now_ms: int) -> bool:
         if self._owed and not self.deleted and now_ms >= self._owed_ms:
             self._owed_ms = now_ms + _OWED_RETRY_MS
-            owed, self._owed = self._owed, deque()
+            owed, self._owed, self._owed_bytes = self._owed, deque(), 0
             for message, reason in owed:
                 self.vhost.dead_letters.take(self, message, reason)
         return super().tick(now_ms) or bool(self._owed)

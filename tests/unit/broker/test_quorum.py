@@ -225,6 +225,24 @@ def test_a_dead_letter_that_is_owed_waits_for_room(world: World, client: Client)
     assert rest(client, "late") == ["m"]
 
 
+@pytest.mark.parametrize("limit", [{"max_length": 1}, {"max_length_bytes": 1}])
+def test_what_is_owed_takes_room(client: Client, limit: dict[str, int]) -> None:
+    declare(
+        client,
+        dead_letter_strategy="at-least-once",
+        overflow="reject-publish",
+        dead_letter_exchange="nowhere",
+        **limit,
+    )
+    for tag in (1, 2):
+        client.publish("q", "m")
+        client.get()
+        client.nack(tag, requeue=False)
+    client.call(Confirm.Select())
+    client.publish("q", "m")
+    assert client.said() == ["Basic.Nack"]
+
+
 def test_a_queue_that_is_deleted_owes_nothing(world: World, client: Client) -> None:
     owing(client)
     client.call(Queue.Delete(0, "q"))
