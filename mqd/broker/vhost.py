@@ -170,6 +170,7 @@ class VHost:
             return
         queue.deleted = True
         queue.discard()
+        self.broker.deadlines.gone(queue)
         told_later = self._deleting.get(name)
         for consumer in list(queue.consumers):
             queue.remove_consumer(consumer)

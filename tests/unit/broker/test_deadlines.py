@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mqd.broker.deadlines import Deadlines
-from tests.harness import World
+from tests.harness import Queue, World
 
 
 class Looked:
@@ -13,6 +13,7 @@ class Looked:
 
     def __init__(self, again_ms: int = 0) -> None:
         self.due_ms = 0
+        self.deleted = False
         self.looks: list[int] = []
         self.again_ms = again_ms
         self.deadlines: Deadlines | None = None
@@ -85,3 +86,16 @@ def test_what_is_due_is_done_when_it_is(world: World) -> None:
     world.broker.fire(world.clock.monotonic_ms())
     assert world.queue().ready_count == 0
     assert "gone" not in world.broker.vhosts["/"].queues
+
+
+def test_queues_that_are_gone_do_not_stay_in_memory() -> None:
+    world = World()
+    client = world.connect()
+    for index in range(2000):
+        client.declare(f"q{index}", arguments={"x-expires": 3_600_000})
+        client.call(Queue.Delete(0, f"q{index}"))
+    assert len(world.broker.deadlines._heap) < 600
+    client.declare("q", arguments={"x-expires": 100})
+    world.clock.advance(100)
+    world.broker.fire(world.clock.now_ms)
+    assert "q" not in world.vhost.queues
