@@ -25,7 +25,8 @@ from __future__ import annotations
 import heapq
 import marshal
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from mqd import limits
 from mqd.broker.message import Message
@@ -35,6 +36,37 @@ _OVERHEAD_BYTES = 120  # what a message object costs beside its content, measure
 _PATIENCE_MESSAGES = 512  # what may come before it is looked again whether a tail can be paged
 
 Row = tuple[bytes, bytes, bool, bool, int, int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """Messages added up; bytes are those of their bodies."""
+
+    count: int = 0
+    bytes: int = 0
+    persistent_count: int = 0
+    persistent_bytes: int = 0
+
+    def plus(self, other: Sum) -> Sum:
+        return Sum(
+            self.count + other.count,
+            self.bytes + other.bytes,
+            self.persistent_count + other.persistent_count,
+            self.persistent_bytes + other.persistent_bytes,
+        )
+
+
+def sum_of(messages: Iterable[Message]) -> Sum:
+    """These messages added up."""
+    count = size = persistent_count = persistent_bytes = 0
+    for message in messages:
+        body_bytes = message.body_bytes
+        count += 1
+        size += body_bytes
+        if message.persistent:
+            persistent_count += 1
+            persistent_bytes += body_bytes
+    return Sum(count, size, persistent_count, persistent_bytes)
 
 
 class Backlog:
@@ -65,7 +97,7 @@ class Backlog:
         self._head: deque[Message] = deque()
         self._head_at = 0
         self._head_bytes = 0
-        self._pages: list[tuple[int, int, int]] = []  # (handle, messages, bytes of their bodies)
+        self._pages: list[tuple[int, Sum]] = []  # handle, what is in it
         self._counts_bodies = False
         self._bodies = 0
         self._paged = 0
@@ -156,7 +188,7 @@ class Backlog:
         self._head.clear()
         self._tail.clear()
         self._head_bytes = self._tail_bytes = self._paged = self._patience = self._bodies = 0
-        for handle, *_ in self._pages:
+        for handle, _ in self._pages:
             self._spool.drop(handle)
         self._pages.clear()
         return count
@@ -172,9 +204,14 @@ class Backlog:
         """Bytes of the bodies of all ready messages, paged ones included."""
         if self._counts_bodies:
             return self._bodies
-        return sum(page[2] for page in self._pages) + sum(
-            message.body_bytes for message in self.resident()
-        )
+        return self.ready_sum().bytes
+
+    def ready_sum(self) -> Sum:
+        """All ready messages, paged ones included, added up."""
+        total = sum_of(self.resident())
+        for _, page in self._pages:
+            total = total.plus(page)
+        return total
 
     @property
     def resident_count(self) -> int:
@@ -215,8 +252,7 @@ class Backlog:
             )
             for m in tail[:end]
         ]
-        bodies = sum(message.body_bytes for message in tail[:end])
-        self._pages.append((self._spool.write(marshal.dumps(rows)), len(rows), bodies))
+        self._pages.append((self._spool.write(marshal.dumps(rows)), sum_of(tail[:end])))
         self._paged += len(rows)
         self._tail = tail[end:]
         self._tail_bytes = sum(len(m.content) + _OVERHEAD_BYTES for m in self._tail)
@@ -241,8 +277,8 @@ class Backlog:
             self._tail = []
             self._tail_bytes = self._patience = 0
             return
-        handle, count, _ = self._pages.pop(0)
-        self._paged -= count
+        handle, page = self._pages.pop(0)
+        self._paged -= page.count
         rows: list[Row] = marshal.loads(self._spool.take(handle))  # noqa: S302 - our own page
         for names, content, persistent, stored, expires_ms, returns, segment, index in rows:
             message = Message(names, content, persistent)

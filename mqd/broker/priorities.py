@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mqd.amqp import properties
-from mqd.broker.backlog import Backlog
+from mqd.broker.backlog import Backlog, Sum
 from mqd.broker.message import Message
 from mqd.broker.ports import Spool
 
@@ -98,6 +98,12 @@ class PriorityBacklog:
     @property
     def ready_bytes(self) -> int:
         return sum(backlog.ready_bytes for backlog in self._levels.values())
+
+    def ready_sum(self) -> Sum:
+        total = Sum()
+        for backlog in self._levels.values():
+            total = total.plus(backlog.ready_sum())
+        return total
 
     @property
     def resident_count(self) -> int:

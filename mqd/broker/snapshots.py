@@ -12,11 +12,11 @@ Everything here runs to completion on the broker's loop: a row is consistent in 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from mqd.amqp import properties
 from mqd.amqp.fields import FieldError, Table
+from mqd.broker.backlog import Sum, sum_of
 from mqd.broker.channel import Channel
 from mqd.broker.consumers import Consumer
 from mqd.broker.definitions import BindingDefinition
@@ -29,24 +29,6 @@ Info = str | int | float | bool | Table | tuple[str | int, ...] | None
 
 _QUEUE_BYTES: Final = 2_500  # an empty queue with its definition, ring and backlog
 _CONSUMER_BYTES: Final = 700
-
-
-@dataclass(slots=True)
-class Sum:
-    """Messages counted one by one."""
-
-    count: int = 0
-    bytes: int = 0
-    persistent_count: int = 0
-    persistent_bytes: int = 0
-
-    def add(self, message: Message) -> None:
-        size = message.body_bytes
-        self.count += 1
-        self.bytes += size
-        if message.persistent:
-            self.persistent_count += 1
-            self.persistent_bytes += size
 
 
 class Walk:
@@ -64,33 +46,18 @@ class Walk:
     def unacked(self, queue: Queue) -> Sum:
         """The queue's messages that consumers and getters hold."""
         if self._unacked is None:
-            self._unacked = {}
+            held: dict[Queue, list[Message]] = {}
             for entry in self._connections:
                 for channel in entry.channels.values():
                     for holder, message, *_ in channel.unacked.values():
-                        self._unacked.setdefault(holder, Sum()).add(message)
+                        held.setdefault(holder, []).append(message)
+            self._unacked = {holder: sum_of(messages) for holder, messages in held.items()}
         return self._unacked.get(queue, Sum())
 
     def ready(self, queue: Queue) -> Sum:
-        """The queue's ready messages.
-
-        LIMIT: those on disc pages are not read back for a listing; they count as if they were
-        like those in memory on average.
-        """
+        """The queue's ready messages."""
         if self._ready[0] is not queue:
-            found = Sum()
-            for message in queue.resident():
-                found.add(message)
-            total = queue.ready_count
-            if found.count and total > found.count:
-                scale = total / found.count
-                found = Sum(
-                    total,
-                    int(found.bytes * scale),
-                    int(found.persistent_count * scale),
-                    int(found.persistent_bytes * scale),
-                )
-            self._ready = (queue, found)
+            self._ready = (queue, queue.ready_sum())
         return self._ready[1]
 
 

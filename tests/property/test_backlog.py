@@ -19,7 +19,7 @@ from hypothesis.stateful import (
 
 from mqd import limits
 from mqd.broker import backlog
-from mqd.broker.backlog import Backlog
+from mqd.broker.backlog import Backlog, Sum
 from mqd.broker.memory import MemorySpool, MemoryStore
 from mqd.broker.message import Message, content_of, names_of
 
@@ -60,6 +60,9 @@ class BacklogMachine(RuleBasedStateMachine):
     @invariant()
     def bodies_are_counted(self) -> None:
         assert self.backlog.ready_bytes == sum(len(row.body) for row in self.ready)
+        stored = [len(row.body) for row in self.ready if row.stored]
+        total = Sum(len(self.ready), self.backlog.ready_bytes, len(stored), sum(stored))
+        assert self.backlog.ready_sum() == total
 
     def teardown(self) -> None:
         self.patch.undo()

@@ -15,6 +15,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, ClassVar, Final
 
+from mqd.broker.backlog import Sum
 from mqd.broker.consumers import Consumer, Ring
 from mqd.broker.definitions import QueueDefinition
 from mqd.broker.message import Message
@@ -177,6 +178,10 @@ class Queue(ABC):
     def ready_bytes(self) -> int:
         """Of the bodies of ready messages."""
         return 0
+
+    def ready_sum(self) -> Sum:
+        """The ready messages added up."""
+        return Sum()
 
     @property
     def resident_count(self) -> int:

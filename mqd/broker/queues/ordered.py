@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, ClassVar
 
 from mqd.broker import expiry
-from mqd.broker.backlog import Backlog
+from mqd.broker.backlog import Backlog, Sum
 from mqd.broker.consumers import Consumer
 from mqd.broker.dead_letter import EXPIRED, MAXLEN
 from mqd.broker.dead_letter import REJECTED as REFUSED
@@ -90,6 +90,9 @@ class OrderedQueue(Queue):
     @property
     def ready_bytes(self) -> int:
         return self.backlog.ready_bytes
+
+    def ready_sum(self) -> Sum:
+        return self.backlog.ready_sum()
 
     @property
     def resident_count(self) -> int:
