@@ -28,6 +28,7 @@ ROUTE_CACHE_ENTRIES_MAX: Final = 4096  # per channel: (exchange, routing key) pa
 PERMISSION_CACHE_ENTRIES_MAX: Final = 65_536  # per node: (user, resource, permission) answers
 QUEUE_MEMORY_MESSAGES_MAX: Final = 16_384  # per queue: beyond it the tail goes to disc pages
 QUEUE_MEMORY_BYTES_MAX: Final = 16_777_216
+ROOM_STEP_BYTES_MIN: Final = 16_384  # per queue: what it keeps in memory without asking for room
 PAGE_MESSAGES_MAX: Final = 4096  # one disc page of a queue's backlog
 PAGE_BYTES_MAX: Final = 2_097_152
 RECENT_HISTORY_BYTES_MAX: Final = 67_108_864  # per exchange, however long its history may be

@@ -9,8 +9,10 @@ in the heap goes first, and order is restored exactly (RabbitMQ: "original posit
 Fresh messages are a head in memory, then pages on disc, then a tail in memory. New ones join the
 head while it is short and there is nothing behind it, else the tail; a tail that has grown to a
 page is written out; an empty head takes in the next page. So memory holds the head, one tail and
-a handle a page, however long the backlog (DESIGN §3). Pages hold persistent messages as well:
-reading them back in order is cheaper than fetching them one by one from the store.
+a handle a page, however long the backlog (DESIGN §3), and all backlogs together no more than
+their room (`mqd.broker.room`): one that is refused more pages out sooner. Pages hold persistent
+messages as well: reading them back in order is cheaper than fetching them one by one from the
+store.
 
 Bodies are counted one by one only where somebody needs the sum at every step (`count_bodies`);
 otherwise it is added up when it is asked for, from what is in memory and one sum a page.
@@ -25,15 +27,18 @@ from __future__ import annotations
 import heapq
 import marshal
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from mqd import limits
 from mqd.broker.message import Message
 from mqd.broker.ports import Spool
+from mqd.broker.room import Room
 
 _OVERHEAD_BYTES = 120  # what a message object costs beside its content, measured on CPython 3.11
 _PATIENCE_MESSAGES = 512  # what may come before it is looked again whether a tail can be paged
+
+_ROOMY = Room()
 
 Row = tuple[bytes, bytes, bool, bool, int, int, int, int]
 
@@ -85,25 +90,35 @@ class Backlog:
         "_patience",
         "_pages",
         "_returned",
+        "_returned_bytes",
+        "_room",
         "_spool",
         "_tail",
         "_tail_bytes",
+        "_tail_mark_bytes",
+        "lease_bytes",
     )
 
-    def __init__(self, spool: Spool, limit_messages: int, limit_bytes: int) -> None:
+    def __init__(
+        self, spool: Spool, limit_messages: int, limit_bytes: int, room: Room = _ROOMY
+    ) -> None:
         self._spool = spool
+        self._room = room
+        self.lease_bytes = min(room.step_bytes, limit_bytes)
         self._limit_messages = limit_messages
         self._limit_bytes = limit_bytes
         self._head: deque[Message] = deque()
         self._head_at = 0
         self._head_bytes = 0
-        self._pages: list[tuple[int, Sum]] = []  # handle, what is in it
+        self._pages: list[tuple[int, Sum, int]] = []  # handle, what is in it, what it takes
         self._counts_bodies = False
         self._bodies = 0
         self._paged = 0
         self._tail: list[Message] = []
         self._tail_bytes = 0
+        self._tail_mark_bytes = self.lease_bytes  # from where it is asked what to do with the tail
         self._returned: list[tuple[int, Message]] = []
+        self._returned_bytes = 0
         self._flagged_to = 0
         self._patience = 0  # do not try to page out a shorter tail
 
@@ -119,15 +134,17 @@ class Backlog:
             not self._tail
             and not self._pages
             and len(self._head) < self._limit_messages
-            and self._head_bytes < self._limit_bytes
+            and (self._head_bytes < self.lease_bytes or self._may_grow())
         ):
             self._head.append(message)
             self._head_bytes += size
             return
         self._tail.append(message)
         self._tail_bytes += size
-        if len(self._tail) >= limits.PAGE_MESSAGES_MAX or self._tail_bytes >= limits.PAGE_BYTES_MAX:
-            self._page_out()
+        if (
+            len(self._tail) >= limits.PAGE_MESSAGES_MAX or self._tail_bytes >= self._tail_mark_bytes
+        ) and len(self._tail) >= self._patience:
+            self._shorten_tail()
 
     def push_redelivered(self, message: Message) -> None:
         """A message from an earlier run that may have been delivered then.
@@ -141,6 +158,7 @@ class Backlog:
         """The next message: (position, message, redelivered)."""
         if self._returned:
             position, message = heapq.heappop(self._returned)
+            self._returned_bytes -= len(message.content) + _OVERHEAD_BYTES
             if self._counts_bodies:
                 self._bodies -= message.body_bytes
             return position, message, True
@@ -165,6 +183,7 @@ class Backlog:
     def put_back(self, position: int, message: Message) -> None:
         """A message taken by `pop` returns to where it was."""
         heapq.heappush(self._returned, (position, message))
+        self._returned_bytes += len(message.content) + _OVERHEAD_BYTES
         if self._counts_bodies:
             self._bodies += message.body_bytes
 
@@ -187,10 +206,12 @@ class Backlog:
         self._returned.clear()
         self._head.clear()
         self._tail.clear()
-        self._head_bytes = self._tail_bytes = self._paged = self._patience = self._bodies = 0
-        for handle, _ in self._pages:
+        self._head_bytes = self._tail_bytes = self._returned_bytes = 0
+        self._paged = self._patience = self._bodies = 0
+        for handle, *_ in self._pages:
             self._spool.drop(handle)
         self._pages.clear()
+        self._room.leave(self)
         return count
 
     def count_bodies(self) -> None:
@@ -209,7 +230,7 @@ class Backlog:
     def ready_sum(self) -> Sum:
         """All ready messages, paged ones included, added up."""
         total = sum_of(self.resident())
-        for _, page in self._pages:
+        for _, page, _ in self._pages:
             total = total.plus(page)
         return total
 
@@ -221,8 +242,7 @@ class Backlog:
     @property
     def resident_bytes(self) -> int:
         """About what they cost."""
-        returned = sum(len(message.content) for _, message in self._returned)
-        return self._head_bytes + self._tail_bytes + returned
+        return self._head_bytes + self._tail_bytes + self._returned_bytes
 
     def resident(self) -> Iterator[Message]:
         """Those in memory, for statistics; order is not promised."""
@@ -231,14 +251,78 @@ class Backlog:
         for _, message in self._returned:
             yield message
 
+    # -- memory -------------------------------------------------------------------------------
+
+    def _may_grow(self) -> bool:
+        """Whether the head may, which has what it was granted."""
+        return self._head_bytes < self._limit_bytes and self._lease_more()
+
+    def _lease_more(self) -> bool:
+        lease_bytes = self.lease_bytes
+        wanted = min(
+            max(2 * lease_bytes, lease_bytes + self._room.step_bytes),
+            self._limit_bytes + limits.PAGE_BYTES_MAX,
+        )
+        return wanted > lease_bytes and self._room.lease(self, wanted)
+
+    def _shorten_tail(self) -> None:
+        """The tail is as long as a page, or has what the backlog was granted."""
+        if (
+            len(self._tail) < limits.PAGE_MESSAGES_MAX
+            and self._tail_bytes < limits.PAGE_BYTES_MAX
+            and (self._head_bytes + self._tail_bytes < self.lease_bytes or self._lease_more())
+        ):
+            self._mark_tail()
+        else:
+            self._page_out()
+
+    def _mark_tail(self) -> None:
+        """No page is smaller than a step: handles have to be kept as well."""
+        left_bytes = self.lease_bytes - self._head_bytes
+        self._tail_mark_bytes = min(max(left_bytes, self._room.step_bytes), limits.PAGE_BYTES_MAX)
+
+    def shed(self) -> None:
+        """Put on disc all but the first step of it, where that is worth a page."""
+        step_bytes = self._room.step_bytes
+        if self._tail_bytes >= step_bytes:
+            self._page_out()
+        if self._head_bytes < 2 * step_bytes or self._pending_from(self._head) < len(self._head):
+            return
+        head = list(self._head)
+        kept = kept_bytes = 0
+        while kept_bytes < step_bytes:
+            kept_bytes += len(head[kept].content) + _OVERHEAD_BYTES
+            kept += 1
+        pages = []
+        while kept < len(head):
+            count = size = 0
+            for message in head[kept : kept + limits.PAGE_MESSAGES_MAX]:
+                count += 1
+                size += len(message.content) + _OVERHEAD_BYTES
+                if size >= limits.PAGE_BYTES_MAX:
+                    break
+            pages.append(self._write(head[kept : kept + count], size))
+            del head[kept : kept + count]
+        self._pages[:0] = pages
+        self._head = deque(head)
+        self._head_bytes = kept_bytes
+
     def _page_out(self) -> None:
         """Write out the tail, but what waits for a commit to begin: the store is about to say
         where it keeps that, and a page cannot be told later."""
         tail = self._tail
-        end = self._pending_from()
-        if end < len(tail) // 2:
-            self._patience = len(tail) + _PATIENCE_MESSAGES
+        end = self._pending_from(tail)
+        if not end or end < len(tail) // 2:
+            self._patience = len(tail) + min(_PATIENCE_MESSAGES, len(tail))
             return
+        self._tail = tail[end:]
+        left_bytes = sum(len(m.content) + _OVERHEAD_BYTES for m in self._tail)
+        self._pages.append(self._write(tail[:end], self._tail_bytes - left_bytes))
+        self._tail_bytes = left_bytes
+        self._patience = 0
+        self._mark_tail()
+
+    def _write(self, messages: list[Message], size: int) -> tuple[int, Sum, int]:
         rows: list[Row] = [
             (
                 m.names,
@@ -250,22 +334,19 @@ class Backlog:
                 m.segment,
                 m.index,
             )
-            for m in tail[:end]
+            for m in messages
         ]
-        self._pages.append((self._spool.write(marshal.dumps(rows)), sum_of(tail[:end])))
         self._paged += len(rows)
-        self._tail = tail[end:]
-        self._tail_bytes = sum(len(m.content) + _OVERHEAD_BYTES for m in self._tail)
-        self._patience = 0
+        return self._spool.write(marshal.dumps(rows)), sum_of(messages), size
 
-    def _pending_from(self) -> int:
-        """Where in the tail stands the first message of a commit that has not begun; commits
+    @staticmethod
+    def _pending_from(messages: Sequence[Message]) -> int:
+        """Where among them stands the first message of a commit that has not begun; commits
         begin in order, so all after it wait as well."""
-        tail = self._tail
-        end = len(tail)
-        for index in range(end - 1, -1, -1):
-            if tail[index].stored:
-                if tail[index].segment:
+        end = len(messages)
+        for index, message in zip(range(end - 1, -1, -1), reversed(messages), strict=True):
+            if message.stored:
+                if message.segment:
                     return end
                 end = index
         return end
@@ -276,8 +357,10 @@ class Backlog:
             self._head_bytes = self._tail_bytes
             self._tail = []
             self._tail_bytes = self._patience = 0
+            self._mark_tail()
             return
-        handle, page = self._pages.pop(0)
+        handle, page, size = self._pages.pop(0)
+        self._room.lease(self, size + self._tail_bytes, must=True)
         self._paged -= page.count
         rows: list[Row] = marshal.loads(self._spool.take(handle))  # noqa: S302 - our own page
         for names, content, persistent, stored, expires_ms, returns, segment, index in rows:
@@ -288,4 +371,5 @@ class Backlog:
             message.segment = segment
             message.index = index
             self._head.append(message)
-            self._head_bytes += len(content) + _OVERHEAD_BYTES
+        self._head_bytes = size
+        self._mark_tail()

@@ -26,6 +26,7 @@ from mqd.broker.exchanges.registry import BUILT_IN, Registry
 from mqd.broker.ports import MessageStore, Spool, Topology
 from mqd.broker.queues.base import Queue
 from mqd.broker.reply import ReplyConsumer
+from mqd.broker.room import Room
 from mqd.broker.settings import Settings
 from mqd.broker.vhost import VHost
 from mqd.clock import Clock
@@ -55,6 +56,7 @@ class Broker:
         self.auth = auth
         self.topology = topology
         self.spool = spool
+        self.room = Room()
         self.settings = settings
         self.exchange_types = exchange_types
         # names of vhosts with tracing on; the caller's outlives this broker

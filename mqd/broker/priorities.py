@@ -13,7 +13,9 @@ from mqd.amqp import properties
 from mqd.broker.backlog import Backlog, Sum
 from mqd.broker.message import Message
 from mqd.broker.ports import Spool
+from mqd.broker.room import Room
 
+_ROOMY = Room()
 _LEVELS_MAX = 256
 
 
@@ -22,10 +24,12 @@ class PriorityBacklog:
 
     __slots__ = ("_count", "_counts_bodies", "_levels", "_limits", "_spool", "_top")
 
-    def __init__(self, spool: Spool, limit_messages: int, limit_bytes: int, top: int) -> None:
-        """top: x-max-priority, 1 to 255."""
+    def __init__(
+        self, spool: Spool, limit_messages: int, limit_bytes: int, top: int, room: Room = _ROOMY
+    ) -> None:
+        """top: x-max-priority, 1 to 255. Each level has limits of its own, all share the room."""
         self._spool = spool
-        self._limits = (limit_messages, limit_bytes)
+        self._limits = (limit_messages, limit_bytes, room)
         self._top = top
         self._levels: dict[int, Backlog] = {}
         self._count = 0

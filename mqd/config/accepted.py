@@ -15,7 +15,6 @@ from mqd.config.values import (
     DURATION,
     INTEGER,
     NONE,
-    NUMBER,
     QUANTITY,
     SIZE,
     STRING,
@@ -59,9 +58,6 @@ _ROWS: tuple[tuple[str, Kind, str], ...] = (
      """),
     ("broker", NONE, """
         listeners.ssl
-     """),
-    ("broker", NUMBER, """
-        vm_memory_high_watermark_paging_ratio
      """),
     ("broker", QUANTITY, """
         mirroring_sync_max_throughput

@@ -100,6 +100,8 @@ WORKING: tuple[Key, ...] = (
         "Part of the machine's memory above which publishers wait"),
     Key("vm_memory_high_watermark.absolute", QUANTITY, None,
         "The same as a size; wins over relative", "bytes"),
+    Key("vm_memory_high_watermark_paging_ratio", NUMBER, 0.5,
+        "Part of the watermark that messages waiting in queues may take; the others go to disc"),
     Key("total_memory_available_override_value", QUANTITY, None,
         "Memory of the machine, where it should not be detected", "bytes"),
     Key("memory_monitor_interval", DURATION, 2500, "How often memory is looked at", "ms"),

@@ -62,6 +62,7 @@ class ResourceSettings:
     memory_absolute_bytes: int = 0
     memory_total_bytes: int = 0  # 0: ask the machine
     memory_interval_ms: int = 2500
+    paging_ratio: float = 0.5  # of the memory limit: what all backlogs together may have of it
     disk_relative: float | None = None
     disk_absolute_bytes: int = 50_000_000
 
@@ -186,6 +187,7 @@ def _resources(config: Configuration) -> ResourceSettings:
         memory_absolute_bytes=memory,
         memory_total_bytes=_number(config["total_memory_available_override_value"] or 0),
         memory_interval_ms=_number(config["memory_monitor_interval"]),
+        paging_ratio=_fraction(config["vm_memory_high_watermark_paging_ratio"]) or 0.0,
         disk_relative=_fraction(config["disk_free_limit.relative"]),
         disk_absolute_bytes=_number(config["disk_free_limit.absolute"]),
     )

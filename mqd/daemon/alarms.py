@@ -45,6 +45,7 @@ class Alarms:
         self.memory_total_bytes = settings.memory_total_bytes or machine.memory_total_bytes()
         self.memory_fraction = settings.memory_relative or 0.0
         self.memory_absolute_bytes = settings.memory_absolute_bytes
+        self._paging_ratio = settings.paging_ratio
         if settings.disk_relative is not None:
             self.disk_limit_bytes = int(settings.disk_relative * self.memory_total_bytes)
         else:
@@ -56,6 +57,11 @@ class Alarms:
     def memory_limit_bytes(self) -> int:
         """Above it the memory alarm is on."""
         return self.memory_absolute_bytes or int(self.memory_fraction * self.memory_total_bytes)
+
+    @property
+    def backlog_limit_bytes(self) -> int:
+        """What the messages that wait in queues may have of it (RabbitMQ: paging ratio)."""
+        return int(self.memory_limit_bytes * self._paging_ratio)
 
     def start(self) -> None:
         """Look now, and from now on."""
@@ -78,6 +84,9 @@ class Alarms:
 
     def check_memory(self) -> None:
         used, limit = machine.memory_used_bytes(), self.memory_limit_bytes
+        if used > limit:  # what the allocator only keeps for later is not needed now
+            machine.give_back_freed_memory()
+            used = machine.memory_used_bytes()
         if self._change("memory", used > limit or limit == 0):
             state = "set" if "memory" in self._on else "clear"
             _log.info("vm_memory_high_watermark %s. Memory used:%d allowed:%d", state, used, limit)

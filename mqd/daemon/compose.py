@@ -13,6 +13,7 @@ import functools
 import logging
 import os
 import socket
+import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -163,10 +164,16 @@ class App:
         await self._opened.aclose()
 
 
-async def boot(blueprint: Blueprint, plugins: Sequence[str], step: Callable[[str], None]) -> App:
+async def boot(
+    blueprint: Blueprint,
+    plugins: Sequence[str],
+    step: Callable[[str], None],
+    room_bytes: int = sys.maxsize,
+) -> App:
     """Open, recover, listen. `step` hears the name of each part before it starts.
 
-    plugins: names of `mqd.plugins.catalogue`, with all they need.
+    plugins: names of `mqd.plugins.catalogue`, with all they need. room_bytes: what the messages
+    of all backlogs may take in memory.
 
     Raises MqdError with what hinders; what was opened until then is closed again.
     """
@@ -188,6 +195,7 @@ async def boot(blueprint: Blueprint, plugins: Sequence[str], step: Callable[[str
         spool = FileSpool(blueprint.data / "spool")
         opened.callback(spool.close)
         broker = _broker(blueprint, plugins, metadata, engine, spool)
+        broker.room.resize(room_bytes)
         opened.callback(broker.remember_deliveries)
         step("recovery")
         bridge.connect(metadata, broker, engine.drop_store)

@@ -56,7 +56,8 @@ class Lifecycle:
                 return
             self._move(AppState.BOOTING)
             try:
-                self.app = await boot(self.blueprint, self._plugins(), self._step)
+                plugins, room_bytes = self._plugins(), self.alarms.backlog_limit_bytes
+                self.app = await boot(self.blueprint, plugins, self._step, room_bytes)
             except BaseException:
                 self._move(AppState.STOPPED)
                 raise

@@ -22,6 +22,7 @@ from mqd.broker import backlog
 from mqd.broker.backlog import Backlog, Sum
 from mqd.broker.memory import MemorySpool, MemoryStore
 from mqd.broker.message import Message, content_of, names_of
+from mqd.broker.room import Room
 
 QUEUE_ID = 1
 PATIENCE = 2
@@ -48,7 +49,9 @@ class BacklogMachine(RuleBasedStateMachine):
         self.patch.setattr(backlog, "_PATIENCE_MESSAGES", PATIENCE)
         self.spool = MemorySpool()
         self.store = MemoryStore(commit_at_once=False)
-        self.backlog = Backlog(self.spool, 2, 1000)
+        self.patch.setattr(limits, "ROOM_STEP_BYTES_MIN", 300)
+        self.room = Room(3000)
+        self.backlog = Backlog(self.spool, 2, 1000, self.room)
         self.ready: list[Row] = []
         self.taken: list[tuple[Row, Message]] = []
         self.pushed = 0
@@ -97,6 +100,11 @@ class BacklogMachine(RuleBasedStateMachine):
             self.backlog.push(message)
             self.ready.append(Row(self.pushed - 1, message.body, each))
         self.check_memory(len(stored))
+
+    @rule(total_bytes=st.sampled_from((0, 1500, 3000)))
+    def resize(self, total_bytes: int) -> None:
+        """Other backlogs take room, or give it back."""
+        self.room.resize(total_bytes)
 
     def check_memory(self, count: int) -> None:
         """In memory: the head or the page that became it, and the tail, but for what waits for

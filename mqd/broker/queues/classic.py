@@ -30,4 +30,5 @@ class ClassicQueue(OrderedQueue):
             settings.queue_memory_messages_max,
             settings.queue_memory_bytes_max,
             top,
+            self.vhost.broker.room,
         )

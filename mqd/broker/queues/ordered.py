@@ -80,7 +80,10 @@ class OrderedQueue(Queue):
         """Where its ready messages are."""
         settings = self.vhost.settings
         return Backlog(
-            self.vhost.spool, settings.queue_memory_messages_max, settings.queue_memory_bytes_max
+            self.vhost.spool,
+            settings.queue_memory_messages_max,
+            settings.queue_memory_bytes_max,
+            self.vhost.broker.room,
         )
 
     @property
