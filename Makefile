@@ -1,7 +1,7 @@
 # Targets for people who work on mqd. Everything runs in the active Python environment.
 PYTHON ?= python3
 
-.PHONY: all proto lint types test man install systemd-test bench crash fuzz clients client-suites differential help
+.PHONY: all proto lint types test man install systemd-test bench scale crash fuzz clients client-suites differential help
 
 all: lint types test
 
@@ -50,6 +50,9 @@ differential:     ## drawn programs on mqd and RabbitMQ; DIFFERENTIAL="--sequenc
 BENCH_KIT ?= ../shared/bench
 bench:            ## rates, latency and memory beside RabbitMQ's; BENCH="--scenarios S1,S3" chooses
 	tests/perf/bench.sh $(BENCH_KIT) $(BENCH)
+
+scale:            ## 10,000 queues, 1,000,000 messages, beside RabbitMQ; SCALE="--queues 500" chooses
+	$(PYTHON) -m tests.perf.scale $(SCALE)
 
 help:             ## this list
 	@sed -n 's/^\([a-z-]*\): .*## /\1\t/p' $(MAKEFILE_LIST)

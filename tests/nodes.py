@@ -46,6 +46,15 @@ def answers_amqp(port: int) -> bool:
         return False
 
 
+def await_amqp(port: int, within_s: float) -> None:
+    """Until a broker answers there. Raises TimeoutError."""
+    end = time.monotonic() + within_s
+    while not answers_amqp(port):
+        if time.monotonic() > end:
+            raise TimeoutError(f"nothing answers on port {port}")
+        time.sleep(0.01)
+
+
 class Node:
     """One mqd process. Use as a context manager; the directory outlives it."""
 
