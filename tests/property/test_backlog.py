@@ -55,6 +55,7 @@ class BacklogMachine(RuleBasedStateMachine):
         self.ready: list[Row] = []
         self.taken: list[tuple[Row, Message]] = []
         self.pushed = 0
+        self.waited = False
 
     @rule()
     def count_bodies(self) -> None:
@@ -99,6 +100,7 @@ class BacklogMachine(RuleBasedStateMachine):
                 self.store.append(QUEUE_ID, message)
             self.backlog.push(message)
             self.ready.append(Row(self.pushed - 1, message.body, each))
+        self.who_waits()
         self.check_memory(len(stored))
 
     @rule(total_bytes=st.sampled_from((0, 1500, 3000)))
@@ -106,12 +108,17 @@ class BacklogMachine(RuleBasedStateMachine):
         """Other backlogs take room, or give it back."""
         self.room.resize(total_bytes)
 
+    @invariant()
+    def who_waits(self) -> None:
+        resident = list(self.backlog.resident())
+        waiting = any(message.stored and not message.segment for message in resident)
+        self.waited = bool(resident) and (self.waited or waiting)
+
     def check_memory(self, count: int) -> None:
-        """In memory: the head or the page that became it, and the tail, but for what waits for
-        a commit and what came back. A tail that could not be paged may get as long again before
-        it is tried once more."""
-        waiting = sum(message.stored and not message.segment for message in self.backlog.resident())
-        if not waiting and count > PATIENCE:
+        """In memory: the head or the page that became it, and the tail, but for what came back,
+        and what was behind a message that waited for its commit: a tail that could not be paged
+        may get as long again before it is tried once more, and may have become the head."""
+        if count > PATIENCE and not self.waited:
             returned = sum(row.redelivered for row in self.ready)
             head = tail = limits.PAGE_MESSAGES_MAX
             assert self.backlog.resident_count <= head + tail + PATIENCE + 2 * count + returned
