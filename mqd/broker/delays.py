@@ -12,7 +12,8 @@ memory. A page is read back when its first message is due, so that memory holds 
 page a run, however many wait. Pages are a scratch of this process; after a restart the store tells
 all that waits again.
 
-An exchange whose plugin is not enabled leaves its messages in the store until it is.
+An exchange whose plugin is not enabled leaves its messages in the store until it is; so does one
+that leads to such an exchange.
 """
 
 from __future__ import annotations
@@ -26,12 +27,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from mqd import limits
-from mqd.amqp.fields import FieldError
 from mqd.amqp.replies import ChannelError
 from mqd.broker import headers as said
 from mqd.broker.exchanges.base import Offered
 from mqd.broker.exchanges.delayed_message import delay_ms, waited
-from mqd.broker.exchanges.missing import MissingType
 from mqd.broker.message import Message
 from mqd.broker.routing import route
 
@@ -109,7 +108,7 @@ class Delays:
         exchange = vhost.exchanges.get(_exchange_of(message))
         if exchange is None:
             vhost.store.settle(QUEUE_ID, message)
-        elif not isinstance(exchange, MissingType):
+        elif exchange.is_there:
             clock = vhost.broker.clock
             left = _DUE.unpack_from(message.names)[0] - clock.wall_ms()
             self._push(clock.monotonic_ms() + max(left, 0), message)
@@ -177,9 +176,10 @@ class Delays:
                 keys = [*said.routing_keys(plain.routing_key, plain.header), *plain.hidden_keys]
                 offered = Offered(names, content, message.persistent)
                 found = route(vhost.exchanges, exchange, keys, offered)
-            except (ChannelError, FieldError) as error:
-                log.warning("exchange '%s' drops a delayed message: %s", name, error)
-                found = []
+            except ChannelError as error:  # the type of an exchange on the way is not there
+                then = "stays on disc until the next start" if message.stored else "is dropped"
+                log.warning("exchange '%s': a delayed message %s: %s", name, then, error.text)
+                return
             for taker in vhost.reach(found):
                 batch = max(batch, taker.publish(names, content, message.persistent))
         if message.stored:

@@ -109,7 +109,9 @@ class Tracer:
     ) -> None:
         vhost = self._vhost
         exchange = vhost.exchanges.get(TRACE_EXCHANGE)
-        if exchange is None or not vhost.bindings.has_source(TRACE_EXCHANGE):
+        if exchange is None or not (
+            vhost.bindings.has_source(TRACE_EXCHANGE) or exchange.alternate_exchange
+        ):
             return  # nobody listens
         told: Table = {
             "exchange_name": _text(message.exchange),

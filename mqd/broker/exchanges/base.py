@@ -97,6 +97,7 @@ class Exchange(ABC):
 
     type_name: ClassVar[str]
     needs_headers: bool = False
+    is_there: bool = True  # False while the plugin of its type is not enabled
 
     __slots__ = ("definition", "policy")
 

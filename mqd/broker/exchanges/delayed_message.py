@@ -36,12 +36,13 @@ class DelayedMessageExchange(Exchange):
     type_name = "x-delayed-message"
     needs_headers = True
 
-    __slots__ = ("_around", "_inner")
+    __slots__ = ("_around", "_inner", "is_there")
 
     def __init__(self, definition: ExchangeDefinition, around: Surroundings) -> None:
         super().__init__(definition, around)
         self._around = around
         self._inner = around.make_exchange(replace(definition, type=_inner_type(definition)))
+        self.is_there = self._inner.is_there
 
     @classmethod
     def validate(cls, definition: ExchangeDefinition, types: Mapping[str, type[Exchange]]) -> None:
@@ -68,6 +69,7 @@ class DelayedMessageExchange(Exchange):
 
     def keeper(self, message: Offered) -> Taker | None:
         if delay_ms(message.headers().get(_DELAY)) > 0:
+            properties.check(message.header[properties.FLAGS_AT :])  # now, not when it is due
             return self._around.keeper(self.name, self.definition.durable)
         return self._inner.keeper(message)
 

@@ -18,6 +18,7 @@ class MissingType(Exchange):
 
     type_name = ""
     needs_headers = True  # so that every publish finds out
+    is_there = False
 
     __slots__ = ()
 

@@ -8,8 +8,9 @@ import pytest
 
 from mqd.amqp.fields import Field
 from mqd.amqp.properties import Properties, decode, encode
+from mqd.broker.definitions import ExchangeDefinition
 from mqd.broker.delays import QUEUE_ID, Delays
-from mqd.broker.exchanges.delayed_message import delay_ms, waited
+from mqd.broker.exchanges.delayed_message import DelayedMessageExchange, delay_ms, waited
 from mqd.broker.message import Message, content_of
 from mqd.broker.settings import Settings
 from tests.harness import PERSISTENT, Client, Confirm, Exchange, Tx, World
@@ -320,12 +321,14 @@ def test_without_its_plugin_it_stays_on_disc() -> None:
     late(client, "m", 10)
     world.commit()
     (message,) = world.store.kept[QUEUE_ID].values()
-    world.broker.exchange_types = {}
     exchange = world.vhost.exchanges.pop("x")
-    world.vhost.apply_put_exchange(exchange.definition)
     delays = Delays(world.vhost)
-    delays.recover(message)
-    assert (len(delays), len(world.store.kept[QUEUE_ID])) == (0, 1)
+    for types in ({}, {"x-delayed-message": DelayedMessageExchange}):  # nor with its type alone
+        world.broker.exchange_types = types
+        world.vhost.exchanges.pop("x", None)
+        world.vhost.apply_put_exchange(exchange.definition)
+        delays.recover(message)
+        assert (len(delays), len(world.store.kept[QUEUE_ID])) == (0, 1)
     del world.vhost.exchanges["x"]
     delays.recover(message)
     assert (len(delays), len(world.store.kept[QUEUE_ID])) == (0, 0)
@@ -339,6 +342,19 @@ def test_what_comes_due_while_clients_are_sent_away_stays_on_disc() -> None:
     asyncio.run(world.listener.stop(0))
     world.tick(10)
     assert (world.queue("q").ready_count, len(world.store.kept[QUEUE_ID])) == (0, 1)
+
+
+def test_what_leads_to_an_exchange_without_its_plugin_stays_on_disc(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    world, client = durable()
+    world.vhost.apply_put_exchange(ExchangeDefinition("/", "gone", "x-gone"))
+    client.call(Exchange.Bind(0, "gone", "x", "k"))
+    late(client, "m", 10)
+    world.commit()
+    world.tick(10)
+    assert (len(world.vhost.delays), len(world.store.kept[QUEUE_ID])) == (0, 1)
+    assert "stays on disc until the next start: Cannot route message" in caplog.text
 
 
 # -- memory --------------------------------------------------------------------------------------

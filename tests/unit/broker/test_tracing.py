@@ -13,6 +13,7 @@ from mqd.broker.consumers import Consumer
 from mqd.broker.definitions import ExchangeDefinition
 from mqd.broker.queues.classic import ClassicQueue
 from mqd.broker.tracing import TRACE_EXCHANGE
+from mqd.policies.applied import Applied
 from tests.harness import Client, Confirm, World
 
 
@@ -76,6 +77,18 @@ def test_nobody_listens(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mqd.broker.tracing.properties.encode", None)
     client.publish("q", "m")
     assert str(client.get("q")) == "got 1 m left 0"
+
+
+def test_an_alternate_exchange_listens_too(world: World) -> None:
+    client = world.connect()
+    client.declare("t")
+    client.bind("t", "amq.fanout")
+    world.vhost.exchanges[TRACE_EXCHANGE].policy = Applied(
+        "p", None, {"alternate-exchange": "amq.fanout"}
+    )
+    world.vhost.tracer.switch(True)
+    client.publish("q", "m")
+    assert copies(client) == ["publish. m"]
 
 
 def test_one_vhost_alone(world: World, client: Client) -> None:
