@@ -40,6 +40,10 @@ CONTROL_ROWS_MAX: Final = 500  # rows of a listing in one message: a turn stays 
 PEER_SESSIONS_MAX: Final = 1024  # callers over TCP at a time, those that have not proven included
 PEER_SESSION_MS: Final = 60_000  # in which a session may begin calls; they may last longer
 
+GATHERED_BYTES_MAX: Final = 33_554_432  # per vhost: read, but not yet on its way to the disc
+GATHERED_MESSAGES_MAX: Final = 131_072
+COPIES_WIDE: Final = 64  # queues of one publish from which on they are counted
+COPIES_MAX: Final = 16_384  # then: per connection, until others get a turn
 COMMIT_BYTES_MAX: Final = 4_194_304  # of one row: bounds how long a confirm waits for others' bytes
 COMMIT_MESSAGES_MAX: Final = 65_536  # of one row: bounds what the loop thread packs at one go
 SETTLED_LULL_S: Final = 0.005  # how long an acknowledgement may wait for company on its way to disc

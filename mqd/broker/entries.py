@@ -30,6 +30,9 @@ class Peer(Protocol):
     def time_out(self, channel_id: int, delivery_tag: int) -> None:
         """Close a channel whose oldest delivery was not acknowledged in time."""
 
+    def charge(self, copies: int) -> None:
+        """A message goes to so many queues: after a while others get their turn first."""
+
     def alarmed(self) -> None:
         """An alarm is on: its next publish has to be resolved anew, and is where it is held."""
 
@@ -69,6 +72,7 @@ class ConnectionEntry:
     channels: dict[int, Channel] = field(default_factory=dict)
     exclusive_queues: list[Queue] = field(default_factory=list)
     held: bool = False
+    slowed: bool = False  # publishes faster than the disc writes, or did so a moment ago
 
     def can(self, capability: str) -> bool:
         """Whether the client declared a capability."""

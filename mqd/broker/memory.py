@@ -29,6 +29,8 @@ class MemoryStore:
     def __init__(self, *, commit_at_once: bool = True) -> None:
         self.durable_batch = 0
         self.on_durable: Callable[[], None] = lambda: None
+        self.on_relief: Callable[[], None] = lambda: None
+        self.gathered_max = 1 << 30  # messages from which on `press` says so
         self.kept: dict[int, dict[int, Message]] = {}
         self.counts: dict[tuple[int, int], int] = {}
         self.delivered: dict[int, list[Message]] = {}
@@ -47,9 +49,18 @@ class MemoryStore:
         self._gathered.append(message)
         return self._batch
 
+    @property
+    def gathered_count(self) -> int:
+        return len(self._gathered)
+
+    def press(self, size: int) -> bool:
+        del size
+        return len(self._gathered) >= self.gathered_max
+
     def commit(self) -> None:
         """Everything so far is durable now."""
         gathered, self._gathered = self._gathered, []
+        self.on_relief()
         for message in gathered:
             message.segment = self._batch
         self.durable_batch = self._batch

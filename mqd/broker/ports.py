@@ -22,10 +22,21 @@ class MessageStore(Protocol):
     Batches are numbered from 1. `append` puts the message into the batch being gathered and
     returns that batch's number; when `durable_batch` reaches it, the message is on disc or was
     settled before its commit began. `on_durable` is called after `durable_batch` grew.
+
+    What has been read from clients and gathers here is bounded by those who read: see `press`.
     """
 
     durable_batch: int
     on_durable: Callable[[], None]
+    on_relief: Callable[[], None]
+
+    @property
+    def gathered_count(self) -> int:
+        """Messages of the batch being gathered."""
+
+    def press(self, size: int) -> bool:
+        """A read of `size` bytes added messages to it. True: so much has gathered that whoever
+        read it should read no more until `on_relief` is called."""
 
     def append(self, queue_id: int, message: Message) -> int:
         """Keep the message for this queue. A message object belongs to one queue: use

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from pamqp import commands
 
+from mqd import limits
 from mqd.amqp import properties
 from mqd.amqp.codec import encode_method
 from mqd.amqp.fields import FieldError
@@ -51,7 +52,9 @@ class Target:
         "_queues",
         "_routing_key",
         "_special",
+        "_unusual",
         "_version",
+        "_wide",
         "channel_id",
         "names",
     )
@@ -64,6 +67,8 @@ class Target:
         self._mandatory = mandatory
         self._queues: Sequence[Taker] = ()
         self._special = False
+        self._wide = 0  # how many queues, when they are many
+        self._unusual = False  # either
         self.names = names_of(exchange, routing_key)
         self._version = -1
         self._resolve()
@@ -74,11 +79,14 @@ class Target:
         if self._version != channel.vhost.version:
             self._resolve()
         looked_at = flags & _LOOKED_AT
-        if looked_at or self._special or channel.tx is not None:
-            if looked_at != _REPLY_TO or self._special or channel.tx is not None:
+        if looked_at or self._unusual or channel.tx is not None:
+            if self._wide:
+                channel.connection.peer.charge(self._wide)
+            if (looked_at and looked_at != _REPLY_TO) or self._special or channel.tx is not None:
                 self._publish_special(content, flags)
                 return
-            content = self._replace_reply_to(content)
+            if looked_at:
+                content = self._replace_reply_to(content)
         persistent = False
         if flags & _DELIVERY_MODE:
             if flags & _BEFORE_DELIVERY_MODE:
@@ -124,6 +132,8 @@ class Target:
         nowhere = not queues or isinstance(queues[0], ReplyConsumer)
         self._special = queues is None or (self._mandatory and nowhere) or vhost.tracing
         self._queues = queues or ()
+        self._wide = len(self._queues) if len(self._queues) >= limits.COPIES_WIDE else 0
+        self._unusual = self._special or self._wide > 0
         self._version = vhost.version
         if vhost.alarms:
             channel.connection.hold("low on " + " & ".join(sorted(vhost.alarms, reverse=True)))

@@ -160,7 +160,11 @@ BINDING: Final[Mapping[str, Callable[[BindingDefinition], Info]]] = {
 
 
 def _connection_state(entry: ConnectionEntry) -> str:
-    return "blocked" if entry.held and entry.state == "running" else entry.state
+    if entry.state != "running":
+        return entry.state
+    if entry.held:
+        return "blocked"
+    return "flow" if entry.slowed else "running"
 
 
 CONNECTION: Final[Mapping[str, Callable[[ConnectionEntry], Info]]] = {

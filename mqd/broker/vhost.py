@@ -59,9 +59,11 @@ class VHost:
         self.tracing = name in broker.traced  # `tracer.switch` changes it
         self.tracer = Tracer(self)
         self.waiting: set[Confirms] = set()
+        self.pressing: list[Callable[[], None]] = []  # who reads on when the store has room
         self._deleting: dict[str, list[Consumer]] = {}  # consumers to tell when it is done
         self._when_durable: list[tuple[int, Callable[[], None]]] = []
         store.on_durable = self.on_durable
+        store.on_relief = self.on_relief
         self.apply_put_exchange(ExchangeDefinition(name, "", "direct"))
 
     def connections(self) -> Iterator[ConnectionEntry]:
@@ -91,6 +93,13 @@ class VHost:
             for call in due:
                 call()
         self.turn.end()
+
+    def on_relief(self) -> None:
+        """The store can take more: those who publish are read again."""
+        pressing, self.pressing = self.pressing, []
+        for read_on in pressing:
+            read_on()
+        self.turn.end_soon()
 
     def when_durable(self, batch: int, call: Callable[[], None]) -> None:
         """Call once everything up to this batch is on disc; at once when it is."""

@@ -35,7 +35,14 @@ from pathlib import Path
 from typing import Any
 
 from mqd.broker.message import Message
-from mqd.limits import COMMIT_BYTES_MAX, COMMIT_MESSAGES_MAX, SETTLED_LULL_S, UPKEEP_COMMITS
+from mqd.limits import (
+    COMMIT_BYTES_MAX,
+    COMMIT_MESSAGES_MAX,
+    GATHERED_BYTES_MAX,
+    GATHERED_MESSAGES_MAX,
+    SETTLED_LULL_S,
+    UPKEEP_COMMITS,
+)
 from mqd.storage.database import unusable
 from mqd.storage.format import INDEX_BITS, Drop, pack_messages
 from mqd.storage.ledger import Ledger
@@ -70,6 +77,7 @@ class VhostStore:
     ) -> None:
         self.durable_batch = 0
         self.on_durable: Callable[[], None] = _ignore
+        self.on_relief: Callable[[], None] = _ignore
         self.ledger = Ledger()
         self._database = database
         self._writer = writer
@@ -79,6 +87,8 @@ class VhostStore:
         self._gathering = 1
         self._queue_ids: list[int] = []  # of the batch being gathered
         self._messages: list[Message] = []
+        self._gathered_bytes = 0  # of the reads that made them
+        self._pressed = False
         self._news = News()
         self._held = News()  # of the batch being written: told with its last row
         self._rest: list[tuple[int, Message]] = []  # of the batch being written
@@ -108,6 +118,19 @@ class VhostStore:
         if not self._awake:
             self._wake()
         return self._gathering
+
+    @property
+    def gathered_count(self) -> int:
+        return len(self._messages)
+
+    def press(self, size: int) -> bool:
+        self._gathered_bytes += size
+        if (
+            self._gathered_bytes >= GATHERED_BYTES_MAX
+            or len(self._messages) >= GATHERED_MESSAGES_MAX
+        ):
+            self._pressed = True
+        return self._pressed
 
     def settle(self, queue_id: int, message: Message) -> None:
         if message.settled:
@@ -204,6 +227,7 @@ class VhostStore:
             if not self._rest and self._messages:
                 self._rest = list(zip(self._queue_ids, self._messages, strict=True))
                 self._queue_ids, self._messages = [], []
+                self._relieve()
                 self._writing = self._gathering
                 self._gathering += 1
                 self._held, self._news = self._held.followed_by(self._news), News()
@@ -220,6 +244,13 @@ class VhostStore:
     def _news_is_due(self) -> bool:
         """Someone who waits for the store to be idle ends the lull as well."""
         return bool(self._news) and (self._lull_is_over or bool(self._idle))
+
+    def _relieve(self) -> None:
+        """What had gathered is on its way. Called back later: more will be appended then."""
+        self._gathered_bytes = 0
+        if self._pressed:
+            self._pressed = False
+            self._writer.loop.call_soon(self.on_relief)
 
     def _sleep(self) -> None:
         if not self._news:

@@ -31,6 +31,7 @@ from mqd.broker.channel import Channel
 from mqd.broker.entries import ConnectionEntry
 from mqd.transport.dispatch import dispatch
 from mqd.transport.gate import ALARM, ANSWER, PEER, Gate
+from mqd.transport.intake import Intake
 
 if TYPE_CHECKING:
     from mqd.transport.listener import Listener
@@ -51,6 +52,7 @@ class Session(asyncio.Protocol):
         "_blocked_told",
         "_deadline_ms",
         "_gate",
+        "_intake",
         "_last_recv_ms",
         "_last_send_ms",
         "_lingers",
@@ -80,6 +82,7 @@ class Session(asyncio.Protocol):
         self.name = ""
         self._mechanism = ""
         self._properties: Table = {}
+        self._intake: Intake | None = None  # once it is open
         self._user: User | None = None
         self._recv_oct = self._recv_cnt = self._send_oct = self._send_cnt = 0
         self._answer_bytes = 0  # of large ones, in this turn
@@ -115,10 +118,14 @@ class Session(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._recv_oct += len(data)
         self._recv_cnt += 1
+        intake = self._intake
+        gathered = intake.store.gathered_count if intake is not None else 0
         try:
             self.connection.receive_data(data)
         except Exception:  # noqa: BLE001 - see the file's charter
             self._fault()
+        if intake is not None and intake.store.gathered_count > gathered:
+            intake.took(len(data))
         if self._reads_large != bool(self.connection.missing):
             self._resize_reads()
         self.outlet.turn.end_soon()
@@ -223,10 +230,12 @@ class Session(asyncio.Protocol):
             self._gate.shut(PEER)
 
     def _peer_reads(self) -> None:
-        if self._gate.is_shut(PEER) and not self.outlet.congested and not self.outlet.closed:
+        if self._gate.is_shut(PEER) and not self.outlet.congested:
             self._read_on(PEER)
 
     def _read_on(self, reason: int) -> None:
+        if self.outlet.closed:
+            return
         try:
             self._gate.open(reason)
         except Exception:  # noqa: BLE001 - see the file's charter
@@ -332,6 +341,7 @@ class Session(asyncio.Protocol):
             connected_at=self._listener.clock.wall_ms(),
         )
         broker.add_connection(self.entry)
+        self._intake = Intake(self.entry, self._gate, broker.turn, self._read_on)
         given = self.entry.user_provided_name
         log.info(
             "connection %s (%s%s): user '%s' authenticated and granted access to vhost '%s'",
@@ -442,6 +452,11 @@ class Session(asyncio.Protocol):
         """Drop the socket without a word."""
         self._transport.abort()
 
+    def charge(self, copies: int) -> None:
+        assert self._intake is not None
+        if self._intake.charge(copies):
+            self.connection.publishes.clear()  # the hot loop looks up when a frame is not known
+
     def alarmed(self) -> None:
         self.connection.publishes.clear()
 
@@ -479,6 +494,8 @@ class Session(asyncio.Protocol):
             self._last_send_ms = now_ms
         connection = self.connection
         if connection.phase is Phase.RUNNING:
+            assert self._intake is not None
+            self._intake.tick(now_ms)
             interval_ms = connection.heartbeat_s * 1000
             if interval_ms:
                 self._heartbeat(now_ms, interval_ms)

@@ -62,6 +62,9 @@ class Peer:
     def close(self, error: AmqpError) -> None:
         self.closed_with = error
 
+    def charge(self, copies: int) -> None:
+        del copies
+
     def alarmed(self) -> None:
         pass
 

@@ -405,3 +405,29 @@ def test_a_time_to_live_survives_by_the_wall_clock(stage: Stage) -> None:
     stage.close()
     again = Stage(stage.path, 1_000_900)  # a machine that started later
     assert [each.expires_ms for _, each, _ in again.recover()] == [4100, 1, 0]
+
+
+def test_who_reads_is_told_when_too_much_has_gathered_and_when_it_is_on_its_way(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(messages, "GATHERED_BYTES_MAX", 1000)
+    monkeypatch.setattr(messages, "GATHERED_MESSAGES_MAX", 3)
+    store = stage.store
+    relieved: list[int] = []
+    store.on_relief = lambda: relieved.append(store.gathered_count)
+    store.append(1, message())
+    assert not store.press(999)
+    assert store.press(1)
+    stage.writer.run()
+    assert relieved == [0]
+    assert store.durable_batch == 1
+    for _ in range(3):
+        store.append(1, message())
+    assert store.press(1)
+    store.append(1, message())
+    stage.writer.run()
+    assert relieved == [0, 0]
+    store.append(1, message())
+    assert not store.press(1)
+    stage.writer.run()
+    assert relieved == [0, 0]

@@ -1,0 +1,67 @@
+"""How much one connection may publish before it has to wait: for the disc, or for others.
+
+Theory. Two things may grow faster than they go away. Persistent messages gather while the disc
+writes those before them: a connection whose read added to them is read no further once there are
+too many, until they are on their way (RabbitMQ: credit flow; the state "flow" of list_connections).
+A message to many queues is work out of proportion to its bytes: after so many copies frames wait
+for the next turn. Both are looked at when there is something to count, never message by message.
+
+Decides when a connection that publishes is slowed. Never reads: `Gate` is shut and opened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from mqd import limits
+from mqd.amqp.outlet import Turn
+from mqd.broker.entries import ConnectionEntry
+from mqd.broker.ports import MessageStore
+from mqd.transport.gate import FLOW, TURN, Gate
+
+_SHOWN_MS: Final = 1000  # how long a state that comes and goes is seen (RabbitMQ: credit_flow)
+
+
+class Intake:
+    """Of an open connection. `read_on(reason)` opens the gate and handles what waited."""
+
+    __slots__ = ("_copies", "_entry", "_gate", "_read_on", "_slowed_ms", "_turn", "store")
+
+    def __init__(
+        self, entry: ConnectionEntry, gate: Gate, turn: Turn, read_on: Callable[[int], None]
+    ) -> None:
+        self.store: MessageStore = entry.vhost.store
+        self._entry = entry
+        self._gate = gate
+        self._turn = turn
+        self._read_on = read_on
+        self._copies = 0
+        self._slowed_ms = 0
+
+    def took(self, size: int) -> None:
+        """A read of that size added persistent messages to the store."""
+        if self.store.press(size):
+            self._gate.shut(FLOW)
+            self._entry.slowed = True
+            self._slowed_ms = 0
+            self._entry.vhost.pressing.append(lambda: self._read_on(FLOW))
+
+    def charge(self, copies: int) -> bool:
+        """A message is published to so many queues; whether it was the last one of this turn."""
+        self._copies += copies
+        if self._copies <= limits.COPIES_MAX:
+            return False
+        self._copies = 0
+        self._gate.shut(TURN)
+        self._turn.later.append(lambda: self._read_on(TURN))
+        return True
+
+    def tick(self, now_ms: int) -> None:
+        """Forget, a moment later, that it was slowed."""
+        if not self._entry.slowed or self._gate.is_shut(FLOW):
+            return
+        if not self._slowed_ms:
+            self._slowed_ms = now_ms
+        elif now_ms - self._slowed_ms >= _SHOWN_MS:
+            self._entry.slowed = False
