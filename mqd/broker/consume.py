@@ -88,14 +88,32 @@ def _check_exclusive(queue: Queue, exclusive: bool) -> None:
         )
 
 
+# What a consumer may ask of which kinds of queue, in the order in which 3.10.8 looks.
+_ASKED = (
+    ("x-priority", ("classic", "quorum")),
+    ("x-cancel-on-ha-failover", ("classic",)),
+    ("x-stream-offset", ("stream",)),
+)
+
+
 def _check_arguments(queue: Queue, arguments: Table) -> None:
-    priority = arguments.get("x-priority")
-    if priority is not None and priority[0] not in INTEGERS:
-        raise ChannelError(
-            ReplyCode.PRECONDITION_FAILED,
-            f"invalid arg 'x-priority' for {queue.definition.resource}: "
-            f'"expected integer, got {priority[0]}"',
-        )
+    """Arguments that are known to no kind of queue are taken."""
+    for key, kinds in _ASKED:
+        field = arguments.get(key)
+        if field is None:
+            continue
+        fault = None
+        if queue.kind not in kinds:
+            fault = f" of queue type rabbit_{queue.kind}_queue"
+        elif key == "x-priority" and field[0] not in INTEGERS:
+            fault = f': "expected integer, got {field[0]}"'
+        elif key == "x-cancel-on-ha-failover" and field[0] != "bool":
+            fault = f": {{unacceptable_type,{field[0]}}}"
+        if fault is not None:
+            raise ChannelError(
+                ReplyCode.PRECONDITION_FAILED,
+                f"invalid arg '{key}' for {queue.definition.resource}{fault}",
+            )
 
 
 def cancel(channel: Channel, tag: str) -> None:
