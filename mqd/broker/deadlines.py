@@ -53,15 +53,17 @@ class Deadlines:
             self._deleted = 0
 
     def run(self, now_ms: int) -> None:
-        """Have every queue look whose time has come. The caller ends the turn."""
+        """Have every queue look whose time has come, once. The caller ends the turn."""
         heap = self._heap
+        looking: list[Queue] = []
         while heap and heap[0][0] <= now_ms:
             due_ms, _, queue = heapq.heappop(heap)
             if queue.due_ms == due_ms:
                 queue.due_ms = 0
-                queue.tick(now_ms)
-                heap = self._heap
+                looking.append(queue)
             elif queue.deleted:
                 self._deleted = max(0, self._deleted - 1)
-        if heap:
-            self._wake_at(heap[0][0])
+        for queue in looking:
+            queue.tick(now_ms)
+        if self._heap:
+            self._wake_at(self._heap[0][0])

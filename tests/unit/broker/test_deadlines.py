@@ -61,6 +61,17 @@ def test_a_queue_that_looks_may_ask_again() -> None:
     assert queue.looks == [100, 300]
 
 
+def test_who_asks_for_a_time_that_is_over_waits_for_the_next_call() -> None:
+    deadlines = Deadlines(lambda _: None)
+    queue = Looked(again_ms=50)
+    queue.deadlines = deadlines
+    deadlines.at(queue, 100)  # type: ignore[arg-type]
+    deadlines.run(100)
+    assert queue.looks == [100]
+    deadlines.run(101)
+    assert queue.looks == [100, 101]
+
+
 @pytest.fixture
 def world() -> World:
     return World()
