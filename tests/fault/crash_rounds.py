@@ -32,6 +32,8 @@ from tests.fault.crash_actors import (
     declare,
     until_gone,
 )
+from tests.fault.crash_features import Features, declare_features
+from tests.fault.crash_features import take_stock as take_stock_of_features
 from tests.fault.crash_link import Heard, Link, connect, play
 from tests.fault.crash_topology import Builder, Look, State, Topology, administer, check
 from tests.fault.crash_witness import Copy, Witness
@@ -49,6 +51,7 @@ class Rounds:
         self.node = Node(directory)
         self.witness = Witness()
         self.topology = Topology()
+        self.features = Features()
         self.restarts_s: list[float] = []
         self.deaths = {"working": 0, "starting": 0, "stopping": 0}
 
@@ -56,6 +59,7 @@ class Rounds:
         """For the first time."""
         self.node.start()
         play(declare(Scene(self.node.port, self.witness, self.dice)))
+        play(declare_features(self.node.port, self.features))
 
     def round(self) -> None:
         """Raises AssertionError with all that is broken."""
@@ -67,6 +71,8 @@ class Rounds:
 
     def take_stock(self) -> None:
         play(self._take_stock())
+        wrong = play(take_stock_of_features(self.node.port, self.features))
+        self.witness.broken += [f"life {self.witness.life}: {each}" for each in wrong]
         assert not self.witness.broken, "\n".join(self.witness.broken[:20])
 
     # -- dying --------------------------------------------------------------------------------
@@ -82,6 +88,7 @@ class Rounds:
             Consumer(scene, "c1", ("a", "f1")),
             Getter(scene, "g1", ("b", "c", "f2")),
             Builder(scene, self.topology),
+            *self.features.actors(scene),
         ]
         async with asyncio.TaskGroup() as group:
             if self.dice.random() < 0.12:
@@ -183,7 +190,8 @@ class Rounds:
             f"returned {figures.returned}; acks proven {figures.proven}; taken out after a "
             f"restart {figures.recovered}; changes of topology {self.topology.changes}; "
             f"confirmed lost {figures.lost}, acknowledged back {figures.back}; restart "
-            f"{sum(restarts) / len(restarts):.2f} s on average, {max(restarts):.2f} s at most"
+            f"{sum(restarts) / len(restarts):.2f} s on average, {max(restarts):.2f} s at most; "
+            f"{self.features.report()}"
         )
 
 

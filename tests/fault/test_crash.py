@@ -33,7 +33,8 @@ def test_nothing_confirmed_is_lost_and_nothing_acknowledged_comes_back(tmp_path:
         rounds.node.kill()
     print(rounds.report())
     figures = rounds.witness.figures
-    assert figures.lost == figures.back == 0
+    assert figures.lost == figures.back == rounds.features.lost == 0
+    assert sum(rounds.features.dead.values()) > 50, rounds.report()
     assert min(figures.confirmed, figures.proven, figures.recovered) > 50, rounds.report()
 
 
