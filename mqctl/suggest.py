@@ -9,25 +9,24 @@ LIMIT = 0.77  # Elixir's own for "did you mean"
 
 def jaro(left: str, right: str) -> float:
     """Similarity from 0.0 to 1.0."""
-    if left == right:
-        return 1.0
-    if not left or not right:
+    shorter, longer = (left, right) if len(left) < len(right) else (right, left)
+    if not shorter:
+        return 1.0 if left == right else 0.0
+    window = len(longer) // 2 - 1
+    free = list(longer)
+    common, moved, former = 0, 0, -1
+    for pos, letter in enumerate(shorter):
+        first = max(0, pos - window)
+        if letter not in free[first : pos + window + 1]:
+            continue
+        found = free.index(letter, first)
+        free[found] = ""
+        common += 1
+        moved += found < former  # stands before the one that was found last
+        former = found
+    if not common:
         return 0.0
-    window = max(len(left), len(right)) // 2 - 1
-    taken = [False] * len(right)
-    matched: list[str] = []
-    for pos, letter in enumerate(left):
-        for other in range(max(0, pos - window), min(len(right), pos + window + 1)):
-            if not taken[other] and right[other] == letter:
-                taken[other] = True
-                matched.append(letter)
-                break
-    if not matched:
-        return 0.0
-    counterpart = [letter for letter, used in zip(right, taken, strict=True) if used]
-    moved = sum(a != b for a, b in zip(matched, counterpart, strict=True)) / 2
-    count = len(matched)
-    return (count / len(left) + count / len(right) + (count - moved) / count) / 3
+    return (common / len(left) + common / len(right) + (common - moved) / common) / 3
 
 
 def suggest(typed: str, names: Iterable[str]) -> str | None:

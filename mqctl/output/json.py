@@ -18,9 +18,7 @@ _ESCAPES = {
     "\r": "\\r",
     "\t": "\\t",
 }
-_TABLE = str.maketrans(
-    {**{chr(i): f"\\u{i:04x}" for i in range(32)}, **_ESCAPES, "\x7f": "\\u007f"}
-)
+_TABLE = str.maketrans({**{chr(i): f"\\u{i:04x}" for i in range(32)}, **_ESCAPES})
 _LITERALS = {"true": "true", "false": "false", "nil": "null", "null": "null"}
 
 

@@ -5,7 +5,9 @@ Decides that spelling and nothing else. Source: io_lib:format "~p" and "~w" (obs
 
 from __future__ import annotations
 
+import math
 import re
+from decimal import Decimal
 
 from mqd.amqp.fields import Field
 
@@ -13,6 +15,8 @@ _PLAIN_ATOM = re.compile(r"[a-z][A-Za-z0-9_@]*")
 _QUOTED = re.compile(r"['\\]")
 _ESCAPES = {8: "\\b", 9: "\\t", 10: "\\n", 11: "\\v", 12: "\\f", 13: "\\r", 27: "\\e"}
 _ESCAPES |= {34: '\\"', 92: "\\\\"}
+
+_EXACT_INTEGERS = 2.0**53  # from there on a number without exponent would seem too exact
 
 
 def format_binary(value: bytes) -> str:
@@ -52,12 +56,22 @@ def format_atom(name: str) -> str:
 
 
 def format_float(value: float) -> str:
-    """The shortest digits that read back as the same number, always with a point."""
-    text = repr(value)
-    if "e" in text:
-        mantissa, exponent = text.split("e")
-        return f"{mantissa if '.' in mantissa else mantissa + '.0'}e{int(exponent)}"
-    return text
+    """The shortest digits that read back as the same number, always with a point; an exponent
+    where that is shorter than zeros (io_lib_format: fwrite_g)."""
+    if value == 0 or value != value or value in (math.inf, -math.inf):
+        return repr(value)
+    sign, digits, exponent = Decimal(repr(value)).normalize().as_tuple()
+    assert isinstance(exponent, int)
+    minus, shown = "-" * sign, "".join(map(str, digits))
+    point = len(shown) + exponent  # how many digits stand before the point
+    if 0 < point < len(shown):
+        return f"{minus}{shown[:point]}.{shown[point:]}"
+    plain = f"{shown}{'0' * (point - len(shown))}.0" if point > 0 else f"0.{'0' * -point}{shown}"
+    scientific = f"{shown[0]}.{shown[1:] or '0'}e{point - 1}"
+    zeros = point - len(shown) + 2 if point > 0 else 2 - point
+    cost = len(str(point - 1)) + 1 + (2 if len(shown) == 1 else 1)
+    short = point == 0 or zeros <= cost
+    return minus + (plain if short and abs(value) < _EXACT_INTEGERS else scientific)
 
 
 def format_field(field: Field) -> str:

@@ -112,6 +112,11 @@ class Access:
         """Whether the user has any permissions in the vhost, be they empty."""
         return self.directory.permission(user, vhost) is not None
 
+    def limits_of(self, user: str) -> dict[str, int]:
+        """Of connections and channels, as they are now; empty for who is no user any more."""
+        found = self.directory.user(user)
+        return found.limits if found is not None else {}
+
     def check(self, user: str, resource: Resource, permission: Kind) -> bool:
         """Whether the user may configure, write to or read from the queue or exchange."""
         key = (user, permission, resource.kind, resource.vhost, resource.name)

@@ -79,6 +79,17 @@ def compile_pattern(pattern: str) -> re.Pattern[bytes]:
         raise InvalidPattern(pattern, "regular expression is too large", len(raw)) from None
 
 
+def found_in(pattern: str, name: str) -> bool:
+    """Whether the expression is found in the name, anywhere. False for one that cannot be compiled:
+    none gets in by the front door, and one that an imported file brought must not match anything.
+    """
+    try:
+        compiled = compile_pattern(pattern)
+    except InvalidPattern:
+        return False
+    return compiled.search(name.encode("utf-8", "surrogateescape")) is not None
+
+
 class _Group:
     """An open group: what opened it, and the flags switched on inside, to be closed with it."""
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from mqd.auth.patterns import InvalidPattern, compile_pattern
+from mqd.auth.patterns import compile_pattern, found_in
 
 Kind = Literal["configure", "write", "read"]
 DEFAULT_EXCHANGE: Final = "amq.default"  # how permissions call the exchange of the empty name
@@ -46,11 +46,7 @@ def covers(pattern: str, name: str) -> bool:
     False for an expression that cannot be compiled: none gets in by the front door, and one that
     an imported file brought must not open anything.
     """
-    try:
-        compiled = compile_pattern(pattern or "^$")
-    except InvalidPattern:
-        return False
-    return compiled.search(name.encode("utf-8", "surrogateescape")) is not None
+    return found_in(pattern or "^$", name)
 
 
 def expand(pattern: str, username: str, vhost: str) -> str:

@@ -7,7 +7,7 @@ to. Never reads a socket or a file; whoever composes it gives it ports (`mqd.bro
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from pamqp import commands
 
@@ -31,6 +31,8 @@ from mqd.broker.settings import Settings
 from mqd.broker.vhost import VHost
 from mqd.clock import Clock
 from mqd.names import NodeName, Pid, PidSource
+from mqd.policies.limits import MAX_CHANNELS, MAX_CONNECTIONS, limit_reached
+from mqd.policies.model import Policy
 
 
 class Broker:
@@ -89,11 +91,51 @@ class Broker:
         vhost = self.vhosts.get(name)
         if vhost is None:
             raise ConnectionError_(ReplyCode.NOT_ALLOWED, f"vhost {name} not found")
+        self._check_connection_limits(vhost, user.name)
         if not self.auth.vhost_allowed(user.name, name):
             raise ConnectionError_(
                 ReplyCode.NOT_ALLOWED, f"access to vhost '{name}' refused for user '{user.name}'"
             )
         return vhost
+
+    def _check_connection_limits(self, vhost: VHost, user: str) -> None:
+        """The vhost's first; permissions come after both (observed: 3.10.8)."""
+        if vhost.limits:
+            limit = limit_reached(
+                vhost.limits, MAX_CONNECTIONS, sum(1 for _ in vhost.connections())
+            )
+            if limit is not None:
+                raise ConnectionError_(
+                    ReplyCode.NOT_ALLOWED,
+                    f"access to vhost '{vhost.name}' refused for user '{user}': "
+                    f"connection limit ({limit}) is reached",
+                )
+        limits = self.auth.limits_of(user)
+        if limits:
+            count = sum(entry.user.name == user for entry in self.connections.values())
+            limit = limit_reached(limits, MAX_CONNECTIONS, count)
+            if limit is not None:
+                raise ConnectionError_(
+                    ReplyCode.NOT_ALLOWED,
+                    f"connection refused for user '{user}': user connection limit ({limit}) is "
+                    "reached",
+                )
+
+    def _check_channel_limit(self, user: str) -> None:
+        limits = self.auth.limits_of(user)
+        if limits:
+            count = sum(
+                len(entry.channels)
+                for entry in self.connections.values()
+                if entry.user.name == user
+            )
+            limit = limit_reached(limits, MAX_CHANNELS, count)
+            if limit is not None:
+                raise ConnectionError_(
+                    ReplyCode.NOT_ALLOWED,
+                    f"number of channels opened for user '{user}' has reached the maximum "
+                    f"allowed user limit of ({limit})",
+                )
 
     def add_connection(self, entry: ConnectionEntry) -> None:
         self.connections[entry.pid] = entry
@@ -106,6 +148,8 @@ class Broker:
             entry.vhost.connection_gone(entry)
 
     def open_channel(self, entry: ConnectionEntry, number: int) -> Channel:
+        """Raises ConnectionError_ 530 when the user may have no more."""
+        self._check_channel_limit(entry.user.name)
         channel = Channel(number, entry, self.pids.new())
         entry.channels[number] = channel
         return channel
@@ -148,6 +192,14 @@ class Broker:
             vhost = self.vhosts[name] = VHost(name, self, self._open_store(name))
             if self._recovered:
                 _recover(vhost)
+
+    def apply_policy(self, vhost: str, component: str, name: str, policy: Policy | None) -> None:
+        """The caller ends the turn."""
+        self.vhosts[vhost].apply_policy(component, name, policy)
+
+    def apply_vhost_limits(self, vhost: str, limits: Mapping[str, int]) -> None:
+        """What is over a limit already stays."""
+        self.vhosts[vhost].limits = limits
 
     def apply_delete_vhost(self, name: str) -> None:
         """Its connections are closed, its transient entities go. The store is the caller's."""

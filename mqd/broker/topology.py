@@ -27,7 +27,9 @@ from mqd.broker.queue_arguments import check_server_named, queue_type
 from mqd.broker.queues.base import Queue
 from mqd.broker.queues.registry import KINDS
 from mqd.broker.reply import PREFIX, PSEUDO_QUEUE
+from mqd.broker.vhost import VHost
 from mqd.names import Resource
+from mqd.policies.limits import MAX_QUEUES, limit_reached
 
 Answer = Callable[["QueueState | int | AmqpError | None"], None]
 
@@ -289,6 +291,7 @@ def declare_queue(
         done(_reply_state(channel, name))
         return
     name = clean_name(name)
+    arguments = _with_type(vhost, durable, exclusive, auto_delete, arguments)
     server_named = not name
     if server_named:
         check_server_named(arguments)
@@ -303,6 +306,7 @@ def declare_queue(
         channel.last_queue = name
         done(_state(found))
         return
+    _check_queue_limit(vhost, name)
     _check_dead_letter_access(channel, resource, arguments)
     permanent = durable and not exclusive
     queue_id = vhost.broker.topology.new_queue_id() if permanent else vhost.broker.transient_id()
@@ -325,6 +329,28 @@ def declare_queue(
     else:
         vhost.apply_put_queue(definition, channel.connection if exclusive else None)
         done(state)
+
+
+def _with_type(
+    vhost: VHost, durable: bool, exclusive: bool, auto_delete: bool, arguments: Table
+) -> Table:
+    """A queue that names no type has its vhost's, unless that type cannot be what is asked for."""
+    kind = vhost.default_queue_type
+    if kind is None or "x-queue-type" in arguments:
+        return arguments
+    if kind != "classic" and (exclusive or auto_delete or not durable):
+        return arguments
+    return {**arguments, "x-queue-type": ("longstr", kind.encode())}
+
+
+def _check_queue_limit(vhost: VHost, name: str) -> None:
+    limit = limit_reached(vhost.limits, MAX_QUEUES, len(vhost.queues))
+    if limit is not None:
+        raise ChannelError(
+            ReplyCode.PRECONDITION_FAILED,
+            f"cannot declare queue '{name}': queue limit in vhost '{vhost.name}' ({limit}) is "
+            "reached",
+        )
 
 
 def _check_available(definition: QueueDefinition) -> None:

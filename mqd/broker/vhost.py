@@ -9,10 +9,11 @@ permanent or on the way, by `apply_*`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
+from mqd.auth.patterns import found_in
 from mqd.auth.permissions import Kind
 from mqd.auth.users import User
 from mqd.broker.bindings import BindingTable, auto_deleted
@@ -31,6 +32,9 @@ from mqd.broker.queues.registry import KINDS
 from mqd.broker.routing import Found, route
 from mqd.broker.tracing import Tracer
 from mqd.names import Resource
+from mqd.policies.applied import Applied
+from mqd.policies.book import Book
+from mqd.policies.model import REFUSED_BY, Policy
 
 if TYPE_CHECKING:
     from mqd.broker.broker import Broker
@@ -58,6 +62,9 @@ class VHost:
         self.version = 0  # moves with everything a resolved publish depends on
         self.tracing = name in broker.traced  # `tracer.switch` changes it
         self.tracer = Tracer(self)
+        self.policies = Book(found_in)
+        self.limits: Mapping[str, int] = {}  # max-connections, max-queues: numbers
+        self.default_queue_type: str | None = None  # of queues that are declared without one
         self.waiting: set[Confirms] = set()
         self.pressing: list[Callable[[], None]] = []  # who reads on when the store has room
         self._deleting: dict[str, list[Consumer]] = {}  # consumers to tell when it is done
@@ -112,7 +119,9 @@ class VHost:
 
     def apply_put_exchange(self, definition: ExchangeDefinition) -> None:
         if definition.name not in self.exchanges:
-            self.exchanges[definition.name] = self.make_exchange(definition)
+            exchange = self.make_exchange(definition)
+            exchange.policy = self.policies.applied("exchange", definition.name)
+            self.exchanges[definition.name] = exchange
             self.version += 1
 
     def make_exchange(self, definition: ExchangeDefinition) -> Exchange:
@@ -165,7 +174,8 @@ class VHost:
         found = self.queues.get(definition.name)
         if found is None:
             kind = KINDS[definition.type]
-            found = kind(definition, self, self.broker.pids.new(), owner)
+            policy = self._policy_of(definition)
+            found = kind(definition, self, self.broker.pids.new(), owner, policy)
             self.queues[definition.name] = found
             if owner is not None:
                 owner.exclusive_queues.append(found)
@@ -256,6 +266,29 @@ class VHost:
                 self.broker.topology.delete_exchange(self.name, name, _ignore)
             else:
                 self.apply_delete_exchange(name)
+
+    # -- policies -----------------------------------------------------------------------------
+
+    def apply_policy(self, component: str, name: str, policy: Policy | None) -> None:
+        """A policy or operator policy is another now, or gone (None): what it matches follows.
+
+        The caller ends the turn: messages may expire or be dead-lettered by it.
+        """
+        if policy is None:
+            self.policies.remove(component, name)
+        else:
+            self.policies.put(component, policy)
+        self.version += 1
+        for exchange in self.exchanges.values():
+            exchange.policy = self.policies.applied("exchange", exchange.name)
+        for queue in list(self.queues.values()):
+            applied = self._policy_of(queue.definition)
+            if applied != queue.policy:
+                queue.apply_policy(applied)
+
+    def _policy_of(self, definition: QueueDefinition) -> Applied | None:
+        refused = REFUSED_BY.get(definition.type, ())
+        return self.policies.applied("queue", definition.name, refused)
 
     # -- the end ------------------------------------------------------------------------------
 

@@ -26,7 +26,7 @@ from mqd.config.settings import FirstBoot, NodeSettings, SocketOptions
 from mqd.config.values import Address
 from mqd.errors import ErrorCode, MqdError
 from mqd.metadata import bridge
-from mqd.metadata.first_boot import Seeds, seed
+from mqd.metadata.first_boot import Seeds, identify, seed
 from mqd.metadata.store import MetadataStore
 from mqd.names import NodeName, PidSource
 from mqd.plugins.catalogue import exchange_types
@@ -185,6 +185,7 @@ async def boot(
         opened.push_async_callback(_closed, "metadata", metadata.close)
         if await seed(metadata, _seeds(blueprint.settings.first_boot)):
             _tell_of_seeds(blueprint.settings.first_boot)
+        await identify(metadata)
         step("message_store")
         engine = StorageEngine.open(blueprint.data / "messages", writer)
         opened.push_async_callback(_closed, "messages", engine.close)

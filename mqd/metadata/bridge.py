@@ -6,6 +6,7 @@ Decides which of the broker's `apply_*` a command calls. Never decides what a ch
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from mqd.broker.broker import Broker
 from mqd.metadata.commands import (
@@ -31,6 +32,8 @@ from mqd.metadata.commands import (
 )
 from mqd.metadata.machine import commands_of
 from mqd.metadata.store import MetadataStore
+from mqd.policies.limits import LIMITS, VHOST_LIMITS
+from mqd.policies.model import OPERATOR_POLICY, POLICY, policy_of
 
 
 def connect(
@@ -59,6 +62,7 @@ def apply_to(broker: Broker, command: Command) -> None:
             broker.apply_put_vhost(vhost.name)
             if vhost.tracing:
                 broker.vhosts[vhost.name].tracer.switch(True)
+            broker.vhosts[vhost.name].default_queue_type = vhost.default_queue_type
         case DeleteVhost(name):
             broker.apply_delete_vhost(name)
         case PutExchange(exchange):
@@ -82,5 +86,20 @@ def apply_to(broker: Broker, command: Command) -> None:
             | DeleteTopicPermission()
         ):
             broker.apply_access_changed()
-        case PutParameter() | DeleteParameter() | PutGlobalParameter() | DeleteGlobalParameter():
-            pass  # whoever owns the component subscribes by itself
+        case PutParameter(vhost_name, component, name, value):
+            _apply_parameter(broker, vhost_name, component, name, value)
+        case DeleteParameter(vhost_name, component, name):
+            _apply_parameter(broker, vhost_name, component, name, None)
+        case PutGlobalParameter() | DeleteGlobalParameter():
+            pass  # read where they are needed
+
+
+def _apply_parameter(
+    broker: Broker, vhost: str, component: str, name: str, value: dict[str, Any] | None
+) -> None:
+    """value: None when it was deleted. Components that the broker does not know have no effect."""
+    if component in (POLICY, OPERATOR_POLICY):
+        policy = policy_of(name, value) if value is not None else None
+        broker.apply_policy(vhost, component, name, policy)
+    elif (component, name) == (VHOST_LIMITS, LIMITS):
+        broker.apply_vhost_limits(vhost, value or {})

@@ -1,4 +1,5 @@
-"""What a virgin node starts with: one vhost and one user who may do everything in it.
+"""What a virgin node starts with: one vhost and one user who may do everything in it, and a name of
+its own for the cluster.
 
 Decides the defaults (RabbitMQ 3.10: default_vhost, default_user, default_pass,
 default_user_tags, default_permissions). Never touches a node that has any vhost or user.
@@ -6,13 +7,23 @@ default_user_tags, default_permissions). Never touches a node that has any vhost
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
+from typing import Final
 
 from mqd.auth.passwords import hash_password
 from mqd.auth.permissions import Permission
 from mqd.auth.users import ADMINISTRATOR, User
-from mqd.metadata.commands import PutPermission, PutUser, PutVhost, VhostRecord
+from mqd.metadata.commands import (
+    PutGlobalParameter,
+    PutPermission,
+    PutUser,
+    PutVhost,
+    VhostRecord,
+)
 from mqd.metadata.store import MetadataStore
+
+CLUSTER_ID: Final = "internal_cluster_id"  # the global parameter that holds it
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,3 +48,11 @@ async def seed(store: MetadataStore, seeds: Seeds) -> bool:
         PutPermission(seeds.user, seeds.vhost, Permission(*seeds.permissions))
     )
     return True
+
+
+async def identify(store: MetadataStore) -> None:
+    """Give the cluster an identity that outlives its name, unless it has one (RabbitMQ: clients of
+    its management tell clusters apart by it)."""
+    if CLUSTER_ID not in store.state.global_parameters:
+        value = f"rabbitmq-cluster-id-{secrets.token_urlsafe(16)}"
+        await store.propose_async(PutGlobalParameter(CLUSTER_ID, value))

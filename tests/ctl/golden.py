@@ -44,6 +44,7 @@ class Place:
         text = re.sub(r"127\.0\.0\.1:\d+ -> 127\.0\.0\.1:\d+", "{peer}", text)
         text = re.sub(r"<\{node\}\.\d+\.\d+\.\d+>", "{pid}", text)
         text = text.replace(str(self.port), "{port}")
+        text = re.sub(r"rabbitmq-cluster-id-[\w-]+", "{cluster_id}", text)
         text = re.sub(r"\n*\x1b\[1mUsage.*", "\n{usage}", text, flags=re.DOTALL)
         # the mirrored tools let some log lines of the node slip into their error stream
         text = re.sub(r"(?m)^\n?\d\d:\d\d:\d\d\.\d+ \[\w+\][^\n]*\n+", "", text)

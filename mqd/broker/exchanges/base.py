@@ -14,21 +14,12 @@ from typing import ClassVar, Protocol
 from mqd.amqp import properties
 from mqd.amqp.fields import Table
 from mqd.broker.definitions import BindingDefinition, ExchangeDefinition
+from mqd.policies.applied import Applied
 
 Destination = tuple[str, str]  # ("queue" | "exchange", name)
 Counted = dict[Destination, int]  # destination → number of bindings that lead there
 
 ALTERNATE_EXCHANGE = "alternate-exchange"  # argument and policy key
-
-
-class AppliedPolicy(Protocol):
-    """The policy that applies to an exchange."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def definition(self) -> Mapping[str, object]: ...
 
 
 class Offered:
@@ -104,7 +95,7 @@ class Exchange(ABC):
     def __init__(self, definition: ExchangeDefinition, around: Surroundings) -> None:
         del around  # most types get along with their bindings
         self.definition = definition
-        self.policy: AppliedPolicy | None = None
+        self.policy: Applied | None = None
 
     @property
     def name(self) -> str:

@@ -37,11 +37,9 @@ from mqd.broker.message import content_of, names_of
 from mqd.broker.queues.classic import ClassicQueue
 from mqd.broker.settings import Settings
 from mqd.clock import ManualClock
-from mqd.metadata import machine
+from mqd.metadata import bridge, machine
 from mqd.metadata.commands import (
     Command,
-    DeleteVhost,
-    PutExchange,
     PutPermission,
     PutUser,
     PutVhost,
@@ -94,15 +92,7 @@ class MemoryMetadata:
         self.proposed.append(command)
         assert self.broker is not None
         for each in heard:
-            match each:
-                case PutVhost():
-                    self.broker.apply_put_vhost(each.vhost.name)
-                case DeleteVhost():
-                    self.broker.apply_delete_vhost(each.name)
-                case PutExchange():
-                    self.broker.apply_put_exchange(each.exchange)
-                case _:
-                    self.broker.apply_access_changed()
+            bridge.apply_to(self.broker, each)
 
 
 class StandNode:

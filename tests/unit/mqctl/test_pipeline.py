@@ -463,8 +463,8 @@ def test_version() -> None:
 
 
 def test_autocomplete() -> None:
-    assert call("autocomplete", "list_vh").out == "list_vhosts\n"
-    assert call("--auto-complete", "list_vh").out == "list_vhosts\n"
+    assert call("autocomplete", "list_vh").out == "list_vhost_limits\nlist_vhosts\n"
+    assert call("--auto-complete", "list_vho").out == "list_vhost_limits\nlist_vhosts\n"
     assert call("autocomplete", "nosuchthing").out == ""
     assert call("autocomplete").code == 64
 

@@ -17,6 +17,7 @@ def complete(args: list[str], word: str) -> list[str]:
 
 def test_names_of_verbs() -> None:
     assert complete([], "list_us") == [
+        "list_user_limits",
         "list_user_permissions",
         "list_user_topic_permissions",
         "list_users",
