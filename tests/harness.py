@@ -183,7 +183,7 @@ class World:
         self._ports = 40_000
 
     def _open_store(self, name: str, commit_at_once: bool) -> MessageStore:
-        self.stores[name] = MemoryStore(commit_at_once=commit_at_once)
+        self.stores[name] = MemoryStore(commit_at_once=commit_at_once, wall_ms=self.clock.wall_ms)
         return self.stores[name]
 
     def add_vhost(self, name: str) -> None:

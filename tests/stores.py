@@ -19,6 +19,7 @@ from mqd.storage.database import open_database
 from mqd.storage.format import Damaged
 from mqd.storage.messages import VhostStore
 from mqd.storage.rows import MESSAGE_STORE
+from mqd.storage.streams import Streams
 from mqd.storage.writer import Writer
 
 _HEADER = b"\x00\x3c\x00\x00" + (12).to_bytes(8, "big") + b"\x10\x00\x02"
@@ -91,7 +92,7 @@ class ManualWriter:
             if self.failures:
                 raise self.failures.popleft()
             result = job()
-        except (sqlite3.Error, Damaged) as caught:
+        except (sqlite3.Error, OSError, Damaged) as caught:
             error = caught
         done(result, error)
 
@@ -111,6 +112,10 @@ class Stage:
         self.wall_offset_ms = wall_offset_ms
         self.writer = ManualWriter()
         self.troubles: list[str | None] = []
+        self.wall_ms = 1_700_000_000_000
+        self.streams = Streams(
+            path.with_suffix(".streams"), cast("Writer", self.writer), lambda: self.wall_ms
+        )
         self.database = open_database(path, MESSAGE_STORE)
         self.database.execute("PRAGMA synchronous=OFF")  # a crash of the process needs no more
         self.barrier = True
@@ -120,6 +125,7 @@ class Stage:
             self.troubles.append,
             lambda: self.barrier,
             lambda: self.wall_offset_ms,
+            self.streams,
         )
 
     def recover(self) -> list[tuple[int, Message, bool]]:
@@ -150,3 +156,6 @@ def copy_image(source: Path, target: Path) -> None:
     log = Path(f"{source}-wal")
     if log.exists():
         shutil.copyfile(log, f"{target}-wal")
+    streams = source.with_suffix(".streams")
+    if streams.exists():
+        shutil.copytree(streams, target.with_suffix(".streams"))

@@ -116,10 +116,20 @@ class Channel:
 
     def _settle(self, delivery_tag: int, multiple: bool, how: str) -> None:
         taken = self._take(delivery_tag, multiple)
+        if how != "ack":
+            self._check_takes_back(taken)
         if self.tx is not None:
             self.tx.settled += [(tag, entry, how) for tag, entry in taken]
         else:
             self._apply(((entry, how) for _, entry in taken))
+
+    def _check_takes_back(self, taken: Iterable[tuple[int, Unacked]]) -> None:
+        """Raise when a stream is among them; then all are unacknowledged as before."""
+        for _, (queue, *_) in taken:
+            if not queue.takes_back and not queue.deleted:
+                all_of_them = {**self.unacked, **dict(taken)}
+                self.unacked = dict(sorted(all_of_them.items(), key=lambda item: item[0]))
+                queue.refuse_return()
 
     def _take(self, delivery_tag: int, multiple: bool) -> list[tuple[int, Unacked]]:
         unacked = self.unacked
@@ -163,6 +173,7 @@ class Channel:
 
     def recover(self) -> None:
         """basic.recover with requeue: hand back everything unacknowledged."""
+        self._check_takes_back(self.unacked.items())
         self._hand_back("requeue")
 
     def _hand_back(self, how: str) -> None:

@@ -38,11 +38,7 @@ def consume(
     name = actual_name(channel, queue_name)
     vhost.require(channel.user, Resource("queue", vhost.name, name), "read")
     queue = find_queue(channel, name)
-    if channel.global_prefetch_count and not queue.takes_global_prefetch:
-        raise ConnectionError_(
-            ReplyCode.NOT_IMPLEMENTED,
-            f"{queue.definition.resource} does not support global qos",
-        )
+    queue.check_consumer(channel, arguments, no_ack=no_ack)
     tag = tag or _new_tag(channel)
     _check_exclusive(queue, exclusive)
     _check_arguments(queue, arguments)

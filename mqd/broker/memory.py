@@ -7,6 +7,7 @@ done at once. Never used where a durable message has to be durable.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mqd.broker.definitions import BindingDefinition, ExchangeDefinition, QueueDefinition
@@ -26,16 +27,20 @@ class MemoryStore:
     brings it back from a page as another object.
     """
 
-    def __init__(self, *, commit_at_once: bool = True) -> None:
+    def __init__(
+        self, *, commit_at_once: bool = True, wall_ms: Callable[[], int] = lambda: 0
+    ) -> None:
         self.durable_batch = 0
         self.on_durable: Callable[[], None] = lambda: None
         self.on_relief: Callable[[], None] = lambda: None
         self.gathered_max = 1 << 30  # messages from which on `press` says so
         self.kept: dict[int, dict[int, Message]] = {}
         self.counts: dict[tuple[int, int], int] = {}
+        self.wall_ms = wall_ms
+        self.streams: dict[int, MemoryStream] = {}
         self.delivered: dict[int, list[Message]] = {}
-        self._commit_at_once = commit_at_once
-        self._batch = 1
+        self.commits_at_once = commit_at_once
+        self.batch = 1
         self._index = 0
         self._gathered: list[Message] = []
 
@@ -43,11 +48,11 @@ class MemoryStore:
         self._index += 1
         message.index = self._index
         self.kept.setdefault(queue_id, {})[message.index] = message
-        if self._commit_at_once:
-            message.segment = self.durable_batch = self._batch
+        if self.commits_at_once:
+            message.segment = self.durable_batch = self.batch
             return 0
         self._gathered.append(message)
-        return self._batch
+        return self.batch
 
     @property
     def gathered_count(self) -> int:
@@ -62,9 +67,11 @@ class MemoryStore:
         gathered, self._gathered = self._gathered, []
         self.on_relief()
         for message in gathered:
-            message.segment = self._batch
-        self.durable_batch = self._batch
-        self._batch += 1
+            message.segment = self.batch
+        for stream in list(self.streams.values()):
+            stream.commit()
+        self.durable_batch = self.batch
+        self.batch += 1
         self.on_durable()
 
     def settle(self, queue_id: int, message: Message) -> None:
@@ -87,11 +94,90 @@ class MemoryStore:
         else:
             self.kept.pop(queue_id, None)
 
+    def stream(self, queue_id: int) -> MemoryStream:
+        return self.streams.setdefault(queue_id, MemoryStream(self, queue_id))
+
     def mark_delivered(self, queue_id: int, message: Message) -> None:
         self.delivered.setdefault(queue_id, []).append(message)
 
     def recover(self) -> Iterator[tuple[int, Message, bool]]:
         return iter(())
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryPage:
+    """All of a stream that can be read."""
+
+    first: int
+    messages: list[Message]
+
+    @property
+    def end(self) -> int:
+        return self.first + len(self.messages)
+
+
+class MemoryStream:
+    """A StreamLog in a list. chunks: (first offset, wall-clock ms) of what each commit added.
+
+    `rules` is what it was told to keep; it keeps all, unless `drop` is called.
+    """
+
+    def __init__(self, store: MemoryStore, queue_id: int) -> None:
+        self.on_growth: Callable[[], None] = lambda: None
+        self.first_offset = 0
+        self.chunks: list[tuple[int, int]] = []
+        self.rules: tuple[int | None, int | None, int | None] = (None, None, None)
+        self._store = store
+        self._queue_id = queue_id
+        self._messages: list[Message] = []
+        self._gathered: list[Message] = []
+
+    @property
+    def next_offset(self) -> int:
+        return self.first_offset + len(self._messages)
+
+    @property
+    def bytes(self) -> int:
+        return sum(len(message.content) for message in self._messages)
+
+    @property
+    def last_chunk_offset(self) -> int:
+        return self.chunks[-1][0] if self.chunks else self.next_offset
+
+    def append(self, message: Message) -> int:
+        self._gathered.append(message)
+        if self._store.commits_at_once:
+            self.commit()
+            return 0
+        return self._store.batch
+
+    def commit(self) -> None:
+        """What gathered can be read."""
+        gathered, self._gathered = self._gathered, []
+        if gathered:
+            self.chunks.append((self.next_offset, self._store.wall_ms()))
+            self._messages += gathered
+            self.on_growth()
+
+    def drop(self, count: int) -> None:
+        """As retention does."""
+        del self._messages[:count]
+        self.first_offset += count
+
+    def read(self, offset: int) -> MemoryPage | None:
+        if offset >= self.next_offset:
+            return None
+        return MemoryPage(self.first_offset, list(self._messages))
+
+    def offset_of(self, wall_ms: int) -> int:
+        found = [first for first, at_ms in self.chunks if at_ms >= wall_ms]
+        return max(found[0], self.first_offset) if found else self.next_offset
+
+    def keep(self, bytes_max: int | None, age_max_s: int | None, segment_bytes: int | None) -> None:
+        self.rules = (bytes_max, age_max_s, segment_bytes)
+
+    def delete(self) -> None:
+        self._store.streams.pop(self._queue_id, None)
 
 
 class MemorySpool:

@@ -53,6 +53,10 @@ class MessageStore(Protocol):
     def settle_all(self, queue_id: int, keep: Iterable[Message]) -> None:
         """Settle every message of the queue but `keep`: purge, and (with none) delete."""
 
+    def stream(self, queue_id: int) -> StreamLog:
+        """The log of a stream queue, as it was left or new. One that nobody asked for before
+        `recover` is deleted then."""
+
     def mark_delivered(self, queue_id: int, message: Message) -> None:
         """For an orderly end, after which nothing is appended: it was delivered before."""
 
@@ -61,6 +65,59 @@ class MessageStore(Protocol):
 
         A message has the `expires_ms` and `delivery_count` it had. Its time may be over: then it
         expires as any other does, so that its queue can dead-letter it."""
+
+
+class StreamPage(Protocol):
+    """Messages of a stream without a gap; `first` and `end`: the offset of the first and the one
+    after the last."""
+
+    @property
+    def first(self) -> int: ...
+
+    @property
+    def end(self) -> int: ...
+
+    @property
+    def messages(self) -> list[Message]: ...
+
+
+class StreamLog(Protocol):
+    """The messages of one stream, numbered from 0: what is on disc of them, and no other.
+
+    Those from `first_offset` up to and without `next_offset` can be read. `on_growth` is called
+    when there are more of them; whoever it calls ends the turn.
+    """
+
+    on_growth: Callable[[], None]
+    next_offset: int
+
+    @property
+    def first_offset(self) -> int: ...
+
+    @property
+    def bytes(self) -> int:
+        """On disc."""
+
+    @property
+    def last_chunk_offset(self) -> int:
+        """The first of the messages that were written last, in one go; `next_offset` for none."""
+
+    def append(self, message: Message) -> int:
+        """Returns the batch of the vhost's `MessageStore` that makes it permanent."""
+
+    def read(self, offset: int) -> StreamPage | None:
+        """A page with that offset in it, or from the first one behind it on. None: there is none
+        yet."""
+
+    def offset_of(self, wall_ms: int) -> int:
+        """The first message that came at that time of the wall clock or later."""
+
+    def keep(self, bytes_max: int | None, age_max_s: int | None, segment_bytes: int | None) -> None:
+        """How much of it to keep, looked at here and when a segment is full. None: no bound, and
+        segments of the usual size."""
+
+    def delete(self) -> None:
+        """The stream is no more."""
 
 
 class Spool(Protocol):

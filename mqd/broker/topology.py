@@ -410,11 +410,13 @@ def delete_queue(
         return
     check_exclusive_access(channel, queue)
     _check_conditions(queue, if_unused=if_unused, if_empty=if_empty)
+    if queue.ignores_conditions:
+        if_empty = if_unused = False
     if if_empty and queue.ready_count:
         raise ChannelError(ReplyCode.PRECONDITION_FAILED, f"{resource} not empty")
     if if_unused and queue.consumers:
         raise ChannelError(ReplyCode.PRECONDITION_FAILED, f"{resource} in use")
-    vhost.delete_queue(queue, _settled(done, queue.ready_count))
+    vhost.delete_queue(queue, _settled(done, queue.gone_count))
 
 
 def _check_conditions(queue: Queue, *, if_unused: bool, if_empty: bool) -> None:

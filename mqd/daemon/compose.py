@@ -191,6 +191,7 @@ async def boot(
         opened.push_async_callback(_closed, "messages", engine.close)
         engine.may_commit = metadata.may_commit
         clock = blueprint.clock
+        engine.wall_ms = clock.wall_ms
         engine.wall_offset_ms = lambda: clock.wall_ms() - clock.monotonic_ms()
         engine.drop_unknown(metadata.state.vhosts)
         spool = FileSpool(blueprint.data / "spool")

@@ -20,6 +20,7 @@ from mqd.limits import CLOSE_TIMEOUT_S
 from mqd.storage.database import delete_database, open_database, unusable
 from mqd.storage.messages import VhostStore
 from mqd.storage.rows import MESSAGE_STORE
+from mqd.storage.streams import Streams, remove_folder
 from mqd.storage.writer import Writer
 
 log = logging.getLogger(__name__)
@@ -32,8 +33,8 @@ class StorageEngine:
     the last one has recovered: whoever sets it raises and clears the disk alarm.
     may_commit is asked on the writer thread right before every commit; metadata sets it, since
     a message must not be permanent before its queue is. Submitting to the same writer does the
-    rest: what was proposed earlier is written earlier. wall_offset_ms: see `VhostStore`; to be set
-    before the first store is opened.
+    rest: what was proposed earlier is written earlier. wall_offset_ms, wall_ms: the clocks, see
+    `VhostStore`; to be set before the first store is opened.
     """
 
     def __init__(self, directory: Path, writer: Writer, owns_writer: bool) -> None:
@@ -42,6 +43,7 @@ class StorageEngine:
         self.on_trouble: Callable[[str | None], None] = lambda _text: None
         self.may_commit: Callable[[], bool] = lambda: True
         self.wall_offset_ms: Callable[[], int] = lambda: 0
+        self.wall_ms: Callable[[], int] = lambda: 0
         self.stores: dict[str, VhostStore] = {}
         self._owns_writer = owns_writer
         self._troubled: dict[str, str] = {}
@@ -64,6 +66,10 @@ class StorageEngine:
         """A vhost's name may hold anything, so its file is named by a hash of it."""
         digest = hashlib.sha256(vhost.encode("utf-8", "surrogateescape")).hexdigest()
         return self.directory / f"{digest[:32]}.db"
+
+    def streams_of(self, vhost: str) -> Path:
+        """The folder of the vhost's streams."""
+        return self.path_of(vhost).with_suffix(".streams")
 
     def open_store(self, vhost: str) -> VhostStore:
         """Open or create the vhost's store. `recover()` it before use.
@@ -88,6 +94,7 @@ class StorageEngine:
                 lambda text: self._trouble(vhost, text),
                 lambda: self.may_commit(),
                 self.wall_offset_ms,
+                Streams(self.streams_of(vhost), self.writer, self.wall_ms),
             )
         except sqlite3.Error as error:
             database.close()
@@ -100,12 +107,13 @@ class StorageEngine:
         store = self.stores.pop(vhost, None)
         if store is not None:
             store.abandon()
-        path = self.path_of(vhost)
+        path, streams = self.path_of(vhost), self.streams_of(vhost)
         deleted = self._dropping[vhost] = threading.Event()
 
         def job() -> None:
             try:
                 delete_database(path)
+                remove_folder(streams)
             finally:
                 deleted.set()
 
@@ -125,6 +133,7 @@ class StorageEngine:
             if path.name not in known:
                 log.info("deleting message store %s: its virtual host is gone", path.name)
                 delete_database(path)
+                remove_folder(path.with_suffix(".streams"))
 
     async def flush(self) -> None:
         """Wait until all stores are on disc as they stand."""

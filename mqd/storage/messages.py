@@ -9,48 +9,38 @@ So there is no timer and no batch size: a commit is as large as the disc is slow
 is settled before its commit is put together is never written.
 
 Nobody waits to hear that a message is settled. Such news rides along with the next messages; when
-none come, it is written after a lull of some milliseconds (RabbitMQ lets it wait for 25 ms).
-Measured, a busy loop and one acknowledgement a turn: 31 us of CPU each where a commit for each
-turn's took 43.
+none come, it is written after a lull of some milliseconds (RabbitMQ: 25 ms).
 
-A batch is what was appended before its commit began. It may take several rows (a row is bounded
-in bytes and messages); `durable_batch` reaches it with the last one, and so does the news of the
-same turns: a dead letter is on disc before its source is settled there. `Message.segment` and
-`Message.index` are set when the row is put together and stay, also over a failing disc.
-
-A commit that fails confirms nothing and loses nothing. Its news (what is settled) and its
-messages are then tried apart, news first, since deleting is what makes room; what consumers
-settle meanwhile is told in commits of their own. See `_retry`. Whoever moves a message from one
-queue to another settles the old one when the new one is durable, then this loses nothing either.
+A batch is what was appended before its commit began. What it has for streams is written to their
+files first (`mqd.storage.streams`), then its rows, bounded in bytes and messages; `durable_batch`
+reaches it with the last one, and so does the news of the same turns: a dead letter is on disc
+before its source is settled there. `Message.segment` and `Message.index` are set when the row is
+put together and stay, also over a failing disc. A commit that fails confirms nothing and loses
+nothing. Its news (what is settled) and its messages are then tried apart, news first, since
+deleting is what makes room; what consumers settle meanwhile is told in commits of their own. See
+`_retry`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sqlite3
-from array import array
 from collections.abc import Callable, Iterable, Iterator
-from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 from mqd.broker.message import Message
-from mqd.limits import (
-    COMMIT_BYTES_MAX,
-    COMMIT_MESSAGES_MAX,
-    GATHERED_BYTES_MAX,
-    GATHERED_MESSAGES_MAX,
-    SETTLED_LULL_S,
-    UPKEEP_COMMITS,
-)
+from mqd.limits import GATHERED_BYTES_MAX, GATHERED_MESSAGES_MAX, SETTLED_LULL_S, UPKEEP_COMMITS
+from mqd.storage import rows
 from mqd.storage.database import unusable
 from mqd.storage.format import INDEX_BITS, Drop, pack_messages
 from mqd.storage.ledger import Ledger
 from mqd.storage.news import News
 from mqd.storage.recovery import Recovery
-from mqd.storage.rows import MESSAGE_STORE, Commit, write
+from mqd.storage.rows import MESSAGE_STORE, Commit
+from mqd.storage.streams import StreamFiles, Streams
 from mqd.storage.upkeep import Upkeep
-from mqd.storage.writer import Backoff, Writer
+from mqd.storage.writer import Backoff, Job, Outcome, Writer
 
 Trouble = Callable[[str | None], None]
 
@@ -74,6 +64,7 @@ class VhostStore:
         trouble: Trouble,
         may_commit: Callable[[], bool],
         wall_offset_ms: Callable[[], int],
+        streams: Streams,
     ) -> None:
         self.durable_batch = 0
         self.on_durable: Callable[[], None] = _ignore
@@ -84,6 +75,9 @@ class VhostStore:
         self._trouble = trouble
         self._may_commit = may_commit
         self._wall_offset_ms = wall_offset_ms
+        self._streams = streams
+        streams.wake = self._wake
+        streams.batch = lambda: self._gathering
         self._gathering = 1
         self._queue_ids: list[int] = []  # of the batch being gathered
         self._messages: list[Message] = []
@@ -93,6 +87,9 @@ class VhostStore:
         self._held = News()  # of the batch being written: told with its last row
         self._rest: list[tuple[int, Message]] = []  # of the batch being written
         self._writing = 0  # its number
+        self._open = False  # whether there is one
+        self._troubled = False  # the last commit failed
+        self._files_owed = False  # whether what it has for streams is still to be written
         self._awake = False  # a commit is under way, or about to be
         self._stirred = False  # or a lull is
         self._lull: asyncio.TimerHandle | None = None
@@ -107,8 +104,8 @@ class VhostStore:
         self._delivered: list[Message] = []
         self._closed = False
         self._upkeep = Upkeep(database, writer, self.ledger)
-        rows = database.execute("SELECT count(*) FROM (SELECT 1 FROM commits LIMIT 1)")
-        self._recovered = rows.fetchone()[0] == 0
+        found = database.execute("SELECT count(*) FROM (SELECT 1 FROM commits LIMIT 1)")
+        self._recovered = found.fetchone()[0] == 0
 
     # the hot path
 
@@ -150,6 +147,9 @@ class VhostStore:
 
     # the rest of the port
 
+    def stream(self, queue_id: int) -> StreamFiles:
+        return self._streams.open(queue_id)
+
     def settle_all(self, queue_id: int, keep: Iterable[Message]) -> None:
         kept = set()
         keys = set()
@@ -181,16 +181,16 @@ class VhostStore:
 
     def _recover(self) -> Iterator[tuple[int, Message, bool]]:
         recovery = Recovery(self._database, self.ledger, self._wall_offset_ms())
-        meta = dict(self._database.execute("SELECT key, value FROM meta"))
-        was_closed = "closed" in meta
-        delivered = set(array("Q", meta.get("delivered", b"")))
+        delivered = rows.delivered_before(self._database)
         self._awake = self._stirred = True  # nothing may be written while rows are read
         for queue_id, message in recovery.messages():
             key = message.segment << INDEX_BITS | message.index
-            yield queue_id, message, not was_closed or key in delivered
-        self._database.execute("DELETE FROM meta WHERE key IN ('closed', 'delivered')")
+            yield queue_id, message, delivered is None or key in delivered
+        rows.unmark(self._database)
+        self._streams.drop_unknown()
         self._last_id = recovery.last_segment
         self._recovered = True
+        self._awake = False
         self._wake()
 
     def mark_delivered(self, queue_id: int, message: Message) -> None:
@@ -201,6 +201,8 @@ class VhostStore:
 
     def _wake(self) -> None:
         """Commit at the end of this turn."""
+        if self._awake:
+            return
         if not self._recovered:
             raise RuntimeError("a message store is recovered before it is used")
         self._awake = self._stirred = True
@@ -224,14 +226,12 @@ class VhostStore:
     def _next(self) -> None:
         """Start the next commit, or fall asleep."""
         while not self._closed:
-            if not self._rest and self._messages:
-                self._rest = list(zip(self._queue_ids, self._messages, strict=True))
-                self._queue_ids, self._messages = [], []
-                self._relieve()
-                self._writing = self._gathering
-                self._gathering += 1
-                self._held, self._news = self._held.followed_by(self._news), News()
-            elif not self._rest and not self._news_is_due():
+            if not self._open and (self._messages or self._streams):
+                self._begin()
+                if self._files_owed:
+                    self._run(self._streams.write, self._filed)
+                    return
+            elif not self._open and not self._news_is_due():
                 self._sleep()
                 return
             self._lull_is_over = False
@@ -240,6 +240,17 @@ class VhostStore:
                 self._submit(commit, self._committed)
                 return
             self._advance()
+
+    def _begin(self) -> None:
+        """What gathered is a batch now, and what is told with it is told with its last row."""
+        self._rest = list(zip(self._queue_ids, self._messages, strict=True))
+        self._queue_ids, self._messages = [], []
+        self._relieve()
+        self._open = True
+        self._writing = self._gathering
+        self._gathering += 1
+        self._held, self._news = self._held.followed_by(self._news), News()
+        self._files_owed = self._streams.take()
 
     def _news_is_due(self) -> bool:
         """Someone who waits for the store to be idle ends the lull as well."""
@@ -273,7 +284,7 @@ class VhostStore:
         row_id = self._last_id + 1
         blob = b""
         live = [pair for pair in self._rest if not pair[1].settled]
-        self._rest = self._cut(live)
+        self._rest = rows.cut(live)
         settled = self._tell(row_id) if not self._rest else b""
         if live:
             queue_ids = [pair[0] for pair in live]
@@ -292,36 +303,37 @@ class VhostStore:
     def _tell(self, row_id: int) -> bytes:
         """News of the batch that ends with this row; all there is when no message follows."""
         news, self._held = self._held, News()
-        if not self._messages:
+        if not self._messages and not self._streams:
             news, self._news = news.followed_by(self._news), News()
         return news.tell(row_id, self.ledger)
 
-    @staticmethod
-    def _cut(live: list[tuple[int, Message]]) -> list[tuple[int, Message]]:
-        """Shorten to what one row may hold; returns what is left over."""
-        count = len(live)
-        if count <= COMMIT_MESSAGES_MAX:
-            total = sum([len(pair[1].content) for pair in live])
-            if total <= COMMIT_BYTES_MAX:
-                return []
-        sizes = accumulate(len(pair[1].content) for pair in live)
-        fitting = sum(1 for size in sizes if size <= COMMIT_BYTES_MAX)
-        fitting = min(max(fitting, 1), COMMIT_MESSAGES_MAX)
-        rest = live[fitting:]
-        del live[fitting:]
-        return rest
+    def _submit(self, commit: Commit, done: Outcome) -> None:
+        self._commit = commit
+        self._run(lambda: rows.write(self._database, commit), done)
 
-    def _submit(self, commit: Commit, done: Callable[[Any, BaseException | None], None]) -> None:
-        def job() -> Commit:
+    def _run(self, job: Job, done: Outcome) -> None:
+        def checked() -> None:
             if not self._may_commit():
                 raise sqlite3.OperationalError("the metadata log cannot be written")
-            write(self._database, commit)
-            return commit
+            job()
 
-        self._commit = commit
-        self._writer.submit(job, done)
+        self._writer.submit(checked, done)
 
-    def _committed(self, _commit: Any, error: BaseException | None) -> None:
+    def _filed(self, _result: Any, error: BaseException | None) -> None:
+        """What a batch has for streams is on disc, or was tried."""
+        if self._closed:
+            return
+        if error is not None:
+            self._failed(error)
+            return
+        self._files_owed = False
+        self._streams.written()
+        if self._troubled:
+            self._retry()
+        else:
+            self._next()
+
+    def _committed(self, _result: Any, error: BaseException | None) -> None:
         if self._closed:
             return
         if error is not None:
@@ -339,7 +351,8 @@ class VhostStore:
 
     def _advance(self) -> None:
         """A row is on disc, or needed none."""
-        if not self._rest and self.durable_batch != self._writing:
+        if self._open and not self._rest and not self._files_owed:
+            self._open = False
             self.durable_batch = self._writing
             self.on_durable()
 
@@ -347,6 +360,7 @@ class VhostStore:
 
     def _failed(self, error: BaseException) -> None:
         self._news, self._held = self._held.followed_by(self._news), News()
+        self._troubled = True
         self._trouble(str(error) or type(error).__name__)
         self._timer = self._writer.loop.call_later(self._backoff.next_s(), self._retry)
 
@@ -363,12 +377,16 @@ class VhostStore:
         if self._stuck_news is not None:
             self._submit(self._stuck_news, self._retried)
             return
+        if self._files_owed:
+            self._run(self._streams.write, self._filed)
+            return
         stuck = self._stuck_messages
         if stuck is not None and stuck.id in self.ledger.rows:
             self._submit(Commit(stuck.id, stuck.settled, stuck.messages, (), ()), self._retried)
             return
         self._stuck_messages = None
         self._backoff.reset()
+        self._troubled = False
         self._trouble(None)
         self._advance()
         self._next()
@@ -383,13 +401,13 @@ class VhostStore:
         self._last_id = row_id
         return Commit(row_id, settled, b"", gone, stripped)
 
-    def _retried(self, commit: Any, error: BaseException | None) -> None:
+    def _retried(self, _result: Any, error: BaseException | None) -> None:
         if self._closed:
             return
         if error is not None:
             self._failed(error)
             return
-        if commit is self._stuck_news:
+        if self._commit is self._stuck_news:
             self._stuck_news = None
         else:
             self._stuck_messages = None
@@ -435,10 +453,7 @@ class VhostStore:
     def _close(self, clean: bool, delivered: list[int]) -> None:
         try:
             if clean:
-                self._database.execute(
-                    "INSERT OR REPLACE INTO meta VALUES ('closed', 1), ('delivered', ?)",
-                    (array("Q", delivered).tobytes(),),
-                )
+                rows.mark_closed(self._database, delivered)
         finally:
             self._database.close()
 

@@ -16,7 +16,10 @@ import zlib
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 
+from mqd.broker.message import Message
+from mqd.limits import COMMIT_BYTES_MAX, COMMIT_MESSAGES_MAX
 from mqd.storage.database import Format
 from mqd.storage.format import (
     NOTHING_TOLD,
@@ -71,6 +74,21 @@ class Commit:
         return bool(self.settled or self.gone or self.stripped)
 
 
+def cut(live: list[tuple[int, Message]]) -> list[tuple[int, Message]]:
+    """Shorten to what one row may hold; returns what is left over."""
+    count = len(live)
+    if count <= COMMIT_MESSAGES_MAX:
+        total = sum([len(pair[1].content) for pair in live])
+        if total <= COMMIT_BYTES_MAX:
+            return []
+    sizes = accumulate(len(pair[1].content) for pair in live)
+    fitting = sum(1 for size in sizes if size <= COMMIT_BYTES_MAX)
+    fitting = min(max(fitting, 1), COMMIT_MESSAGES_MAX)
+    rest = live[fitting:]
+    del live[fitting:]
+    return rest
+
+
 def write(database: sqlite3.Connection, commit: Commit) -> None:
     """Make it permanent: on return it is on disc."""
     messages = commit.messages
@@ -89,6 +107,25 @@ def write(database: sqlite3.Connection, commit: Commit) -> None:
 
 def _json(row_ids: Sequence[int]) -> str:
     return f"[{','.join(map(str, row_ids))}]" if row_ids else "[]"
+
+
+def mark_closed(database: sqlite3.Connection, delivered: Sequence[int]) -> None:
+    """An orderly end: only these, by key, were delivered before."""
+    database.execute(
+        "INSERT OR REPLACE INTO meta VALUES ('closed', 1), ('delivered', ?)",
+        (array("Q", delivered).tobytes(),),
+    )
+
+
+def delivered_before(database: sqlite3.Connection) -> set[int] | None:
+    """What `mark_closed` wrote; None after any other end: it may be any."""
+    meta = dict(database.execute("SELECT key, value FROM meta"))
+    return set(array("Q", meta.get("delivered", b""))) if "closed" in meta else None
+
+
+def unmark(database: sqlite3.Connection) -> None:
+    """What follows now is another life."""
+    database.execute("DELETE FROM meta WHERE key IN ('closed', 'delivered')")
 
 
 def read_news(database: sqlite3.Connection) -> Iterator[tuple[int, bool, Told]]:

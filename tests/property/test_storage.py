@@ -21,7 +21,7 @@ from hypothesis.stateful import (
 )
 
 from mqd.broker.message import Message
-from mqd.storage import ledger, messages, upkeep
+from mqd.storage import ledger, messages, rows, upkeep
 from tests.stores import Stage, message
 
 QUEUES = st.integers(1, 3)
@@ -244,8 +244,8 @@ class StoreMachine(RuleBasedStateMachine):
 @pytest.fixture(autouse=True)
 def small_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that a few messages split commits and make rows worth rewriting."""
-    monkeypatch.setattr(messages, "COMMIT_BYTES_MAX", 1500)
-    monkeypatch.setattr(messages, "COMMIT_MESSAGES_MAX", 3)
+    monkeypatch.setattr(rows, "COMMIT_BYTES_MAX", 1500)
+    monkeypatch.setattr(rows, "COMMIT_MESSAGES_MAX", 3)
     monkeypatch.setattr(messages, "UPKEEP_COMMITS", 3)
     monkeypatch.setattr(ledger, "INFORMERS_MAX", 4)
     monkeypatch.setattr(ledger, "SLACK_BYTES_MIN", 200)

@@ -80,7 +80,7 @@ class Stage:
             clock,
             Access(self.users),
             topology,
-            lambda _vhost: MemoryStore(),
+            lambda _vhost: MemoryStore(wall_ms=clock.wall_ms),
             MemorySpool(),
             self.settings,
             exchange_types=exchange_types(PLUGINS),

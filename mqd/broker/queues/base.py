@@ -13,8 +13,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final, NoReturn
 
+from mqd.amqp.fields import Table
+from mqd.amqp.replies import ConnectionError_, ReplyCode
 from mqd.broker.backlog import Sum
 from mqd.broker.consumers import Consumer, Ring
 from mqd.broker.definitions import QueueDefinition
@@ -25,6 +27,7 @@ from mqd.names import Pid
 from mqd.policies.applied import Applied
 
 if TYPE_CHECKING:
+    from mqd.broker.channel import Channel
     from mqd.broker.entries import ConnectionEntry
     from mqd.broker.vhost import VHost
 
@@ -36,13 +39,16 @@ class Queue(ABC):
 
     kind: what x-queue-type calls it. takes_global_prefetch: whether a channel with a prefetch count
     of its own may consume from it. knows_exclusive: whether an exclusive consumer is alone.
-    deletes_on_condition: whether queue.delete may have if-unused or if-empty.
+    deletes_on_condition: whether queue.delete may have if-unused or if-empty; ignores_conditions:
+    they mean nothing. takes_back: whether deliveries may be rejected or handed back.
     """
 
     kind: ClassVar[str]
     takes_global_prefetch: ClassVar[bool] = True
     knows_exclusive: ClassVar[bool] = True
     deletes_on_condition: ClassVar[bool] = True
+    ignores_conditions: ClassVar[bool] = False
+    takes_back: ClassVar[bool] = True
 
     __slots__ = (
         "active_consumer",
@@ -106,6 +112,11 @@ class Queue(ABC):
     def ready_count(self) -> int:
         """Messages that wait for somebody to take them."""
 
+    @property
+    def gone_count(self) -> int:
+        """What queue.delete-ok says went with it."""
+        return self.ready_count
+
     # -- in -----------------------------------------------------------------------------------
 
     @abstractmethod
@@ -121,6 +132,18 @@ class Queue(ABC):
         raise AssertionError(f"a {self.kind} queue keeps nothing there")
 
     # -- out ----------------------------------------------------------------------------------
+
+    def check_consumer(self, channel: Channel, arguments: Table, *, no_ack: bool) -> None:
+        """Raise what basic.consume of that queue is answered when it is not allowed."""
+        if channel.global_prefetch_count and not self.takes_global_prefetch:
+            raise ConnectionError_(
+                ReplyCode.NOT_IMPLEMENTED,
+                f"{self.definition.resource} does not support global qos",
+            )
+
+    def refuse_return(self) -> NoReturn:
+        """Raise what a client is answered that rejects or hands back what it cannot."""
+        raise AssertionError(f"a {self.kind} queue takes deliveries back")
 
     @abstractmethod
     def drain(self) -> None:

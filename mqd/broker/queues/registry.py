@@ -12,7 +12,8 @@ from typing import Final
 from mqd.broker.queues.base import Queue
 from mqd.broker.queues.classic import ClassicQueue
 from mqd.broker.queues.quorum import QuorumQueue
+from mqd.broker.queues.stream import StreamQueue
 
 KINDS: Final[Mapping[str, type[Queue]]] = MappingProxyType(
-    {kind.kind: kind for kind in (ClassicQueue, QuorumQueue)}
+    {kind.kind: kind for kind in (ClassicQueue, QuorumQueue, StreamQueue)}
 )

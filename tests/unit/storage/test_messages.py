@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mqd.storage import ledger, messages
+from mqd.storage import ledger, messages, rows
 from mqd.storage.format import unpack_messages
 from tests.stores import Stage, copy_image, message
 
@@ -111,7 +111,7 @@ def test_a_fan_out_is_stored_once(stage: Stage) -> None:
 
 
 def test_a_large_batch_takes_several_rows(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(messages, "COMMIT_BYTES_MAX", 1000)
+    monkeypatch.setattr(rows, "COMMIT_BYTES_MAX", 1000)
     durable: list[tuple[int, int]] = []
     stage.store.on_durable = lambda: durable.append(
         (stage.store.durable_batch, len(stage.row_ids()))
@@ -298,7 +298,7 @@ def test_news_of_a_batch_waits_for_its_last_row(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Dead letters: appended to one queue and settled in the other in the same turn."""
-    monkeypatch.setattr(messages, "COMMIT_MESSAGES_MAX", 2)
+    monkeypatch.setattr(rows, "COMMIT_MESSAGES_MAX", 2)
     sources = [message(b"s%d" % number) for number in range(5)]
     for each in sources:
         stage.store.append(1, each)
@@ -310,20 +310,20 @@ def test_news_of_a_batch_waits_for_its_last_row(
     while stage.writer.step():
         images += 1
         copy_image(stage.path, stage.path.with_name(f"{images}.db"))
-    rows = set()
+    counts = set()
     for image in range(1, images + 1):
         again = Stage(stage.path.with_name(f"{image}.db"))
-        rows.add(len(again.row_ids()))
+        counts.add(len(again.row_ids()))
         found = {each.body[1:] for _, each, _ in again.recover()}
         again.database.close()
         assert found == {b"%d" % number for number in range(5)}
-    assert rows == {3, 4, 5}  # there were rows of that batch to crash between
+    assert counts == {3, 4, 5}  # there were rows of that batch to crash between
 
 
 def test_news_of_the_next_batch_waits_for_that(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(messages, "COMMIT_MESSAGES_MAX", 2)
+    monkeypatch.setattr(rows, "COMMIT_MESSAGES_MAX", 2)
     source = message(b"source")
     stage.store.append(1, source)
     stage.writer.run()
