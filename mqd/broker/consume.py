@@ -29,9 +29,7 @@ def consume(
 ) -> tuple[str, Queue | None]:
     """basic.consume: (consumer tag, queue to drain after consume-ok was sent)."""
     vhost = channel.vhost
-    if tag in channel.consumers or (
-        channel.reply_consumer is not None and channel.reply_consumer.tag == tag
-    ):
+    if tag in channel.consumers:  # a reply consumer's tag is no tag here (observed: 3.10.8)
         raise ConnectionError_(ReplyCode.NOT_ALLOWED, f"attempt to reuse consumer tag '{tag}'")
     if queue_name == PSEUDO_QUEUE:
         return _consume_replies(channel, tag, no_ack=no_ack), None
@@ -40,8 +38,8 @@ def consume(
     queue = find_queue(channel, name)
     queue.check_consumer(channel, arguments, no_ack=no_ack)
     tag = tag or _new_tag(channel)
-    _check_exclusive(queue, exclusive)
     _check_arguments(queue, arguments)
+    _check_exclusive(queue, exclusive)
     consumer = Consumer(
         tag,
         channel,

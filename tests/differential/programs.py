@@ -156,6 +156,8 @@ FEATURES: dict[str, Feature] = {
         steps=(
             steps("basic.consume", queue="amq.rabbitmq.reply-to", no_ack=True),
             steps("basic.consume", queue="amq.rabbitmq.reply-to", consumer_tag="r0", no_ack=True),
+            steps("basic.consume", queue=words.queues, consumer_tag="r0", no_ack=words.booleans),
+            steps("basic.cancel", consumer_tag="r0"),
             steps("publish", routing_key="$reply1", body="@", mandatory=words.booleans),
             steps("publish", routing_key="amq.rabbitmq.reply-to.bogus", body="@"),
             steps("queue.declare", queue="$reply1", passive=True),

@@ -26,7 +26,7 @@ from tests.differential.runner import play
 
 _BATCH = 50
 _AGAIN = 3  # how often RabbitMQ is asked again before a difference is believed
-_SHRINKS_MAX = 150  # programs played to make one difference smaller
+_SHRINKS_MAX = 40  # programs Hypothesis may play to make one smaller; then steps are left out
 
 
 class DifferenceFound(Exception):
@@ -91,8 +91,18 @@ class Search:
             if not all(isinstance(error, DifferenceFound) for error in errors.exceptions):
                 raise
         if self._last is not None:
-            self.outcome.differences[self._last.signature] = self._last
-            print(f"\n{self._last.report()}\n", flush=True)
+            found = self._shortened(self._last)
+            self.outcome.differences[found.signature] = found
+            print(f"\n{found.report()}\n", flush=True)
+
+    def _shortened(self, found: Difference) -> Difference:
+        """The same difference without the steps it does not need, from the end."""
+        for index in reversed(range(len(found.program))):
+            program = [*found.program[:index], *found.program[index + 1 :]]
+            smaller = difference(program, play(self.theirs, program), play(self.ours, program))
+            if smaller is not None and smaller.signature == found.signature:
+                found = smaller
+        return found
 
     def _judge(self, program: list[str], sequences: int) -> Difference | None:
         """A difference that is new; while shrinking, the same as was found."""
