@@ -163,7 +163,7 @@ class DeadLetters:
     def __init__(self, vhost: VHost) -> None:
         self._vhost = vhost
         self._waiting: deque[tuple[Queue, Message, str]] = deque()
-        self._running = False
+        self.held = False  # dead letters wait for somebody who is busy with more
         self._logged: set[tuple[str, str]] = set()
 
     def take(self, queue: Queue, message: Message, reason: str) -> None:
@@ -172,14 +172,26 @@ class DeadLetters:
         It is told by `Queue.left` when the message is safe elsewhere, or nowhere.
         """
         self._waiting.append((queue, message, reason))
-        if self._running:
-            return
-        self._running = True
+        if not self.held:
+            self.go_on()
+
+    def go_on(self) -> None:
+        """Carry out what waits."""
+        self.held = True
         try:
             while self._waiting:
                 self._send(*self._waiting.popleft())
         finally:
-            self._running = False
+            self.held = False
+
+    def after_all(self, queues: Sequence[Taker]) -> Sequence[Taker]:
+        """The same queues, but a message that dies in one of them goes on only from all.
+
+        It would overtake its own copies otherwise.
+        """
+        if len(queues) > 1 and any(map(_may_bury, queues)):
+            return (_Together(self, queues),)
+        return queues
 
     def _send(self, queue: Queue, message: Message, reason: str) -> None:
         letter, targets = self.address(queue, message, reason)
@@ -230,3 +242,31 @@ class DeadLetters:
             self._logged.add(mark)
             where = f"queue '{queue}' in vhost '{self._vhost.name}'"
             log.warning("dead lettering: %s %s", where, text)
+
+
+def _may_bury(taker: Taker) -> bool:
+    rules = getattr(taker, "rules", None)
+    return rules is not None and rules.dead_letter_exchange is not None
+
+
+class _Together:
+    """Several queues that one message goes to, as one."""
+
+    deleted = False
+
+    def __init__(self, dead_letters: DeadLetters, queues: Sequence[Taker]) -> None:
+        self._dead_letters = dead_letters
+        self._queues = queues
+
+    def publish(self, names: bytes, content: bytes, persistent: bool) -> int:
+        """The last batch of all, or REJECTED by any."""
+        letters = self._dead_letters
+        was_held, letters.held = letters.held, True
+        try:
+            queues = (queue for queue in self._queues if not queue.deleted)
+            batches = [queue.publish(names, content, persistent) for queue in queues]
+        finally:
+            letters.held = was_held
+        if not was_held:
+            letters.go_on()
+        return min(batches) if min(batches, default=0) < 0 else max(batches, default=0)

@@ -133,6 +133,7 @@ class Target:
         self._special = queues is None or (self._mandatory and nowhere) or vhost.tracing
         self._queues = queues or ()
         self._wide = len(self._queues) if len(self._queues) >= limits.COPIES_WIDE else 0
+        self._queues = vhost.dead_letters.after_all(self._queues)
         self._unusual = self._special or self._wide > 0
         self._version = vhost.version
         if vhost.alarms:
@@ -236,6 +237,7 @@ class Target:
         """The batch to wait for; below 0 when a queue rejected it."""
         if self._mandatory and (not queues or isinstance(queues[0], ReplyConsumer)):
             self._return(content)
+        queues = self._channel.vhost.dead_letters.after_all(queues)
         batches = [queue.publish(names, content, persistent) for queue in queues]
         return min(batches) if batches and min(batches) < 0 else max(batches, default=0)
 

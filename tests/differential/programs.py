@@ -8,7 +8,7 @@ minutes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
@@ -33,6 +33,7 @@ class Feature:
     headers: dict[str, list[wire.Field]] = field(default_factory=dict)
     consumer: dict[str, list[wire.Field]] = field(default_factory=dict)
     exchange: dict[str, list[wire.Field]] = field(default_factory=dict)
+    queue_type: str = ""  # whose arguments are for queues of that type only
     steps: tuple[Lines, ...] = ()
     weight: int = 0
 
@@ -165,6 +166,13 @@ FEATURES: dict[str, Feature] = {
         ),
         weight=2,
     ),
+    "quorum": Feature(
+        queue_type="quorum",
+        arguments={
+            "x-delivery-limit": integers(0, 1, 2),
+            "x-dead-letter-strategy": longstrs("at-most-once", "at-least-once"),
+        },
+    ),
     "tx": Feature(
         steps=(
             steps("tx.select"),
@@ -219,15 +227,27 @@ _COUNTS = st.sampled_from((1, 2, 2, 3, 3))
 
 
 def _declares(features: list[Feature], names: st.SearchStrategy[str]) -> Lines:
-    return steps(
+    arguments = _merged([one for one in features if not one.queue_type], "arguments")
+    common = {"at": st.sampled_from(("a/1", "a/1", "b/1")), "queue": names}
+    classic = steps(
         "queue.declare",
-        at=st.sampled_from(("a/1", "a/1", "b/1")),
-        queue=names,
         durable=words.booleans,
         exclusive=words.seldom,
         auto_delete=words.seldom,
-        arguments=_arguments(_merged(features, "arguments")),
+        arguments=_arguments(arguments),
+        **common,
     )
+    others = []
+    for feature in features:
+        if feature.queue_type:
+            drawn = _arguments({**arguments, **feature.arguments}).map(typed(feature.queue_type))
+            others += [steps("queue.declare", durable=True, arguments=drawn, **common)] * 2
+    return st.one_of(*others, classic)
+
+
+def typed(kind: str) -> Callable[[wire.Table], wire.Table]:
+    """Arguments with that queue type."""
+    return lambda table: {"x-queue-type": ("S", kind), **table}
 
 
 @st.composite

@@ -1,0 +1,69 @@
+"""mqd answers every recorded program as RabbitMQ 3.10.8 did.
+
+Bounded: some hundreds of programs on one daemon. Without a bound, and against RabbitMQ itself:
+`make differential`.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.differential import brokers, recorded
+from tests.differential.compare import ALLOWED, allowed, difference
+from tests.differential.runner import play
+
+WHO, RECORDS = recorded.load()
+MANUAL = Path(__file__).parents[2] / "man" / "mqd-differences.7"
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[brokers.Mqd]:
+    with brokers.mqd(tmp_path_factory.mktemp("mqd")) as running:
+        yield running
+
+
+def test_the_judge_was_rabbitmq() -> None:
+    assert WHO == {"product": "RabbitMQ", "version": brokers.VERSION}
+
+
+def test_the_record_is_complete_and_small() -> None:
+    """Every set of features has its share, and the file stays a file one can read."""
+    kept = {features: 0 for features in recorded.SETS}
+    for record in RECORDS:
+        kept[record.features] += 1
+    assert [name for name, count in kept.items() if count < recorded.SETS[name] // 2] == []
+    assert os.path.getsize(recorded.FILE) < 800_000
+
+
+@pytest.mark.parametrize("features", sorted(recorded.SETS))
+def test_as_recorded(broker: brokers.Mqd, features: str) -> None:
+    began = time.monotonic()
+    told = []
+    for record in RECORDS:
+        if record.features == features:
+            found = difference(record.program, record.said, play(broker, record.program))
+            if found is not None and allowed(found) is None:
+                told.append(found.report())
+    assert not told, "\n\n".join(told[:5])
+    assert time.monotonic() - began < 20
+
+
+def test_a_wrong_answer_is_noticed(broker: brokers.Mqd) -> None:
+    """With one line of one step missing, or said twice, the program differs at that step."""
+    record = max(RECORDS, key=lambda one: sum(map(len, one.said)))
+    ours = play(broker, record.program)
+    for index, part in enumerate(ours):
+        for wrong in ([*part, "a/1 basic.cancel c0"], part[1:]):
+            changed = [*ours[:index], wrong, *ours[index + 1 :]]
+            found = difference(record.program, changed, ours)
+            assert (found.index if found else None) == (index if wrong != part else None)
+
+
+def test_what_is_allowed_is_in_the_manual() -> None:
+    entries = MANUAL.read_text().replace("\\-", "-").splitlines()
+    assert [row.entry for row in ALLOWED if row.entry not in entries] == []
