@@ -98,6 +98,8 @@ class Builder:
 
     async def _declare(self) -> None:
         kind, name = self._any(self._scene.dice.choice(("queue", "exchange")))
+        if self._topology.state(kind, name) is State.UNSURE:
+            return  # a kill fell into its deletion: what went with it is known once it is looked at
         if not self._topology.there(kind, name):
             self._topology.begin(kind, name)
         if kind == "queue":
