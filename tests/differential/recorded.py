@@ -29,7 +29,7 @@ from tests.protocol.peer import Peer
 FILE = Path(__file__).with_name("recorded.jsonl")
 # Each set is drawn apart, so that every feature meets every other one it may have to do with.
 SETS: dict[str, int] = {
-    "classic": 40,
+    "classic": 30,
     "classic,tx": 30,
     "classic,ttl,dlx": 40,
     "classic,length,dlx": 40,
@@ -144,10 +144,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as directory:
-        with brokers.rabbitmq(Path(directory) / "rabbitmq") as broker:
-            who = asyncio.run(who_answers(broker.port))
-            FILE.write_text(dump(who, list(record(broker, options.seed))))
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        brokers.rabbitmq(Path(directory) / "rabbitmq") as broker,
+    ):
+        who = asyncio.run(who_answers(broker.port))
+        FILE.write_text(dump(who, list(record(broker, options.seed))))
     return 0
 
 

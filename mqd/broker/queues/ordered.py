@@ -46,9 +46,14 @@ class OrderedQueue(Queue):
     """See the file's charter.
 
     counts_deliveries: messages that come back count how often they did, and show it.
+    refusals: what makes a full queue refuse; with anything else its oldest messages go.
     """
 
     counts_deliveries: ClassVar[bool] = False
+    refusals: ClassVar[tuple[Overflow, ...]] = (
+        Overflow.REJECT_PUBLISH,
+        Overflow.REJECT_PUBLISH_DLX,
+    )
 
     __slots__ = (
         "_bounded",
@@ -178,7 +183,7 @@ class OrderedQueue(Queue):
     def _trim(self) -> None:
         """Let go of the oldest messages until the queue is as short as it has to be."""
         rules = self.rules
-        if rules.overflow is not Overflow.DROP_HEAD:
+        if rules.overflow in self.refusals:
             return
         length, size = rules.max_length, rules.max_length_bytes
         backlog = self.backlog
@@ -253,7 +258,7 @@ class OrderedQueue(Queue):
 
     def drain(self) -> None:
         """Serve the consumers from the backlog, at most a turn's share of it."""
-        if self._bounded:
+        if self._bounded and not self.counts_deliveries:
             self._trim()  # what was handed back may be too much
         if self.timed:
             self.expire(self._now_ms())
@@ -287,6 +292,8 @@ class OrderedQueue(Queue):
                 consumer.channel.unacked[tag] = (self, message, position, consumer)
             ring.served(consumer)
         self._served += count + (size >> 10)
+        if self._bounded and counted:
+            self._trim()  # quorum queues serve first (observed: 3.10.8)
 
     def _drain_later(self) -> None:
         if not self._draining:

@@ -47,6 +47,7 @@ class QuorumQueue(OrderedQueue):
     knows_exclusive = False
     deletes_on_condition = False
     counts_deliveries = True
+    refusals = (Overflow.REJECT_PUBLISH,)  # reject-publish-dlx drops the head (observed: 3.10.8)
 
     __slots__ = ("_came_back", "_full", "_owed", "_owed_bytes", "_owed_ms")
 
@@ -75,7 +76,7 @@ class QuorumQueue(OrderedQueue):
         """A queue is full when it holds more than its length, and until it has room again: so it
         takes one message too many. Dead letters that it owes count (all observed: 3.10.8)."""
         rules = self.rules
-        if rules.overflow is Overflow.DROP_HEAD:
+        if rules.overflow not in self.refusals:
             return False
         length, size = rules.max_length, rules.max_length_bytes
         share = _ROOM_AGAIN if self._full else 1
