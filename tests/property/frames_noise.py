@@ -308,7 +308,7 @@ def recorded(dice: Dice, count: int | None = None) -> list[bytes]:
         scenario
         for file in script.load_all(SCENARIOS)
         for scenario in file.scenarios
-        if not scenario.waits
+        if not scenario.waits and not scenario.pending
     ]
     chosen = scenarios if count is None else dice.sample(scenarios, count)
 
