@@ -12,7 +12,8 @@ message that died of the same queue before is not put there again unless somebod
 what only TTLs and lengths move would go round for ever.
 
 Dead letters can cause dead letters. They are carried out one after the other, not one within the
-other, so that no chain of queues is too long.
+other, so that no chain of queues is too long; and a turn's share at a time, since x-death is the
+client's to write: one that mentions a rejection sends a message round a circle of queues for ever.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ REJECTED = "rejected"
 MAXLEN = "maxlen"
 DELIVERY_LIMIT = "delivery_limit"
 
+_TURN_LETTERS_MAX = 512  # a turn's share: some 15 ms
 _LOGGED_MAX = 1000  # warnings of a kind, so that no stream of messages fills the log
 
 log = logging.getLogger("mqd.queue")
@@ -164,6 +166,8 @@ class DeadLetters:
         self._vhost = vhost
         self._waiting: deque[tuple[Queue, Message, str]] = deque()
         self.held = False  # dead letters wait for somebody who is busy with more
+        self._sent = 0  # in this turn
+        self._resting = False  # what waits, and comes, does so until the next one
         self._logged: set[tuple[str, str]] = set()
 
     def take(self, queue: Queue, message: Message, reason: str) -> None:
@@ -175,14 +179,35 @@ class DeadLetters:
         if not self.held:
             self.go_on()
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether a turn's share was not enough: who has many more had better wait."""
+        return self._resting
+
     def go_on(self) -> None:
-        """Carry out what waits."""
+        """Carry out what waits, at most a turn's share of it."""
+        if self._resting:
+            return
+        turn = self._vhost.turn
         self.held = True
         try:
-            while self._waiting:
+            while self._waiting and self._sent < _TURN_LETTERS_MAX:
+                if not self._sent:
+                    turn.confirms.append(self._end_turn)
+                self._sent += 1
                 self._send(*self._waiting.popleft())
         finally:
             self.held = False
+        if self._sent >= _TURN_LETTERS_MAX:
+            self._resting = True
+            turn.later.append(self._next_share)
+
+    def _end_turn(self) -> None:
+        self._sent = 0
+
+    def _next_share(self) -> None:
+        self._resting = False
+        self.go_on()
 
     def after_all(self, queues: Sequence[Taker]) -> Sequence[Taker]:
         """The same queues, but a message that dies in one of them goes on only from all.

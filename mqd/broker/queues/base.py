@@ -248,8 +248,10 @@ class Queue(ABC):
             self.used_ms = self._now_ms()
             self.vhost.broker.deadlines.at(self, self.used_ms + self.rules.expires_ms)
 
-    def expire(self, now_ms: int) -> None:  # noqa: B027 - nothing expires in some
-        """Let go of the messages whose time is over."""
+    def expire(self, now_ms: int) -> bool:
+        """Let go of the messages whose time is over; False when there are more than a turn's
+        share of them, and the next one is over as well."""
+        return True
 
     def tick(self, now_ms: int) -> bool:
         """Look at the time; returns whether there is anything left to look for."""

@@ -187,10 +187,14 @@ class OrderedQueue(Queue):
             return
         length, size = rules.max_length, rules.max_length_bytes
         backlog = self.backlog
+        letters = self.vhost.dead_letters
         while backlog and (
             (length is not None and len(backlog) > length)
             or (size is not None and backlog.ready_bytes > size)
         ):
+            if letters.is_behind:
+                self._drain_later()  # which trims
+                return
             self.bury(backlog.pop()[1], MAXLEN)
 
     def bury(self, message: Message, reason: str) -> None:
@@ -241,18 +245,22 @@ class OrderedQueue(Queue):
         self.timed = True
         self.vhost.broker.timed.add(self)
 
-    def expire(self, now_ms: int) -> None:
-        """Let go of the messages at the head whose time is over."""
+    def expire(self, now_ms: int) -> bool:
         backlog = self.backlog
+        letters = self.vhost.dead_letters
         while backlog:
             expires_ms = backlog.peek().expires_ms
             if not expires_ms:
-                return
+                return True
             if expires_ms > now_ms:
                 self.vhost.broker.deadlines.at(self, expires_ms)
-                return
+                return True
+            if letters.is_behind:
+                self.vhost.broker.deadlines.at(self, now_ms + 1)
+                return False
             self.bury(backlog.pop()[1], EXPIRED)
         self.timed = False
+        return True
 
     # -- out ----------------------------------------------------------------------------------
 
@@ -260,8 +268,9 @@ class OrderedQueue(Queue):
         """Serve the consumers from the backlog, at most a turn's share of it."""
         if self._bounded and not self.counts_deliveries:
             self._trim()  # what was handed back may be too much
-        if self.timed:
-            self.expire(self._now_ms())
+        if self.timed and not self.expire(self._now_ms()):
+            self._drain_later()
+            return
         backlog = self.backlog
         ring = self.ring
         share = _DRAIN_MESSAGES_MAX if self._served < _SERVED_MAX else 0
@@ -275,8 +284,8 @@ class OrderedQueue(Queue):
                 self._drain_later()
                 break
             position, message, redelivered = backlog.pop()
-            if self.timed:
-                self.expire(self._now_ms())
+            if self.timed and not self.expire(self._now_ms()):
+                share = 0  # the next one is over
             content = message.content
             if counted and message.delivery_count:
                 redelivered = True
@@ -310,7 +319,8 @@ class OrderedQueue(Queue):
         """Take the next message for basic.get: (position, message, redelivered)."""
         self.use()
         if self.timed:
-            self.expire(self._now_ms())
+            while not self.expire(self._now_ms()):  # few ask while that many are over
+                self.bury(self.backlog.pop()[1], EXPIRED)
         if not self.backlog:
             return None
         taken = self.backlog.pop()

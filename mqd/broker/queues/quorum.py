@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 _FRONT: Final = -(1 << 62)  # positions before all others: what came back waits there, in that order
 _ROOM_AGAIN: Final = 0.8  # of the length: from there on a queue that was full takes messages
 _OWED_RETRY_MS: Final = 1000
+_OWED_TRIED_MAX: Final = 256  # at a time, the one that waited longest first
 
 
 class QuorumQueue(OrderedQueue):
@@ -138,7 +139,11 @@ class QuorumQueue(OrderedQueue):
         """Whether a dead letter stays here until some queue has it: the strategy at-least-once,
         which 3.10.8 takes for at-most-once unless the queue rejects what it has no room for."""
         rules = self.rules
-        return rules.dead_letter_at_least_once and rules.overflow is Overflow.REJECT_PUBLISH
+        return (
+            rules.dead_letter_at_least_once
+            and rules.overflow is Overflow.REJECT_PUBLISH
+            and rules.dead_letter_exchange is not None
+        )
 
     def stuck(self, message: Message, reason: str) -> None:
         """No queue took it: keep it and try again."""
@@ -148,6 +153,7 @@ class QuorumQueue(OrderedQueue):
 
     def discard(self) -> None:
         self._owed.clear()
+        self._owed_bytes = 0
         super().discard()
 
     @property
@@ -158,7 +164,8 @@ class QuorumQueue(OrderedQueue):
     def tick(self, now_ms: int) -> bool:
         if self._owed and not self.deleted and now_ms >= self._owed_ms:
             self._owed_ms = now_ms + _OWED_RETRY_MS
-            owed, self._owed, self._owed_bytes = self._owed, deque(), 0
-            for message, reason in owed:
-                self.vhost.dead_letters.take(self, message, reason)
+            for _ in range(min(len(self._owed), _OWED_TRIED_MAX)):
+                message, reason = self._owed.popleft()
+                self._owed_bytes -= message.body_bytes
+                self.vhost.dead_letters.take(self, message, reason)  # it may come back: `stuck`
         return super().tick(now_ms) or bool(self._owed)

@@ -9,9 +9,11 @@ import pytest
 from mqd.amqp import properties
 from mqd.amqp.fields import Table
 from mqd.amqp.properties import Properties
+from mqd.broker import dead_letter as dead_letters
 from mqd.broker.dead_letter import cycles, dead_letter
 from mqd.broker.message import Message, content_of, names_of
-from tests.harness import Client, Queue, World
+from mqd.policies.applied import Applied
+from tests.harness import Basic, Client, Queue, World
 
 DLX = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "dead"}
 
@@ -188,3 +190,82 @@ def test_an_automatic_cycle_ends(world: World, client: Client) -> None:
         )
     client.publish("a", "m")
     assert [world.queue(name).ready_count for name in "ab"] == [0, 0]
+
+
+def circle(client: Client) -> None:
+    """Two queues that keep nothing and send it to each other."""
+    for name, other, rule in (("a", "b", "x-message-ttl"), ("b", "a", "x-max-length")):
+        routed = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": other}
+        client.declare(name, arguments={rule: 0, **routed})
+
+
+def test_a_message_that_goes_round_for_ever_leaves_others_their_turn(
+    world: World, client: Client
+) -> None:
+    """A client may write a rejection into x-death, which hides the circle (as in 3.10.8)."""
+    circle(client)
+    client.hold_turns = True
+    forged = [{"count": 1, "queue": "x", "reason": "rejected"}]
+    client.publish("a", "m", headers={"x-death": forged})
+    for index in range(3):
+        client.send(Queue.Declare(queue=f"other{index}"))
+        world.turn.run()
+        assert client.said() == [f"declare-ok other{index} 0 0"]
+    client.send(Queue.Delete(0, "b"))
+    client.hold_turns = False
+    world.end_turns()
+    assert world.queue("a").ready_count == 0
+
+
+def test_many_dead_letters_take_many_turns_and_none_is_delivered(
+    world: World, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dead_letters, "_TURN_LETTERS_MAX", 10)
+    client.declare("q", durable=True, arguments={**DLX, "x-message-ttl": 100})
+    for index in range(35):
+        client.publish("q", f"m{index}", mode=2)
+    world.commit()
+    world.clock.advance(100)
+    world.broker.fire(world.clock.now_ms)
+    assert 10 <= world.queue("dead").ready_count < 35
+    client.hold_turns = True
+    client.publish("q", "fresh")
+    client.send(Basic.Consume(0, "q", "c", no_ack=True))
+    taken = client.bodies()
+    while world.turn.later:
+        world.turn.run()
+        taken += client.bodies()
+    world.clock.advance(1)
+    world.broker.fire(world.clock.now_ms)
+    client.hold_turns = False
+    world.end_turns()
+    assert taken + client.bodies() == ["fresh"]
+    assert world.queue("dead").ready_count == 35
+    world.commit()
+    assert not world.store.kept.get(world.queue().definition.id)
+
+
+def test_a_get_does_not_find_what_is_over_however_much_it_is(
+    world: World, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dead_letters, "_TURN_LETTERS_MAX", 10)
+    client.declare("q", arguments={**DLX, "x-message-ttl": 100})
+    for index in range(35):
+        client.publish("q", f"m{index}")
+    world.clock.advance(100)
+    client.publish("q", "fresh")
+    assert str(client.get()) == "got 1 fresh left 0"
+    assert world.queue("dead").ready_count == 35
+
+
+def test_a_queue_that_is_shortened_lets_go_in_turns(
+    world: World, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dead_letters, "_TURN_LETTERS_MAX", 10)
+    client.declare("q", arguments=DLX)
+    for index in range(35):
+        client.publish("q", f"m{index}")
+    world.queue().apply_policy(Applied("p", None, {"max-length": 2}))
+    assert world.queue("dead").ready_count < 33
+    world.end_turns()
+    assert (world.queue().ready_count, world.queue("dead").ready_count) == (2, 33)
