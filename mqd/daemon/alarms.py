@@ -30,17 +30,34 @@ _BANNER = (
 )
 
 SetAlarm = Callable[[str, bool], None]
+ShareMemory = Callable[[int, int], None]
+
+# Of the watermark: above it backlogs give memory back, before publishers have to wait for it.
+_COMFORTABLE = 0.9
+
+
+def _keep(limit_bytes: int, spare_bytes: int) -> None:
+    """Until somebody wants to know how much of the memory is used."""
 
 
 class Alarms:
-    """The two alarms of one node. Limits may be changed at run time."""
+    """The two alarms of one node. Limits may be changed at run time.
+
+    share is told at each look at the memory what backlogs may have at most, and how much more may
+    be used now (less, below 0)."""
 
     def __init__(
-        self, node: str, directory: Path, settings: ResourceSettings, set_alarm: SetAlarm
+        self,
+        node: str,
+        directory: Path,
+        settings: ResourceSettings,
+        set_alarm: SetAlarm,
+        share: ShareMemory = _keep,
     ) -> None:
         self._node = node
         self._directory = directory
         self._set_alarm = set_alarm
+        self._share = share
         self._memory_interval_s = settings.memory_interval_ms / 1000
         self.memory_total_bytes = settings.memory_total_bytes or machine.memory_total_bytes()
         self.memory_fraction = settings.memory_relative or 0.0
@@ -87,6 +104,7 @@ class Alarms:
         if used > limit:  # what the allocator only keeps for later is not needed now
             machine.give_back_freed_memory()
             used = machine.memory_used_bytes()
+        self._share(self.backlog_limit_bytes, int(limit * _COMFORTABLE) - used)
         if self._change("memory", used > limit or limit == 0):
             state = "set" if "memory" in self._on else "clear"
             _log.info("vm_memory_high_watermark %s. Memory used:%d allowed:%d", state, used, limit)

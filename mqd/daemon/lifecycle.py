@@ -42,7 +42,11 @@ class Lifecycle:
         self.in_maintenance = False
         self.shutdown_wanted = asyncio.Event()
         self.alarms = Alarms(
-            blueprint.node, blueprint.data, blueprint.settings.resources, self._set_alarm
+            blueprint.node,
+            blueprint.data,
+            blueprint.settings.resources,
+            self._set_alarm,
+            self._share_memory,
         )
         self._moving = asyncio.Lock()
         self._settled = asyncio.Event()
@@ -112,6 +116,12 @@ class Lifecycle:
     def _set_alarm(self, name: str, on: bool) -> None:
         if self.app is not None:
             self.app.set_alarm(name, on)
+
+    def _share_memory(self, limit_bytes: int, spare_bytes: int) -> None:
+        """What is not in backlogs is in no account of theirs: what the machine says decides."""
+        if self.app is not None:
+            room = self.app.broker.room
+            room.resize(max(min(limit_bytes, room.leased_bytes + spare_bytes), 0))
 
     # -- data ---------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
+from collections.abc import Iterator
 from pathlib import Path
 
 _PAGE_BYTES = resource.getpagesize()
@@ -18,18 +19,38 @@ _CHOSEN_BY_NOBODY = 1024  # the soft limit that systems hand out
 _OPEN_FILES_WANTED = 65_536
 
 
-def memory_total_bytes() -> int:
-    """Of the machine, or what the control group leaves of it."""
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    limits = [total]
-    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        try:
-            text = Path(path).read_text().strip()
-        except OSError:
-            continue
-        if text.isdigit():
-            limits.append(int(text))
+def memory_total_bytes(
+    mounted: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")
+) -> int:
+    """Of the machine, or what the control groups of this process leave of it.
+
+    mounted: where control groups are, of version 2 or 1; own: which ones are ours. Every group
+    above ours limits it too.
+    """
+    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    for group in _memory_groups(mounted, own):
+        for name in ("memory.max", "memory.limit_in_bytes"):
+            with contextlib.suppress(OSError, ValueError):  # "max", or not there
+                limits.append(int((group / name).read_text()))
     return min(limits)
+
+
+def _memory_groups(mounted: Path, own: Path) -> Iterator[Path]:
+    """From the roots down to ours; in a container ours may be the root itself."""
+    roots = {"": mounted, "memory": mounted / "memory"}
+    yield from roots.values()
+    try:
+        lines = own.read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        for controller in controllers.split(","):
+            group = roots.get(controller)
+            if group is not None:
+                for part in Path(path.lstrip("/")).parts:
+                    group /= part
+                    yield group
 
 
 def memory_used_bytes() -> int:

@@ -168,8 +168,6 @@ class Node(Lifecycle):
 
     def set_memory_watermark(self, watermark: Watermark) -> None:
         self.alarms.set_memory_watermark(watermark.fraction, watermark.absolute_bytes)
-        if self.broker is not None:
-            self.broker.room.resize(self.alarms.backlog_limit_bytes)
 
     def set_disk_free_limit(self, limit_bytes: int) -> None:
         self.alarms.set_disk_limit(limit_bytes)

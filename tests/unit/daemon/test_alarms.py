@@ -113,3 +113,16 @@ def test_a_data_directory_that_is_gone_counts_as_full(
     watch.check_disk()
     assert told == [("disk", True), ("disk", False)]
     assert caplog.text.count("cannot be told") == 1
+
+
+def test_backlogs_are_told_what_they_may_have_at_every_look(host: Machine) -> None:
+    told: list[tuple[int, int]] = []
+    settings = ResourceSettings(memory_relative=0.4, paging_ratio=0.5)
+    watch = Alarms(
+        "n@h", Path(), settings, lambda *_: None, lambda limit, spare: told.append((limit, spare))
+    )
+    watch.check_memory()
+    host.used = 380  # under the watermark, but backlogs have to give back
+    watch.check_memory()
+    watch.set_memory_watermark(0.1, 0)
+    assert told == [(200, 260), (200, -20), (50, -290)]

@@ -40,3 +40,19 @@ def test_a_limit_somebody_set_stays() -> None:
         assert machine.open_files_limit() == (65_536 if hard < 0 else min(65_536, hard))
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_every_control_group_above_ours_limits_memory(tmp_path: Path) -> None:
+    mounted, own = tmp_path / "fs", tmp_path / "own"
+    (mounted / "a.slice" / "mqd.service").mkdir(parents=True)
+    (mounted / "memory" / "x").mkdir(parents=True)
+    unlimited = machine.memory_total_bytes(mounted, own)
+    own.write_text("0::/a.slice/mqd.service\n5:cpu,memory:/x\n")
+    (mounted / "a.slice" / "memory.max").write_text("max\n")
+    assert machine.memory_total_bytes(mounted, own) == unlimited
+    (mounted / "a.slice" / "memory.max").write_text("300000\n")
+    assert machine.memory_total_bytes(mounted, own) == 300_000
+    (mounted / "a.slice" / "mqd.service" / "memory.max").write_text("200000\n")
+    assert machine.memory_total_bytes(mounted, own) == 200_000
+    (mounted / "memory" / "x" / "memory.limit_in_bytes").write_text("100000\n")
+    assert machine.memory_total_bytes(mounted, own) == 100_000
