@@ -27,6 +27,7 @@ from mqd.amqp import properties
 from mqd.amqp.fields import Field, FieldError, Table
 from mqd.amqp.replies import ChannelError
 from mqd.broker.exchanges.base import Offered, Taker
+from mqd.broker.headers import listed_keys
 from mqd.broker.message import Message, names_of, replace_header
 from mqd.broker.routing import route
 
@@ -55,7 +56,7 @@ def dead_letter(
     """
     told = properties.decode(message.header)
     headers: Table = dict(told.headers or {})
-    keys = [message.routing_key, *_listed(headers.get("CC"))]
+    keys = [message.routing_key, *listed_keys(headers.get("CC"))]
     death: Table = {
         "reason": _text(reason),
         "queue": _text(queue),
@@ -81,14 +82,6 @@ def dead_letter(
 
 def _text(value: str) -> Field:
     return ("longstr", value.encode("utf-8", "surrogateescape"))
-
-
-def _listed(field: Field | None) -> list[str]:
-    if field is None or field[0] != "array":
-        return []
-    return [
-        value.decode("utf-8", "surrogateescape") for kind, value in field[1] if kind == "longstr"
-    ]
 
 
 def _sorted(table: Table) -> Table:
@@ -294,4 +287,11 @@ class _Together:
             letters.held = was_held
         if not was_held:
             letters.go_on()
-        return min(batches) if min(batches, default=0) < 0 else max(batches, default=0)
+        return outcome(batches)
+
+
+def outcome(batches: Sequence[int]) -> int:
+    """What the publishes of one message to several queues come to: REJECTED when one of them was,
+    else the last batch to wait for."""
+    worst = min(batches, default=0)
+    return worst if worst < 0 else max(batches, default=0)

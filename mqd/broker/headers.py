@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from mqd.amqp import properties
-from mqd.amqp.fields import Table
+from mqd.amqp.fields import Field, Table
 from mqd.amqp.replies import ChannelError, ReplyCode
 from mqd.amqp.terms import format_string
 
@@ -44,20 +44,22 @@ def routing_keys(routing_key: str, header: bytes) -> list[str]:
                 ReplyCode.PRECONDITION_FAILED,
                 f'invalid message: {{unacceptable_type_in_header,"{name}",{field[0]}}}',
             )
-        keys += [
-            value.decode("utf-8", "surrogateescape")
-            for kind, value in field[1]
-            if kind == "longstr"
-        ]
+        keys += listed_keys(field)
     return keys
+
+
+def listed_keys(field: Field | None) -> list[str]:
+    """Routing keys of a CC or BCC header; none where there is no such array."""
+    if field is None or field[0] != "array":
+        return []
+    return [
+        value.decode("utf-8", "surrogateescape") for kind, value in field[1] if kind == "longstr"
+    ]
 
 
 def hidden_keys(header: bytes) -> list[str]:
     """The keys of the header BCC, which `routing_keys` has accepted."""
-    field = headers_of(header).get("BCC", ("array", []))
-    return [
-        value.decode("utf-8", "surrogateescape") for kind, value in field[1] if kind == "longstr"
-    ]
+    return listed_keys(headers_of(header).get("BCC"))
 
 
 def expiration_ms(text: str) -> int:

@@ -56,7 +56,7 @@ class MemoryStore:
 
     @property
     def gathered_count(self) -> int:
-        return len(self._gathered)
+        return len(self._gathered) + sum(len(one._gathered) for one in self.streams.values())
 
     def press(self, size: int) -> bool:
         del size

@@ -25,7 +25,6 @@ from mqd.broker.equivalence import (
 from mqd.broker.exchanges.registry import check_arguments, check_type
 from mqd.broker.queue_arguments import check_server_named, queue_type
 from mqd.broker.queues.base import Queue
-from mqd.broker.queues.registry import KINDS
 from mqd.broker.reply import PREFIX, PSEUDO_QUEUE
 from mqd.broker.vhost import VHost
 from mqd.names import Resource
@@ -321,7 +320,6 @@ def declare_queue(
         queue_type(arguments),
     )
     check_queue_arguments(definition)
-    _check_available(definition)
     channel.last_queue = name
     state = QueueState(name, 0, 0)
     if permanent:
@@ -350,16 +348,6 @@ def _check_queue_limit(vhost: VHost, name: str) -> None:
             ReplyCode.PRECONDITION_FAILED,
             f"cannot declare queue '{name}': queue limit in vhost '{vhost.name}' ({limit}) is "
             "reached",
-        )
-
-
-def _check_available(definition: QueueDefinition) -> None:
-    """Refuse what is not there rather than serve something else under its name."""
-    if definition.type not in KINDS:
-        raise ConnectionError_(
-            ReplyCode.NOT_IMPLEMENTED,
-            f"{definition.resource}: queue type '{definition.type}' is not available in this "
-            "version of mqd, declare it without x-queue-type",
         )
 
 

@@ -118,13 +118,13 @@ class VhostStore:
 
     @property
     def gathered_count(self) -> int:
-        return len(self._messages)
+        return len(self._messages) + self._streams.gathered_count
 
     def press(self, size: int) -> bool:
         self._gathered_bytes += size
         if (
             self._gathered_bytes >= GATHERED_BYTES_MAX
-            or len(self._messages) >= GATHERED_MESSAGES_MAX
+            or self.gathered_count >= GATHERED_MESSAGES_MAX
         ):
             self._pressed = True
         return self._pressed

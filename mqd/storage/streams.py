@@ -166,6 +166,7 @@ class StreamFiles:
         if not self._pending:
             self._streams.has_news(self)
         self._pending.append(message)
+        self._streams.gathered_count += 1
         return self._streams.batch()
 
     def take(self) -> list[Write]:
@@ -366,8 +367,7 @@ def _runs(messages: list[Message]) -> Iterator[list[Message]]:
 
 
 class Streams:
-    """All streams of one vhost. `wake` tells the store that there is something to write; `batch`
-    is the number of the batch that gathers."""
+    """All streams of one vhost. `wake`: there is something to write; `batch`: that gathers now."""
 
     def __init__(self, directory: Path, writer: Writer, wall_ms: Callable[[], int]) -> None:
         self.pages = Pages(STREAM_CACHE_BYTES)
@@ -379,6 +379,7 @@ class Streams:
         self._writer = writer
         self._logs: dict[int, StreamFiles] = {}
         self._news: list[StreamFiles] = []
+        self.gathered_count = 0  # messages that wait to be taken
         self._doomed: list[Path] = []  # files to be deleted
         self._taken: list[tuple[StreamFiles, list[Write]]] = []
 
@@ -407,6 +408,7 @@ class Streams:
     def take(self) -> bool:
         """Lay out what gathered; returns whether there is any of it."""
         news, self._news = self._news, []
+        self.gathered_count = 0
         self._taken = [(each, each.take()) for each in news if not each.deleted]
         return bool(self._taken)
 
