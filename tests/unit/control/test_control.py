@@ -278,13 +278,20 @@ async def test_the_call_that_ends_the_node_is_answered(served: Served) -> None:
     await stopping[0]
 
 
+async def _one_runs(served: Served) -> None:
+    """Calls of one client begin in no promised order."""
+    while served.control._guard._running != 1:
+        await asyncio.sleep(0)
+
+
 @pytest.mark.asyncio
 async def test_no_call_begins_while_the_server_waits_for_the_last_ones(served: Served) -> None:
     cluster = cluster_pb2_grpc.ClusterStub(served.channel)
     request = cluster_pb2.AwaitOnlineNodesRequest(count=2)
     waiting = cluster.AwaitOnlineNodes(request, metadata=served.metadata_sent)
     nodes = nodes_pb2_grpc.NodesStub(served.channel)
-    await nodes.Probe(nodes_pb2.ProbeRequest(), metadata=served.metadata_sent)  # both are there
+    await nodes.Probe(nodes_pb2.ProbeRequest(), metadata=served.metadata_sent)
+    await asyncio.wait_for(_one_runs(served), 10)  # else there is nothing to wait for
     stopping = asyncio.ensure_future(served.control.stop(30))
     await asyncio.sleep(0)
     call = nodes.Probe(nodes_pb2.ProbeRequest(), metadata=served.metadata_sent)
