@@ -135,6 +135,7 @@ class Broker:
                     ReplyCode.NOT_ALLOWED,
                     f"number of channels opened for user '{user}' has reached the maximum "
                     f"allowed user limit of ({limit})",
+                    (0, 0),  # no method is named (observed: 3.10.8)
                 )
 
     def add_connection(self, entry: ConnectionEntry) -> None:

@@ -9,9 +9,11 @@ and mqd.auth.
 from __future__ import annotations
 
 import asyncio
+import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from mqd.amqp.replies import ReplyCode
 from mqd.auth.access import Access
@@ -24,6 +26,7 @@ from mqd.broker.memory import MemorySpool, MemoryStore, MemoryTopology
 from mqd.broker.settings import Settings
 from mqd.names import NodeName, PidSource
 from mqd.plugins.catalogue import PLUGINS, exchange_types
+from mqd.policies.model import OPERATOR_POLICY, POLICY, policy_of
 from mqd.transport.listener import Listener
 
 _BUILTIN = (
@@ -62,6 +65,11 @@ class Users:
 
     def topic_permission(self, user: str, vhost: str, exchange: str) -> TopicPermission | None:
         return self.topics.get((user, vhost, exchange))
+
+
+def _options(words: Sequence[str]) -> dict[str, str]:
+    """--name value, any number of times."""
+    return dict(zip(words[::2], words[1::2], strict=True))
 
 
 class Stage:
@@ -123,13 +131,57 @@ class Stage:
     def _set_topic_permissions(self, vhost: str, user: str, exchange: str, *p: str) -> None:
         self.users.topics[user, vhost, exchange] = TopicPermission(*p)
 
-    def _add_vhost(self, _: str, name: str) -> None:
+    def _add_vhost(self, _: str, name: str, *options: str) -> None:
         self.broker.apply_put_vhost(name)
+        if options:
+            self.broker.vhosts[name].default_queue_type = _options(options)["--default-queue-type"]
         for exchange, kind in _BUILTIN:  # in a node this is the metadata's part of a new vhost
             internal = exchange == "amq.rabbitmq.trace"
             self.broker.apply_put_exchange(
                 ExchangeDefinition(name, exchange, kind, internal=internal)
             )
+
+    def _set_policy(self, vhost: str, name: str, pattern: str, value: str, *options: str) -> None:
+        self._put_policy(POLICY, vhost, name, pattern, value, options)
+
+    def _set_operator_policy(
+        self, vhost: str, name: str, pattern: str, value: str, *options: str
+    ) -> None:
+        self._put_policy(OPERATOR_POLICY, vhost, name, pattern, value, options)
+
+    def _put_policy(
+        self,
+        component: str,
+        vhost: str,
+        name: str,
+        pattern: str,
+        value: str,
+        options: Sequence[str],
+    ) -> None:
+        chosen = _options(options)
+        kept = {
+            "pattern": pattern,
+            "definition": json.loads(value),
+            "priority": int(chosen.get("--priority", 0)),
+            "apply-to": chosen.get("--apply-to", "all"),
+        }
+        self.broker.apply_policy(vhost, component, name, policy_of(name, kept))
+
+    def _clear_policy(self, vhost: str, name: str) -> None:
+        self.broker.apply_policy(vhost, POLICY, name, None)
+
+    def _set_vhost_limits(self, vhost: str, limits: str) -> None:
+        self.broker.apply_vhost_limits(vhost, json.loads(limits))
+
+    def _clear_vhost_limits(self, vhost: str) -> None:
+        self.broker.apply_vhost_limits(vhost, {})
+
+    def _set_user_limits(self, _: str, name: str, limits: str) -> None:
+        self.users.users[name] = replace(self.users.users[name], limits=json.loads(limits))
+
+    def _clear_user_limits(self, _: str, name: str, which: str) -> None:
+        assert which == "all"
+        self.users.users[name] = replace(self.users.users[name], limits={})
 
     def _delete_vhost(self, _: str, name: str) -> None:
         self.broker.apply_delete_vhost(name)
