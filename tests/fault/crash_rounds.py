@@ -59,7 +59,7 @@ class Rounds:
         """For the first time."""
         self.node.start()
         play(declare(Scene(self.node.port, self.witness, self.dice)))
-        play(declare_features(self.node.port, self.features))
+        play(declare_features(self.node.port))
 
     def round(self) -> None:
         """Raises AssertionError with all that is broken."""
@@ -71,7 +71,7 @@ class Rounds:
 
     def take_stock(self) -> None:
         play(self._take_stock())
-        wrong = play(take_stock_of_features(self.node.port, self.features))
+        wrong = play(take_stock_of_features(self.node.port, self.features, self.dice))
         self.witness.broken += [f"life {self.witness.life}: {each}" for each in wrong]
         assert not self.witness.broken, "\n".join(self.witness.broken[:20])
 

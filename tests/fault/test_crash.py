@@ -33,8 +33,10 @@ def test_nothing_confirmed_is_lost_and_nothing_acknowledged_comes_back(tmp_path:
         rounds.node.kill()
     print(rounds.report())
     figures = rounds.witness.figures
-    assert figures.lost == figures.back == rounds.features.lost == 0
-    assert sum(rounds.features.dead.values()) > 50, rounds.report()
+    features = rounds.features
+    assert figures.lost == figures.back == features.lost == features.streams.lost == 0
+    assert sum(features.dead.values()) > 50, rounds.report()
+    assert features.streams.confirmed_count > 50, rounds.report()
     assert min(figures.confirmed, figures.proven, figures.recovered) > 50, rounds.report()
 
 
