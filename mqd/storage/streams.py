@@ -18,11 +18,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import shutil
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from mqd.broker.message import Message
@@ -34,68 +32,13 @@ from mqd.limits import (
     STREAM_SEGMENT_BYTES,
 )
 from mqd.storage import segment as segments
+from mqd.storage.appends import Write, make_fit
 from mqd.storage.format import Damaged
 from mqd.storage.pages import Page, Pages
-from mqd.storage.segment import ENTRY_BYTES, FILE_HEAD, Index, Segment
+from mqd.storage.segment import FILE_HEAD, Index, Segment
 from mqd.storage.writer import Writer
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class Write:
-    """What one batch adds to one segment file, and what follows from it."""
-
-    segment: Segment
-    index: Index
-    place: int
-    is_new: bool
-    parts: list[bytes] = field(default_factory=list)
-    entries_from: int = 0  # of the index: new ones
-    entries_to: int = 0
-    first_wall_ms: int = 0
-    last_wall_ms: int = 0
-    end: int = 0
-
-    def run(self) -> None:
-        """On the writer thread; on return it is on disc. May be repeated."""
-        if self.is_new:
-            self.segment.path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
-        fd = os.open(self.segment.path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o640)
-        try:
-            data = b"".join(self.parts)
-            _write_all(fd, FILE_HEAD + data if self.is_new else data, self.place)
-            os.fdatasync(fd)
-        finally:
-            os.close(fd)
-        if self.is_new:
-            _sync_names(self.segment.path.parent)
-        if self.entries_to > self.entries_from:
-            self._write_index()
-
-    def _write_index(self) -> None:
-        fd = os.open(self.segment.index_path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o640)
-        try:
-            entries = self.index.pack(self.entries_from, self.entries_to)
-            _write_all(fd, entries, self.entries_from * ENTRY_BYTES)
-        finally:
-            os.close(fd)
-
-
-def _write_all(fd: int, data: bytes, place: int) -> None:
-    done = 0
-    while done < len(data):
-        done += os.pwrite(fd, memoryview(data)[done:], place + done)
-
-
-def _sync_names(directory: Path) -> None:
-    """The file's name, the folder's and the folder's of all streams are permanent."""
-    for each in (directory, directory.parent, directory.parent.parent):
-        fd = os.open(each, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
 
 
 class StreamFiles:
@@ -114,6 +57,7 @@ class StreamFiles:
         self._written: list[Message] = []  # being written
         self._segments: list[Segment] = []
         self._index = Index()  # of the last segment, with what is being written to it
+        self._indexed = 0  # entries of it that are on disc
         self._old_index: tuple[Segment, Index] | None = None  # of the closed one read last
         self.next_offset = 0
         self._open()
@@ -136,20 +80,9 @@ class StreamFiles:
         if self._segments:
             last = self._segments[-1]
             self._index, self.next_offset = segments.recover(last)
-            self._cut(last)
+            self._indexed = make_fit(last, self._index)
             if not last.last_wall_ms and len(self._segments) > 1:
                 last.last_wall_ms = self._segments[-2].last_wall_ms
-
-    def _cut(self, last: Segment) -> None:
-        """What is no chunk at the end of the file goes, before anything is written there."""
-        with last.path.open("r+b") as file:
-            file.truncate(last.size)
-            if last.size == len(FILE_HEAD):
-                file.write(FILE_HEAD)
-            file.flush()
-            os.fsync(file.fileno())
-        with last.index_path.open("wb") as file:
-            file.write(self._index.pack())
 
     @property
     def first_offset(self) -> int:
@@ -176,10 +109,12 @@ class StreamFiles:
         writes: list[Write] = []
         segment = self._segments[-1] if self._segments else None
         index = self._index
-        size = segment.size if segment is not None else 0
+        size = len(FILE_HEAD)
         wall_ms = self._streams.wall_ms()
         if segment is not None:
+            size = segment.size
             wall_ms = max(wall_ms, segment.last_wall_ms)  # the clock may have been set back
+            writes.append(self._write_on(segment))
         offset = self.next_offset
         for run in _runs(messages):
             if segment is None or (size >= self._segment_bytes and size > len(FILE_HEAD)):
@@ -187,10 +122,6 @@ class StreamFiles:
                 size = len(FILE_HEAD)
                 index = Index()
                 writes.append(Write(segment, index, 0, is_new=True))
-            elif not writes:
-                write = Write(segment, index, size, is_new=False)
-                write.entries_from = write.entries_to = len(index)
-                writes.append(write)
             write = writes[-1]
             if index.wants(size):
                 index.add(offset, wall_ms, size)
@@ -202,20 +133,29 @@ class StreamFiles:
             write.end = size
             write.first_wall_ms = write.first_wall_ms or wall_ms
             write.last_wall_ms = wall_ms
-        return writes
+        return [write for write in writes if write.parts or write.entries_to > write.entries_from]
+
+    def _write_on(self, segment: Segment) -> Write:
+        """To the last segment, with what its index lacks."""
+        is_new = not len(self._index)
+        write = Write(segment, self._index, 0 if is_new else segment.size, is_new)
+        write.entries_from, write.entries_to = self._indexed, len(self._index)
+        write.first_wall_ms, write.last_wall_ms = segment.first_wall_ms, segment.last_wall_ms
+        write.end = segment.size
+        return write
 
     def done(self, writes: Sequence[Write]) -> None:
         """That is on disc now."""
         messages, self._written = self._written, []
         rolled = False
         for write in writes:
-            if write.is_new:
+            if not self._segments or write.segment is not self._segments[-1]:
                 rolled = bool(self._segments)
                 self._segments.append(write.segment)
             write.segment.size = write.end
             write.segment.first_wall_ms = write.segment.first_wall_ms or write.first_wall_ms
             write.segment.last_wall_ms = write.last_wall_ms
-            self._index = write.index
+            self._index, self._indexed = write.index, write.entries_to
         self._streams.pages.put(self._queue_id, Page(self.next_offset, messages))
         self.next_offset += len(messages)
         if rolled:

@@ -1,4 +1,4 @@
-"""mqd.storage.streams, segment and pages: what is written is read, what is old goes."""
+"""mqd.storage.streams, appends, segment and pages: what is written is read, what is old goes."""
 
 from __future__ import annotations
 
@@ -300,6 +300,50 @@ def test_an_index_is_a_hint(
     fill(again, stream, 20, 5, size=300)
     _, stream = reopened(again, "z")
     assert offsets(stream) == list(range(25))
+
+
+@pytest.mark.parametrize("torn", [b"", b"mqd", segment.FILE_HEAD, segment.FILE_HEAD + b"chnk"])
+def test_a_segment_that_a_full_disc_gave_no_chunk_is_written_anew(
+    stage: Stage, torn: bytes
+) -> None:
+    stream = stage.store.stream(7)
+    stream.keep(None, None, 1000)
+    fill(stage, stream, 0, 4, size=300)
+    path = stream._directory / f"{4:020d}.segment"
+    path.write_bytes(torn)
+    again, stream = reopened(stage)
+    path = stream._directory / path.name
+    assert path.stat().st_size == 0  # nothing was written: there may be no room
+    assert (offsets(stream), stream.next_offset) == ([0, 1, 2, 3], 4)
+    assert stream.last_chunk_offset == 3
+    for _ in range(2):
+        again, stream = reopened(again, f"{again.path.stem}z")
+        stream.keep(None, None, 1000)
+        fill(again, stream, stream.next_offset, 1, size=300)
+    assert [each.first for each in stream._segments][-1] == 4
+    _, stream = reopened(again, "end")
+    assert offsets(stream) == list(range(6))
+
+
+@pytest.mark.parametrize("rolls", [False, True])
+def test_what_the_index_lacks_comes_with_the_next_write(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, *, rolls: bool
+) -> None:
+    monkeypatch.setattr(segment, "STREAM_INDEX_STEP_BYTES", 500)
+    stream = stage.store.stream(7)
+    fill(stage, stream, 0, 10, size=300)
+    index = stream._segments[0].index_path
+    whole = index.read_bytes()
+    assert len(whole) > 2 * segment.ENTRY_BYTES
+    index.write_bytes(whole[: segment.ENTRY_BYTES] + b"torn")
+    again, stream = reopened(stage)
+    index = stream._segments[0].index_path
+    assert index.read_bytes() == whole[: segment.ENTRY_BYTES]
+    stream.keep(None, None, 1000 if rolls else None)
+    fill(again, stream, 10, 1, size=300)
+    assert len(stream._segments) == 1 + rolls
+    assert index.read_bytes()[: len(whole)] == whole
+    assert offsets(stream) == list(range(11))
 
 
 def test_readers_skip_what_is_damaged(
