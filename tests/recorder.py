@@ -100,7 +100,7 @@ def new_connection(
     """A connection that waits for the protocol header."""
     recorder = Recorder()
     outlet = Outlet(Turn(), lambda: None)
-    offer = Offer(start_frame({}, "PLAIN"), channel_max, frame_max, 60, message_max)
+    offer = Offer(start_frame({}, "PLAIN"), b"", channel_max, frame_max, 60, message_max)
     recorder.connection = Connection(offer, outlet, recorder)
     return recorder.connection, recorder
 

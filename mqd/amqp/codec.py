@@ -3,7 +3,8 @@
 Decides how the arguments of any method are read and written: which arguments there are, in which
 order and of which type, pamqp's classes say. Two things pamqp would lose are read here instead:
 field tables keep their wire types (`mqd.amqp.fields`), and names are not held to the patterns of
-the XML, because RabbitMQ takes any UTF-8. Never decides whether a method is legal now.
+the XML, because RabbitMQ takes any UTF-8. AMQP 0-8 is the same catalogue with some methods under
+other numbers, shorter or missing (`EIGHT`). Never decides whether a method is legal now.
 """
 
 from __future__ import annotations
@@ -60,14 +61,73 @@ def _plan(cls: type[Method]) -> tuple[tuple[str, str], ...]:
     return tuple((name, cls.amqp_type(name)) for name in cls.attributes())
 
 
-_PLANS: dict[int, tuple[type[Method], tuple[tuple[str, str], ...]]] = {
-    index: (cls, _plan(cls))
-    for index, cls in (
-        *commands.INDEX_MAPPING.items(),
-        (AccessRequest.index, AccessRequest),
-        (AccessRequestOk.index, AccessRequestOk),
-    )
+_Plan = tuple[tuple[str, str], ...]  # argument and its type, in order; "absent" is not on the wire
+
+
+class Catalogue:
+    """The methods of one version of the protocol.
+
+    read: number on the wire -> class and arguments. written: number of the class -> number on the
+    wire and arguments.
+    """
+
+    def __init__(self, methods: dict[int, tuple[type[Method], _Plan]]) -> None:
+        self.read = methods
+        self.written = {cls.index: (index, plan) for index, (cls, plan) in methods.items()}
+
+
+NINE = Catalogue(
+    {
+        index: (cls, _plan(cls))
+        for index, cls in (
+            *commands.INDEX_MAPPING.items(),
+            (AccessRequest.index, AccessRequest),
+            (AccessRequestOk.index, AccessRequestOk),
+        )
+    }
+)
+
+
+# What 3.10.8 speaks with a client whose header asks for 0-8 (observed, method by method).
+_RENUMBERED: dict[int, int] = {
+    commands.Connection.Close.index: 0x000A003C,
+    commands.Connection.CloseOk.index: 0x000A003D,
 }
+_UNKNOWN_TO_EIGHT = frozenset(
+    cls.index
+    for cls in (
+        commands.Connection.Blocked,  # has the number of 0-8's close: 3.10.8 drops the socket
+        commands.Connection.Unblocked,
+        commands.Connection.UpdateSecret,
+        commands.Connection.UpdateSecretOk,
+        commands.Exchange.Bind,
+        commands.Exchange.BindOk,
+        commands.Exchange.Unbind,
+        commands.Exchange.UnbindOk,
+        commands.Basic.Nack,
+        commands.Confirm.Select,
+        commands.Confirm.SelectOk,
+    )
+)
+_ABSENT_FROM_EIGHT = {
+    (commands.Channel.OpenOk.index, "channel_id"),
+    (commands.Basic.Consume.index, "arguments"),
+}
+
+
+def _plan_of_eight(index: int, plan: _Plan) -> _Plan:
+    return tuple(
+        (name, "absent" if (index, name) in _ABSENT_FROM_EIGHT else kind) for name, kind in plan
+    )
+
+
+EIGHT = Catalogue(
+    {
+        _RENUMBERED.get(index, index): (cls, _plan_of_eight(index, plan))
+        for index, (cls, plan) in NINE.read.items()
+        if index not in _UNKNOWN_TO_EIGHT
+    }
+)
 
 
 def erlang_binary(data: bytes) -> str:
@@ -77,14 +137,14 @@ def erlang_binary(data: bytes) -> str:
     return "<<" + ",".join(map(str, data)) + ">>"
 
 
-def decode_method(payload: bytes) -> Method:
+def decode_method(payload: bytes, catalogue: Catalogue = NINE) -> Method:
     """The method in a method frame's payload.
 
     payload: at least the two ids. Tables in it are `mqd.amqp.fields.Table`. Raises
     ConnectionError_: 501 for arguments that cannot be read, 503 for a method nobody knows.
     """
     index = _LONG.unpack_from(payload)[0]
-    plan = _PLANS.get(index)
+    plan = catalogue.read.get(index)
     method_id = (index >> 16, index & 0xFFFF)
     if plan is None:
         # 3.10.8 drops the socket without a word here; a close that names the method is kinder.
@@ -130,7 +190,9 @@ def _read(method: Method, arguments: tuple[tuple[str, str], ...], payload: bytes
             continue
         bit = 0
         value: Any
-        if kind == "shortstr":
+        if kind == "absent":
+            value, end = {}, pos
+        elif kind == "shortstr":
             end = pos + 1 + payload[pos]
             if end > len(payload):
                 raise _Truncated
@@ -159,10 +221,15 @@ def _encode_text(value: str | bytes) -> bytes:
     return value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value
 
 
-def encode_method(channel_id: int, method: Method) -> bytes:
-    """The whole method frame. Tables in it are `mqd.amqp.fields.Table`."""
-    _, arguments = _PLANS[method.index]
-    parts = [_LONG.pack(method.index)]
+def encode_method(channel_id: int, method: Method, catalogue: Catalogue = NINE) -> bytes:
+    """The whole method frame; empty when the catalogue has no such method.
+
+    Tables in it are `mqd.amqp.fields.Table`.
+    """
+    if method.index not in catalogue.written:
+        return b""
+    index, arguments = catalogue.written[method.index]
+    parts = [_LONG.pack(index)]
     bits = -1
     shift = 0
     for name, kind in arguments:
@@ -182,7 +249,7 @@ def encode_method(channel_id: int, method: Method) -> bytes:
         elif kind == "longstr":
             raw = _encode_text(value)
             parts += (_LONG.pack(len(raw)), raw)
-        else:
+        elif kind != "absent":
             parts.append(_NUMBERS[kind].pack(value))
     if bits >= 0:
         parts.append(bytes((bits,)))

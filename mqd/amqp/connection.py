@@ -17,10 +17,10 @@ from typing import Any
 from pamqp import commands
 
 from mqd.amqp import fastpath, faults
-from mqd.amqp.codec import Method, decode_method, encode_method
+from mqd.amqp.codec import EIGHT, NINE, Method, decode_method, encode_method
 from mqd.amqp.content import PUBLISH, Content
 from mqd.amqp.fields import FieldError
-from mqd.amqp.handshake import HEADERS_ACCEPTED, OUR_HEADER, Offer, check_tune
+from mqd.amqp.handshake import HEADERS_ACCEPTED, OUR_HEADER, Offer, catalogue_of, check_tune
 from mqd.amqp.outlet import Outlet
 from mqd.amqp.ports import ChannelPort, Handler, PublishTarget
 from mqd.amqp.properties import check
@@ -30,6 +30,7 @@ from mqd.limits import FRAME_BYTES_MIN, ROUTE_CACHE_ENTRIES_MAX
 
 _ENVELOPE = struct.Struct(">BHI")
 _OPEN_OK = struct.Struct(">BHIIIB")  # pamqp insists on a channel id of "0", 3.10.8 sends none
+_IDS = struct.Struct(">HH")  # of class and method
 CLOSE_OK_FRAME = b"\x01\x00\x00\x00\x00\x00\x04\x00\x0a\x00\x33\xce"
 _FRAME_SLACK_BYTES = 8  # 3.10.8 forgets the envelope: clients that do so too get along with it
 _REMEMBERED_BYTES_MAX, _REMEMBERED_MAX = 128, 512  # of checked property lists
@@ -41,6 +42,7 @@ class Connection:
     """The protocol machine. Attributes not starting with an underscore are read by fastpath."""
 
     __slots__ = (
+        "_catalogue",
         "_chunks",
         "_handler",
         "_lost_frames",
@@ -61,11 +63,14 @@ class Connection:
         "publishes",
         "running",
         "stopped",
+        "version",
     )
 
     def __init__(self, offer: Offer, outlet: Outlet, handler: Handler) -> None:
         self._offer = offer
         self._handler = handler
+        self.version = (0, 9, 1)
+        self._catalogue = NINE
         self._rest = b""
         self._chunks: list[bytes] = []  # of a large frame that is not all there yet
         self.missing = 0  # how many bytes it lacks
@@ -108,7 +113,7 @@ class Connection:
                 return
             data = self._protocol_header(data)
         elif self._lost_frames:
-            if CLOSE_OK_FRAME in data:
+            if encode_method(0, commands.Connection.CloseOk(), self._catalogue) in data:
                 self._end()
             return
         taken = start if self.stopped else fastpath.receive(self, data, start)
@@ -163,12 +168,16 @@ class Connection:
             self.fail(channel_id, faults.too_large(kind, size, self.payload_bytes_max), (0, 0))
 
     def _protocol_header(self, data: bytes) -> bytes:
-        if data[:8] not in HEADERS_ACCEPTED:
+        version = HEADERS_ACCEPTED.get(data[:8])
+        if version is None:
             self.outlet.write(OUR_HEADER)
             self._end()
             return b""
+        self.version = version
+        self._catalogue = catalogue_of(version)
         self.phase = Phase.START
-        self.outlet.write(self._offer.start)
+        is_eight = self._catalogue is EIGHT
+        self.outlet.write(self._offer.start_of_eight if is_eight else self._offer.start)
         return data[8:]
 
     # -- frames -------------------------------------------------------------------------------
@@ -201,10 +210,12 @@ class Connection:
     def _frame_while_closing(self, kind: int, channel_id: int, frame: bytes) -> None:
         if kind != 1 or channel_id != 0:
             return
-        index = frame[7:11]
-        if index == b"\x00\x0a\x00\x33":
+        kinds = self._catalogue.read.get(int.from_bytes(frame[7:11], "big"))
+        if kinds is None:
+            return
+        if kinds[0] is commands.Connection.CloseOk:
             self._end()
-        elif index == b"\x00\x0a\x00\x32":  # both closed at once
+        elif kinds[0] is commands.Connection.Close:  # both closed at once
             self.send(0, commands.Connection.CloseOk())
             self._end()
 
@@ -212,7 +223,7 @@ class Connection:
         content = self.assembling.get(channel_id)
         if content is not None:
             raise content.got_no_content()
-        method = decode_method(frame[7:-1])
+        method = decode_method(frame[7:-1], self._catalogue)
         try:
             if channel_id == 0:
                 self._connection_method(method)
@@ -220,7 +231,7 @@ class Connection:
                 self._channel_method(channel_id, method, frame)
         except AmqpError as error:
             if error.method is None:
-                error.method = (method.index >> 16, method.index & 0xFFFF)
+                error.method = _IDS.unpack_from(frame, 7)
             raise
 
     # -- channel 0 ----------------------------------------------------------------------------
@@ -311,7 +322,10 @@ class Connection:
                 (0, 0),
             )
         self.running[channel_id] = self._handler.open_channel(channel_id)
-        self.outlet.write(_OPEN_OK.pack(1, channel_id, 8, 0x0014000B, 0, 0xCE))
+        if self._catalogue is EIGHT:
+            self.send(channel_id, commands.Channel.OpenOk())
+        else:
+            self.outlet.write(_OPEN_OK.pack(1, channel_id, 8, 0x0014000B, 0, 0xCE))
 
     def _drop_channel(self, channel_id: int) -> None:
         channel = self.running.pop(channel_id)
@@ -422,4 +436,4 @@ class Connection:
 
     def send(self, channel_id: int, method: Method) -> None:
         """Queue a method for the end of the turn."""
-        self.outlet.write(encode_method(channel_id, method))
+        self.outlet.write(encode_method(channel_id, method, self._catalogue))

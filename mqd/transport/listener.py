@@ -74,10 +74,12 @@ class Listener:
         self._empty = asyncio.Event()
         self._empty.set()
         self._overdue = Overdue(settings.consumer_timeout_ms)
+        properties = server_properties(settings, broker.node)
+        mechanisms = " ".join(sorted(settings.auth_mechanisms))
+        of_eight: Table = {**properties, "capabilities": ("table", {})}
         self.offer = Offer(
-            start=start_frame(
-                server_properties(settings, broker.node), " ".join(sorted(settings.auth_mechanisms))
-            ),
+            start=start_frame(properties, mechanisms),
+            start_of_eight=start_frame(of_eight, mechanisms, 8, 0),
             channel_max=settings.channel_max,
             frame_bytes_max=settings.frame_bytes_max,
             heartbeat_s=settings.heartbeat_s,

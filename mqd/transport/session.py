@@ -333,6 +333,7 @@ class Session(asyncio.Protocol):
             port=port,
             peer_host=peer_host,
             peer_port=peer_port,
+            protocol=connection.version,
             auth_mechanism=self._mechanism,
             frame_max=connection.frame_bytes_max,
             channel_max=connection.channel_max,

@@ -43,6 +43,7 @@ class Peer:
         self.manual = False
         self.answer_close = True
         self.show_frames = False
+        self.version = wire.NINE
         self.frame_max = 131072
         self.vhost = "/"
         self.local_port = 0
@@ -96,7 +97,7 @@ class Peer:
 
     def _frame(self, kind: int, channel: int, payload: bytes) -> None:
         if kind == wire.FRAME_METHOD:
-            spec, values = wire.read_method(payload)
+            spec, values = wire.read_method(payload, self.version)
             event = Event(channel, spec.name, values)
             if spec.name in _WITH_CONTENT and not self.show_frames:
                 self._content[channel] = (event, -1)
@@ -137,9 +138,9 @@ class Peer:
             self.opened.discard(event.channel)
             self._confirming.pop(event.channel, None)
             if self.answer_close:
-                self.write(method("channel.close-ok", event.channel))
+                self.write(self.method("channel.close-ok", event.channel))
         elif event.name == "connection.close" and self.answer_close:
-            self.write(method("connection.close-ok", 0))
+            self.write(self.method("connection.close-ok", 0))
         elif event.name == "channel.close-ok":
             self.opened.discard(event.channel)
             self._confirming.pop(event.channel, None)
@@ -162,6 +163,11 @@ class Peer:
         elif name == "channel.open":
             self.opened.add(channel)
 
+    def method(self, name: str, channel: int, **values: Any) -> bytes:
+        """A whole method frame, of the version that is spoken."""
+        payload = wire.method_payload(name, values, self.version)
+        return wire.frame(wire.FRAME_METHOD, channel, payload)
+
     def write(self, data: bytes) -> None:
         """Send without waiting, but not into the middle of what `send` is sending."""
         if self._sending:
@@ -176,6 +182,8 @@ class Peer:
 
     async def send(self, data: bytes) -> None:
         """Send, at the pace asked for."""
+        if not self.sent and data in wire.HEADERS_OF_EIGHT:
+            self.version = wire.EIGHT
         self._sending = True
         step = self._pace or len(data) or 1
         for at in range(0, len(data), step):

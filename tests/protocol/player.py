@@ -179,7 +179,7 @@ class Player:
             kind, name = verb.split(".")
             if name == "declare" and values.get(kind):
                 self._declared.add((kind, values[kind]))
-            await peer.send(method(verb, channel, **values))
+            await peer.send(peer.method(verb, channel, **values))
 
     async def _publish(self, peer: Peer, channel: int, values: dict[str, Any]) -> None:
         count = values.pop("count", 0)

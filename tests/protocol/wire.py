@@ -9,7 +9,7 @@ the field.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 Field = tuple[str, Any]  # (kind, value), kinds as in KINDS
@@ -139,7 +139,31 @@ def _read_spec() -> dict[str, MethodSpec]:
 
 
 METHODS = _read_spec()
-_BY_ID = {(m.class_id, m.method_id): m for m in METHODS.values()}
+
+
+class Version:
+    """The methods of one version of the protocol, by name and by number."""
+
+    def __init__(self, methods: dict[str, MethodSpec]) -> None:
+        self.methods = methods
+        self.by_id = {(m.class_id, m.method_id): m for m in methods.values()}
+
+
+def _eight() -> Version:
+    """AMQP 0-8: other numbers, fields or methods missing."""
+    methods = dict(METHODS)
+    for name, number in (("close", 60), ("close-ok", 61)):
+        methods[f"connection.{name}"] = replace(METHODS[f"connection.{name}"], method_id=number)
+    for name in ("blocked", "unblocked"):
+        del methods[f"connection.{name}"]
+    consume = METHODS["basic.consume"]
+    methods["basic.consume"] = replace(consume, fields=consume.fields[:-1])
+    methods["channel.open-ok"] = replace(METHODS["channel.open-ok"], fields=())
+    return Version(methods)
+
+
+NINE, EIGHT = Version(METHODS), _eight()
+HEADERS_OF_EIGHT = (b"AMQP\x01\x01\x08\x00", b"AMQP\x01\x01\x09\x01")
 
 # kind: (type octet, struct format)
 KINDS = {
@@ -223,10 +247,10 @@ class Reader:
 _FIXED = {"octet": ">B", "short": ">H", "long": ">I", "longlong": ">Q"}
 
 
-def read_method(payload: bytes) -> tuple[MethodSpec, dict[str, Any]]:
+def read_method(payload: bytes, version: Version = NINE) -> tuple[MethodSpec, dict[str, Any]]:
     """A method frame's payload. Raises ValueError when bytes are left over."""
     reader = Reader(payload)
-    spec = _BY_ID[reader.number(">H"), reader.number(">H")]
+    spec = version.by_id[reader.number(">H"), reader.number(">H")]
     values: dict[str, Any] = {}
     bits, mask = 0, 0x100
     for name, kind in spec.fields:
@@ -296,9 +320,9 @@ def _write(kind: str, value: Any) -> bytes:
     return (shortstr if kind == "shortstr" else longstr)(value or "")
 
 
-def method_payload(name: str, values: dict[str, Any]) -> bytes:
+def method_payload(name: str, values: dict[str, Any], version: Version = NINE) -> bytes:
     """A method frame's payload; fields that are not given are zero, empty or false."""
-    spec = METHODS[name]
+    spec = version.methods[name]
     unknown = set(values) - {field_name for field_name, _ in spec.fields}
     if unknown:
         raise ValueError(f"{name} has no field {', '.join(sorted(unknown))}")

@@ -8,6 +8,7 @@ import pytest
 from pamqp import commands, frame
 
 from mqd.amqp.codec import (
+    EIGHT,
     AccessRequest,
     AccessRequestOk,
     Method,
@@ -152,3 +153,32 @@ def test_access_request_is_still_known() -> None:
 )
 def test_erlang_binary(data: bytes, text: str) -> None:
     assert erlang_binary(data) == text
+
+
+# -- AMQP 0-8 -------------------------------------------------------------------------------------
+
+
+def test_close_of_eight_has_another_number() -> None:
+    data = encode_method(0, commands.Connection.Close(320, "bye", 0, 0), EIGHT)
+    assert data[7:11] == b"\0\x0a\0\x3c"
+    assert isinstance(decode_method(data[7:-1], EIGHT), commands.Connection.Close)
+    assert isinstance(decode_method(b"\0\x0a\0\x3d", EIGHT), commands.Connection.CloseOk)
+
+
+def test_what_eight_leaves_out() -> None:
+    assert encode_method(1, commands.Channel.OpenOk(), EIGHT)[3:7] == b"\0\0\0\x04"
+    payload = b"\0\x3c\0\x14\0\0\1q\1t\0"
+    consume: Any = decode_method(payload, EIGHT)
+    assert (consume.queue, consume.arguments) == ("q", {})
+    assert encode_method(1, consume, EIGHT)[7:-1] == payload
+
+
+@pytest.mark.parametrize(
+    "method",
+    [commands.Connection.Blocked("why"), commands.Basic.Nack(1), commands.Confirm.Select()],
+)
+def test_what_eight_does_not_know(method: Method) -> None:
+    assert encode_method(1, method, EIGHT) == b""
+    with pytest.raises(ConnectionError_) as caught:
+        decode_method(encode_method(1, method)[7:-1], EIGHT)
+    assert caught.value.code in (ReplyCode.COMMAND_INVALID, ReplyCode.FRAME_ERROR)

@@ -5,12 +5,20 @@ from __future__ import annotations
 import pytest
 from pamqp import frame
 
-from mqd.amqp.handshake import HEADERS_ACCEPTED, OUR_HEADER, Offer, check_tune, start_frame
+from mqd.amqp.codec import EIGHT, NINE, Catalogue
+from mqd.amqp.handshake import (
+    HEADERS_ACCEPTED,
+    OUR_HEADER,
+    Offer,
+    catalogue_of,
+    check_tune,
+    start_frame,
+)
 from mqd.amqp.replies import ConnectionError_, ReplyCode
 
 
 def offer(channel_max: int = 2047, frame_max: int = 131_072) -> Offer:
-    return Offer(b"", channel_max, frame_max, 60, 0)
+    return Offer(b"", b"", channel_max, frame_max, 60, 0)
 
 
 @pytest.mark.parametrize(("channel_max", "frame_max"), [(1, 4096), (2047, 131_072), (5, 8192)])
@@ -60,3 +68,24 @@ def test_start() -> None:
 def test_headers() -> None:
     assert OUR_HEADER in HEADERS_ACCEPTED
     assert {len(header) for header in HEADERS_ACCEPTED} == {8}
+
+
+def test_eight_calls_itself_by_its_number() -> None:
+    _, _, start = frame.unmarshal(start_frame({}, "PLAIN", 8, 0))
+    assert (start.version_major, start.version_minor) == (8, 0)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("header", "version", "catalogue"),
+    [
+        (b"\0\0\x09\x01", (0, 9, 1), NINE),
+        (b"\1\1\0\x09", (0, 9, 1), NINE),
+        (b"\1\1\x08\0", (0, 8, 0), EIGHT),
+        (b"\1\1\x09\x01", (0, 8, 0), EIGHT),
+    ],
+)
+def test_which_version_a_header_asks_for(
+    header: bytes, version: tuple[int, int, int], catalogue: Catalogue
+) -> None:
+    assert HEADERS_ACCEPTED[b"AMQP" + header] == version
+    assert catalogue_of(version) is catalogue

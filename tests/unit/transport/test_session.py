@@ -111,6 +111,22 @@ def test_a_vhost_that_is_not_there(world: World) -> None:
 
 
 @pytest.mark.parametrize(
+    ("header", "version"), [(b"\1\1\x08\0", (0, 8, 0)), (b"\1\1\0\x09", (0, 9, 1))]
+)
+def test_which_version_is_spoken(
+    header: bytes, version: tuple[int, int, int], world: World
+) -> None:
+    """As listings have it."""
+    client = world.raw()
+    client.feed(b"AMQP" + header)
+    client.feed(client.start_ok("\0guest\0guest"))
+    client.feed(frame.marshal(Connection.TuneOk(2047, 131_072, 0), 0))
+    client.feed(frame.marshal(Connection.Open("/"), 0))
+    (entry,) = world.broker.connections.values()
+    assert entry.protocol == version
+
+
+@pytest.mark.parametrize(
     ("peer", "name"),
     [
         ("127.0.0.1", "127.0.0.1:40001 -> 127.0.0.1:5672"),
