@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests import nodes
-from tests.suites.suites import GO_SOURCES, HERE, cache_folder, plain_environment
+from tests.suites.suites import GO_SOURCES
+from tests.suites.workshop import HERE, cache_folder, plain_environment
 
 _PROGRAM_S = 180
 _INSTALL_S = 300

@@ -20,7 +20,8 @@ from pathlib import Path
 from tests.suites import brokers
 from tests.suites.brokers import Running
 from tests.suites.certificates import make
-from tests.suites.suites import GO_SOURCES, SUITES, Outcomes, Suite, Workshop, cache_folder
+from tests.suites.suites import SUITES
+from tests.suites.workshop import Outcomes, Suite, Workshop, cache_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +100,14 @@ def _passed_and_failed(outcomes: Outcomes) -> tuple[int, int]:
 
 
 def _chosen(names: Sequence[str]) -> list[Suite]:
-    chosen = [suite for suite in SUITES if not names or suite.name in names]
-    if not (shutil.which("go") and GO_SOURCES.exists()):
-        chosen = [suite for suite in chosen if suite.name != "amqp091-go"]
-        print("amqp091-go is left out: install golang-go and golang-github-rabbitmq-amqp091-go-dev")
+    chosen: list[Suite] = []
+    for suite in SUITES:
+        if names and suite.name not in names:
+            continue
+        if missing := suite.missing():
+            print(f"{suite.name} is left out: install {missing}")
+        else:
+            chosen.append(suite)
     return chosen
 
 

@@ -6,97 +6,25 @@ Decides which of their tests are run, and for the others why not. Judges nothing
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
-import tarfile
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.suites import oslo
 from tests.suites.brokers import Running
-from tests.suites.certificates import Certificates
 from tests.suites.stand_in import StandIn
+from tests.suites.workshop import (
+    HERE,
+    SUITE_S,
+    TEST_S,
+    Outcomes,
+    Suite,
+    Workshop,
+    plain_environment,
+    run_bounded,
+)
 
-HERE = Path(__file__).resolve().parent
 GO_SOURCES = Path("/usr/share/gocode/src/github.com/rabbitmq/amqp091-go")
-_SUITE_S = 900  # one suite on one broker
-_TEST_S = 90
-
-Outcomes = dict[str, str]  # test -> "passed", "failed" or "skipped"
-
-
-@dataclass(frozen=True, slots=True)
-class Suite:
-    """A set of tests. left_out: (what, why) that is not run."""
-
-    name: str
-    run: Callable[[Suite, Workshop, Running, Path], Outcomes]
-    folder: str = ""
-    paths: tuple[str, ...] = ()
-    left_out: tuple[tuple[str, str], ...] = ()
-    arguments: tuple[str, ...] = ()
-    environment: Callable[[Workshop, Running], dict[str, str]] = field(
-        default=lambda workshop, broker: {}
-    )
-
-
-class Workshop:
-    """The folder that everything is downloaded and unpacked into, and kept for the next run."""
-
-    def __init__(self, folder: Path, certificates: Certificates) -> None:
-        self.folder = folder
-        self.certificates = certificates
-        self.python = folder / "environment" / "bin" / "python"
-
-    def prepare(self) -> None:
-        """Download and unpack. Raises CalledProcessError: pip says why."""
-        archives = self.folder / "archives"
-        sources = self.folder / "sources"
-        environment = self.folder / "environment"
-        mark = self.folder / "ready"
-        self.folder.mkdir(parents=True, exist_ok=True)
-        wanted = (HERE / "sources.txt").read_text() + (HERE / "environment.txt").read_text()
-        if mark.exists() and mark.read_text() == wanted:
-            return
-        for old in (archives, sources):
-            shutil.rmtree(old, ignore_errors=True)
-        subprocess.run([sys.executable, "-m", "venv", "--clear", str(environment)], check=True)
-        self._pip("install", "-r", str(HERE / "environment.txt"))
-        self._pip(
-            *("download", "--no-deps", "--no-binary", ":all:", "--no-build-isolation"),
-            *("--require-hashes", "-r", str(HERE / "sources.txt"), "-d", str(archives)),
-        )
-        for archive in sorted(archives.glob("*.tar.gz")):
-            with tarfile.open(archive) as opened:
-                opened.extractall(sources, filter="data")
-        mark.write_text(wanted)
-
-    def _pip(self, *words: str) -> None:
-        command = [str(self.python), "-m", "pip", "--disable-pip-version-check", "-q", *words]
-        subprocess.run(command, check=True, timeout=600)
-
-    def source(self, name: str) -> Path:
-        """The unpacked folder of a distribution. Raises FileNotFoundError."""
-        found = sorted((self.folder / "sources").glob(f"{name}-*"))
-        if not found:
-            raise FileNotFoundError(f"no source of {name} in {self.folder / 'sources'}")
-        return found[-1]
-
-
-def cache_folder() -> Path:
-    """Where downloads are kept: MQD_SUITES_DIR, or a folder in the user's cache."""
-    if chosen := os.environ.get("MQD_SUITES_DIR"):
-        return Path(chosen)
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "mqd-client-suites"
-
-
-def plain_environment() -> dict[str, str]:
-    """What a suite gets of our environment: nothing that could point it at another broker."""
-    return {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
 
 
 def _run_pytest(suite: Suite, workshop: Workshop, broker: Running, work: Path) -> Outcomes:
@@ -112,11 +40,11 @@ def _run_pytest(suite: Suite, workshop: Workshop, broker: Running, work: Path) -
             *(str(workshop.python), "-m", "pytest", "-q", "-c", "/dev/null"),
             *("-o", "python_classes=Test* test_*", "-o", "junit_family=xunit1"),
             *("--rootdir", ".", "-p", "mqd_suite_ports", "-p", "no:cacheprovider"),
-            *("-W", "ignore", f"--timeout={_TEST_S}", f"--junitxml={report}"),
+            *("-W", "ignore", f"--timeout={TEST_S}", f"--junitxml={report}"),
             *suite.arguments,
             *suite.paths,
         ]
-        _run(words, workshop.source(suite.folder), environment, work / "output")
+        run_bounded(words, workshop.source(suite.folder), environment, work / "output")
     outcomes = _read_junit(report) if report.exists() else {}
     if not outcomes:
         raise RuntimeError(f"{suite.name} ran no test; see {work / 'output'}")
@@ -144,8 +72,8 @@ def _run_go(suite: Suite, workshop: Workshop, broker: Running, work: Path) -> Ou
         **suite.environment(workshop, broker),
     }
     output = work / "output"
-    words = ["go", "test", "-json", "-count=1", f"-timeout={_SUITE_S}s", *suite.arguments, "."]
-    _run(words, GO_SOURCES, environment, output)
+    words = ["go", "test", "-json", "-count=1", f"-timeout={SUITE_S}s", *suite.arguments, "."]
+    run_bounded(words, GO_SOURCES, environment, output)
     outcomes: Outcomes = {}
     for line in output.read_text().splitlines():
         event = json.loads(line) if line.startswith("{") else {}
@@ -155,21 +83,6 @@ def _run_go(suite: Suite, workshop: Workshop, broker: Running, work: Path) -> Ou
     if not outcomes:
         raise RuntimeError(f"{suite.name} ran no test; see {output}")
     return outcomes
-
-
-def _run(words: list[str], folder: Path, environment: Mapping[str, str], output: Path) -> None:
-    """Run to its end whatever its exit code is. Raises TimeoutExpired."""
-    with output.open("wb") as printed:
-        subprocess.run(
-            words,
-            cwd=folder,
-            env=dict(environment),
-            stdout=printed,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-            timeout=_SUITE_S + 60,
-            check=False,
-        )
 
 
 def _celery_project(workshop: Workshop, broker: Running) -> dict[str, str]:
@@ -208,12 +121,22 @@ def _amqpstorm(workshop: Workshop, broker: Running) -> dict[str, str]:
     }
 
 
+def _go_missing() -> str | None:
+    if shutil.which("go") and GO_SOURCES.exists():
+        return None
+    return "golang-go and golang-github-rabbitmq-amqp091-go-dev"
+
+
 def _go_environment(workshop: Workshop, broker: Running) -> dict[str, str]:
     return {"AMQP_URL": f"amqp://guest:guest@127.0.0.1:{broker.port}/"}
 
 
 _NO_INTERNET = "connects to tls-v1-2.badssl.com, not to a broker"
 _MANAGEMENT = "tests the management API, which mqd does not have yet"
+_OSLO_LEFT_OUT = (
+    (oslo.NEEDS_METRICS, "wants oslo.metrics' server on port 3000"),
+    (f"{oslo.TESTS}.test_rabbitmq", "starts clusters of three RabbitMQ nodes itself"),
+)
 
 SUITES: tuple[Suite, ...] = (
     Suite(
@@ -252,5 +175,30 @@ SUITES: tuple[Suite, ...] = (
         _run_go,
         arguments=("-tags", "integration"),
         environment=_go_environment,
+        missing=_go_missing,
     ),
+    Suite(
+        "oslo",
+        oslo.run_functional,
+        folder="oslo",
+        paths=(f"{oslo.TESTS}.test_functional", f"{oslo.TESTS}.notify.test_logger"),
+        left_out=_OSLO_LEFT_OUT,
+    ),
+    Suite(
+        "oslo-durable",
+        oslo.run_functional,
+        folder="oslo",
+        paths=(f"{oslo.TESTS}.test_functional",),
+        left_out=_OSLO_LEFT_OUT,
+        arguments=("amqp_durable_queues=true",),
+    ),
+    Suite(
+        "oslo-quorum",
+        oslo.run_functional,
+        folder="oslo",
+        paths=(f"{oslo.TESTS}.test_functional",),
+        left_out=_OSLO_LEFT_OUT,
+        arguments=("rabbit_quorum_queue=true", "rabbit_transient_quorum_queue=true"),
+    ),
+    Suite("oslo-simulator", oslo.run_simulator),
 )
