@@ -173,8 +173,12 @@ class Channel:
 
     def recover(self) -> None:
         """basic.recover with requeue: hand back everything unacknowledged."""
-        self._check_takes_back(self.unacked.items())
+        self.check_recover()
         self._hand_back("requeue")
+
+    def check_recover(self) -> None:
+        """Raise what basic.recover is answered when a stream would have to take something back."""
+        self._check_takes_back(self.unacked.items())
 
     def _hand_back(self, how: str) -> None:
         unacked, self.unacked = self.unacked, {}

@@ -279,6 +279,7 @@ def _basic_reject(line: Line, channel: Channel, m: Basic.Reject) -> None:
 
 def _basic_recover(line: Line, channel: Channel, m: Basic.Recover) -> None:
     _check_requeue(m.requeue)
+    channel.check_recover()
     line.send(channel.number, Basic.RecoverOk())  # before what comes again, as 3.10.8
     channel.recover()
 

@@ -125,3 +125,15 @@ def test_what_waits_for_the_disc_slows_its_publisher(world: World, client: Clien
     assert world.store.gathered_count == before + 1
     world.commit()
     assert world.store.gathered_count == before
+
+
+def test_a_stream_takes_nothing_back(client: Client, world: World) -> None:
+    """RabbitMQ's loses the connection over basic.recover, and answers nothing else."""
+    fill(world, client, "a")
+    read(client, "first")
+    client.said()
+    client.send(Basic.Recover(True))
+    assert client.said() == [
+        "connection.close NOT_IMPLEMENTED - basic.nack and basic.reject not supported by stream "
+        "queues queue 's' in vhost '/'"
+    ]
