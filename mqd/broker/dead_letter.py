@@ -21,7 +21,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from mqd.amqp import properties
 from mqd.amqp.fields import Field, FieldError, Table
@@ -152,23 +152,40 @@ def cycles(headers: Table, queues: Iterable[str]) -> set[str]:
     return found
 
 
+class Had(NamedTuple):
+    """Which queues have a dead letter that others refused, and since which batch. Only the others
+    are sent it again, or these would get a copy more at every attempt."""
+
+    queues: frozenset[Taker] = frozenset()
+    batch: int = 0
+
+    def also(self, queues: Sequence[Taker], batches: Sequence[int]) -> Had:
+        """With what publishing it to more of them came to."""
+        took = {queue for queue, batch in zip(queues, batches, strict=True) if batch >= 0}
+        return Had(self.queues | took, max((self.batch, *batches)))
+
+
+NOBODY: Final = Had()
+
+
 class DeadLetters:
     """The dead letters of one vhost on their way."""
 
     def __init__(self, vhost: VHost) -> None:
         self._vhost = vhost
-        self._waiting: deque[tuple[Queue, Message, str]] = deque()
+        self._waiting: deque[tuple[Queue, Message, str, Had]] = deque()
         self.held = False  # dead letters wait for somebody who is busy with more
         self._sent = 0  # in this turn
         self._resting = False  # what waits, and comes, does so until the next one
         self._logged: set[tuple[str, str]] = set()
 
-    def take(self, queue: Queue, message: Message, reason: str) -> None:
+    def take(self, queue: Queue, message: Message, reason: str, had: Had = NOBODY) -> None:
         """The queue has taken the message out and has rules for dead letters.
 
-        It is told by `Queue.left` when the message is safe elsewhere, or nowhere.
+        It is told by `Queue.left` when the message is safe elsewhere, or nowhere. had: as it was
+        told by `Queue.stuck`.
         """
-        self._waiting.append((queue, message, reason))
+        self._waiting.append((queue, message, reason, had))
         if not self.held:
             self.go_on()
 
@@ -211,16 +228,33 @@ class DeadLetters:
             return (_Together(self, queues),)
         return queues
 
-    def _send(self, queue: Queue, message: Message, reason: str) -> None:
+    def publish(
+        self, queues: Sequence[Taker], names: bytes, content: bytes, persistent: bool
+    ) -> list[int]:
+        """What `Taker.publish` of each returns; dead letters go on when all of them have it."""
+        was_held, self.held = self.held, True
+        try:
+            batches = [queue.publish(names, content, persistent) for queue in queues]
+        finally:
+            self.held = was_held
+        if not was_held:
+            self.go_on()
+        return batches
+
+    def _send(self, queue: Queue, message: Message, reason: str, had: Had) -> None:
         letter, targets = self.address(queue, message, reason)
         batches: list[int] = []
         if letter is not None:
             names, content, persistent = letter.names, letter.content, letter.persistent
+            if had.queues:
+                targets = [target for target in targets if target not in had.queues]
             batches = [target.publish(names, content, persistent) for target in targets]
-        if queue.owes and (not batches or min(batches) < 0):
-            queue.stuck(message, reason)
-        else:
-            queue.left(message, max(batches, default=0))
+        if queue.owes:
+            had = had.also(targets, batches)
+            if letter is None or not had.queues or min(batches, default=0) < 0:
+                queue.stuck(message, reason, had)
+                return
+        queue.left(message, max((had.batch, *batches)))
 
     def address(
         self, queue: Queue, message: Message, reason: str
@@ -270,24 +304,18 @@ def _may_bury(taker: Taker) -> bool:
 class _Together:
     """Several queues that one message goes to, as one."""
 
-    deleted = False
-
     def __init__(self, dead_letters: DeadLetters, queues: Sequence[Taker]) -> None:
         self._dead_letters = dead_letters
         self._queues = queues
 
+    @property
+    def deleted(self) -> bool:
+        return all(queue.deleted for queue in self._queues)
+
     def publish(self, names: bytes, content: bytes, persistent: bool) -> int:
         """The last batch of all, or REJECTED by any."""
-        letters = self._dead_letters
-        was_held, letters.held = letters.held, True
-        try:
-            queues = (queue for queue in self._queues if not queue.deleted)
-            batches = [queue.publish(names, content, persistent) for queue in queues]
-        finally:
-            letters.held = was_held
-        if not was_held:
-            letters.go_on()
-        return outcome(batches)
+        queues = [queue for queue in self._queues if not queue.deleted]
+        return outcome(self._dead_letters.publish(queues, names, content, persistent))
 
 
 def outcome(batches: Sequence[int]) -> int:

@@ -28,6 +28,7 @@ from mqd.policies.applied import Applied
 
 if TYPE_CHECKING:
     from mqd.broker.channel import Channel
+    from mqd.broker.dead_letter import Had
     from mqd.broker.entries import ConnectionEntry
     from mqd.broker.vhost import VHost
 
@@ -173,11 +174,11 @@ class Queue(ABC):
 
     @property
     def owes(self) -> bool:
-        """Whether a dead letter stays here until some queue has it."""
+        """Whether a dead letter stays here until the queues it goes to have it."""
         return False
 
-    def stuck(self, message: Message, reason: str) -> None:
-        """A dead letter that is owed was taken by no queue: keep it and try again."""
+    def stuck(self, message: Message, reason: str, had: Had) -> None:
+        """A dead letter that is owed was not taken by every queue: keep it and try again."""
         raise AssertionError(f"a {self.kind} queue owes no dead letters")
 
     def left(self, message: Message, batch: int) -> None:  # noqa: B027 - most owe nothing

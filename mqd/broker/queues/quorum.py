@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final
 from mqd.amqp import properties
 from mqd.amqp.replies import ChannelError, ReplyCode
 from mqd.broker.consumers import Consumer
-from mqd.broker.dead_letter import DELIVERY_LIMIT
+from mqd.broker.dead_letter import DELIVERY_LIMIT, Had
 from mqd.broker.definitions import QueueDefinition
 from mqd.broker.message import Message, replace_header
 from mqd.broker.queues.ordered import OrderedQueue
@@ -63,7 +63,7 @@ class QuorumQueue(OrderedQueue):
         super().__init__(definition, vhost, pid, owner, policy)
         self._came_back = _FRONT
         self._full = False
-        self._owed: deque[tuple[Message, str]] = deque()  # dead letters that nobody took yet
+        self._owed: deque[tuple[Message, str, Had]] = deque()  # dead letters not taken by all yet
         self._owed_bytes = 0
         self._owed_ms = 0
 
@@ -136,8 +136,9 @@ class QuorumQueue(OrderedQueue):
 
     @property
     def owes(self) -> bool:
-        """Whether a dead letter stays here until some queue has it: the strategy at-least-once,
-        which 3.10.8 takes for at-most-once unless the queue rejects what it has no room for."""
+        """Whether a dead letter stays here until the queues it goes to have it: the strategy
+        at-least-once, which 3.10.8 takes for at-most-once unless the queue rejects what it has no
+        room for."""
         rules = self.rules
         return (
             rules.dead_letter_at_least_once
@@ -145,9 +146,11 @@ class QuorumQueue(OrderedQueue):
             and rules.dead_letter_exchange is not None
         )
 
-    def stuck(self, message: Message, reason: str) -> None:
-        """No queue took it: keep it and try again."""
-        self._owed.append((message, reason))
+    def stuck(self, message: Message, reason: str, had: Had) -> None:
+        """Not every queue took it: keep it and try again."""
+        if self.deleted:
+            return
+        self._owed.append((message, reason, had))
         self._owed_bytes += message.body_bytes
         self.watch()
 
@@ -165,7 +168,7 @@ class QuorumQueue(OrderedQueue):
         if self._owed and not self.deleted and now_ms >= self._owed_ms:
             self._owed_ms = now_ms + _OWED_RETRY_MS
             for _ in range(min(len(self._owed), _OWED_TRIED_MAX)):
-                message, reason = self._owed.popleft()
+                message, reason, had = self._owed.popleft()
                 self._owed_bytes -= message.body_bytes
-                self.vhost.dead_letters.take(self, message, reason)  # it may come back: `stuck`
+                self.vhost.dead_letters.take(self, message, reason, had)  # it may come back
         return super().tick(now_ms) or bool(self._owed)

@@ -225,6 +225,40 @@ def test_a_dead_letter_that_is_owed_waits_for_room(world: World, client: Client)
     assert rest(client, "late") == ["m"]
 
 
+def between_two(client: Client) -> None:
+    """A dead letter that is owed to two queues, one of which has no room."""
+    client.call(_exchange("later"))
+    client.declare("has room", durable=True)
+    client.declare("full", arguments={"x-max-length": 0, "x-overflow": "reject-publish"})
+    for name in ("has room", "full"):
+        client.bind(name, "later", "k")
+    owing(client)
+
+
+def test_who_has_a_dead_letter_is_not_sent_it_again(world: World, client: Client) -> None:
+    between_two(client)
+    world.tick(1000)
+    world.tick(1000)
+    client.call(Queue.Delete(0, "full"))
+    client.declare("full")
+    client.bind("full", "later", "k")
+    world.tick(1000)
+    assert (rest(client, "has room"), rest(client, "full")) == (["m"], ["m"])
+    world.commit()
+    assert not world.store.kept[world.queue().definition.id]
+
+
+def test_nothing_is_owed_to_who_is_no_longer_bound(world: World, client: Client) -> None:
+    """One queue has it, and there is nobody else (observed: 3.10.8)."""
+    between_two(client)
+    client.call(Queue.Unbind(0, "full", "later", "k"))
+    world.tick(1000)
+    source, target = (world.queue(name).definition.id for name in ("q", "has room"))
+    assert len(world.store.kept[source]) == 1, "not yet on disc"
+    world.commit()
+    assert [len(world.store.kept.get(one, ())) for one in (source, target)] == [0, 1]
+
+
 @pytest.mark.parametrize("limit", [{"max_length": 1}, {"max_length_bytes": 1}])
 def test_what_is_owed_takes_room(client: Client, limit: dict[str, int]) -> None:
     declare(
