@@ -180,8 +180,9 @@ class Delays:
                 then = "stays on disc until the next start" if message.stored else "is dropped"
                 log.warning("exchange '%s': a delayed message %s: %s", name, then, error.text)
                 return
-            for taker in vhost.reach(found):
-                batch = max(batch, taker.publish(names, content, message.persistent))
+            queues = vhost.reach(found)
+            batches = vhost.dead_letters.publish(queues, names, content, message.persistent)
+            batch = max(batches, default=0)
         if message.stored:
             vhost.when_durable(batch, lambda: vhost.store.settle(QUEUE_ID, message))
 

@@ -130,8 +130,7 @@ class Tracer:
         key = _shortened(key)
         names = names_of(TRACE_EXCHANGE, key)
         found = route(vhost.exchanges, exchange, [key], Offered(names, content, False, told))
-        for taker in vhost.reach(found):
-            taker.publish(names, content, False)
+        vhost.dead_letters.publish(vhost.reach(found), names, content, False)
 
 
 class _Traced(Consumer):

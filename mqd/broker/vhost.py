@@ -145,8 +145,8 @@ class VHost:
             found = route(self.exchanges, self.exchanges[name], keys, message)
         else:
             found = [name]
-        for taker in self.reach(found):
-            taker.publish(message.names, message.content, message.persistent)
+        queues = self.reach(found)
+        self.dead_letters.publish(queues, message.names, message.content, message.persistent)
 
     def reach(self, found: Iterable[Found]) -> list[Taker]:
         """The queues of those names that are there, and whatever else takes messages."""

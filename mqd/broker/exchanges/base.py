@@ -58,7 +58,8 @@ class Offered:
 class Taker(Protocol):
     """What takes a message that was routed to it: a queue, or what stands for one."""
 
-    deleted: bool
+    @property
+    def deleted(self) -> bool: ...
 
     def publish(self, names: bytes, content: bytes, persistent: bool) -> int: ...
 

@@ -11,9 +11,11 @@ from mqd.amqp.fields import Table
 from mqd.amqp.properties import Properties
 from mqd.broker import dead_letter as dead_letters
 from mqd.broker.dead_letter import cycles, dead_letter
+from mqd.broker.exchanges.base import Offered
 from mqd.broker.message import Message, content_of, names_of
+from mqd.broker.queues.classic import ClassicQueue
 from mqd.policies.applied import Applied
-from tests.harness import Basic, Client, Queue, World
+from tests.harness import Basic, Client, Exchange, Queue, Tx, World
 
 DLX = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "dead"}
 
@@ -269,3 +271,92 @@ def test_a_queue_that_is_shortened_lets_go_in_turns(
     assert world.queue("dead").ready_count < 33
     world.end_turns()
     assert (world.queue().ready_count, world.queue("dead").ready_count) == (2, 33)
+
+
+def fanned_out(client: Client) -> None:
+    """What x routes to: a queue that keeps nothing and sends it to `dead`, and `dead`."""
+    client.call(Exchange.Declare(exchange="x", exchange_type="fanout"))
+    client.declare("q", durable=True, arguments={**DLX, "x-max-length": 0})
+    for name in ("q", "dead"):
+        client.bind(name, "x")
+
+
+def deaths(client: Client, name: str = "dead") -> list[tuple[str, bool]]:
+    """The messages of a queue, and whether each is a dead letter."""
+    found = []
+    while (got := client.get(name, no_ack=True)) is not None:
+        found.append((got.body.decode(), "x-death" in (got.properties.headers or {})))
+    return found
+
+
+def test_a_dead_letter_does_not_overtake_its_own_copies(client: Client) -> None:
+    fanned_out(client)
+    client.publish("", "m", exchange="x")
+    assert deaths(client) == [("m", False), ("m", True)]
+
+
+def test_nor_those_that_the_broker_publishes(world: World, client: Client) -> None:
+    fanned_out(client)
+    world.vhost.deliver(("exchange", "x"), Offered(names_of("x", "k"), message().content, False))
+    assert deaths(client) == [("m", False), ("m", True)]
+
+
+def test_nor_those_that_were_put_off(world: World, client: Client) -> None:
+    fanned_out(client)
+    client.send_loose(
+        Exchange.Declare(exchange="d"),
+        exchange_type="x-delayed-message",
+        arguments={"x-delayed-type": ("longstr", b"fanout")},
+    )
+    for name in ("q", "dead"):
+        client.bind(name, "d")
+    client.said()
+    client.publish("", "m", exchange="d", headers={"x-delay": 10})
+    world.tick(20)
+    assert deaths(client) == [("m", False), ("m", True)]
+
+
+def test_a_failure_in_the_middle_holds_nothing_up(
+    world: World, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the first queue let go of goes on with the next dead letter at the latest."""
+    fanned_out(client)
+    letters, queues = world.vhost.dead_letters, [world.queue(), world.queue("dead")]
+    (together,) = letters.after_all(queues)
+    with monkeypatch.context() as patched:
+        patched.setattr(ClassicQueue, "publish", _failing_for("dead", ClassicQueue.publish))
+        with pytest.raises(OSError, match="full"):
+            together.publish(names_of("x", "k"), message().content, True)
+    assert not letters.held
+    client.publish("q", "m2")
+    assert [body for body, _ in deaths(client)] == ["m", "m2"]
+
+
+def _failing_for(name: str, plain: Any) -> Any:
+    def publish(self: Any, *args: Any) -> Any:
+        if self.name == name:
+            raise OSError("full")
+        return plain(self, *args)
+
+    return publish
+
+
+def test_queues_that_go_before_the_commit(world: World, client: Client) -> None:
+    fanned_out(client)
+    client.call(Tx.Select())
+    client.publish("", "m", exchange="x", mandatory=True)
+    client.call(Queue.Delete(0, "q"), channel=2)
+    client.call(Queue.Delete(0, "dead"), channel=2)
+    client.send(Tx.Commit())
+    assert client.said() == ["return 312 m", "Tx.CommitOk"]
+
+
+def test_one_that_goes_before_the_commit(world: World, client: Client) -> None:
+    fanned_out(client)
+    client.call(Tx.Select())
+    client.publish("", "m", exchange="x", mandatory=True, mode=2)
+    client.call(Queue.Delete(0, "q"), channel=2)
+    client.send(Tx.Commit())
+    world.commit()
+    assert client.said() == ["Tx.CommitOk"]
+    assert deaths(client) == [("m", False)]
