@@ -174,6 +174,7 @@ class DeadLetters:
     def __init__(self, vhost: VHost) -> None:
         self._vhost = vhost
         self._waiting: deque[tuple[Queue, Message, str, Had]] = deque()
+        self.taken = 0  # ever
         self.held = False  # dead letters wait for somebody who is busy with more
         self._sent = 0  # in this turn
         self._resting = False  # what waits, and comes, does so until the next one
@@ -186,6 +187,7 @@ class DeadLetters:
         told by `Queue.stuck`.
         """
         self._waiting.append((queue, message, reason, had))
+        self.taken += 1
         if not self.held:
             self.go_on()
 
@@ -193,6 +195,11 @@ class DeadLetters:
     def is_behind(self) -> bool:
         """Whether a turn's share was not enough: who has many more had better wait."""
         return self._resting
+
+    @property
+    def turns_behind(self) -> int:
+        """How many turns' full shares wait."""
+        return len(self._waiting) // _TURN_LETTERS_MAX
 
     def go_on(self) -> None:
         """Carry out what waits, at most a turn's share of it."""

@@ -1,10 +1,12 @@
 """How much one connection may publish before it has to wait: for the disc, or for others.
 
-Theory. Two things may grow faster than they go away. Persistent messages gather while the disc
+Theory. Three things may grow faster than they go away. Persistent messages gather while the disc
 writes those before them: a connection whose read added to them is read no further once there are
 too many, until they are on their way (RabbitMQ: credit flow; the state "flow" of list_connections).
 A message to many queues is work out of proportion to its bytes: after so many copies frames wait
-for the next turn. Both are looked at when there is something to count, never message by message.
+for the next turn. Dead letters go a share at a time: whoever made more is read on when those are
+under way, or they would gather in memory. All are looked at when there is something to count, never
+message by message.
 
 Decides when a connection that publishes is slowed. Never reads: `Gate` is shut and opened.
 """
@@ -16,6 +18,7 @@ from typing import Final
 
 from mqd import limits
 from mqd.amqp.outlet import Turn
+from mqd.broker.dead_letter import DeadLetters
 from mqd.broker.entries import ConnectionEntry
 from mqd.broker.ports import MessageStore
 from mqd.transport.gate import FLOW, TURN, Gate
@@ -26,12 +29,22 @@ _SHOWN_MS: Final = 1000  # how long a state that comes and goes is seen (RabbitM
 class Intake:
     """Of an open connection. `read_on(reason)` opens the gate and handles what waited."""
 
-    __slots__ = ("_copies", "_entry", "_gate", "_read_on", "_slowed_ms", "_turn", "store")
+    __slots__ = (
+        "_copies",
+        "_entry",
+        "_gate",
+        "_read_on",
+        "_slowed_ms",
+        "_turn",
+        "letters",
+        "store",
+    )
 
     def __init__(
         self, entry: ConnectionEntry, gate: Gate, turn: Turn, read_on: Callable[[int], None]
     ) -> None:
         self.store: MessageStore = entry.vhost.store
+        self.letters: DeadLetters = entry.vhost.dead_letters
         self._entry = entry
         self._gate = gate
         self._turn = turn
@@ -46,6 +59,19 @@ class Intake:
             self._entry.slowed = True
             self._slowed_ms = 0
             self._entry.vhost.pressing.append(lambda: self._read_on(FLOW))
+
+    def buried(self) -> None:
+        """A read made dead letters: more may wait than the next turn takes."""
+        turns = self.letters.turns_behind
+        if turns:
+            self._gate.shut(TURN)
+            self._wait(turns)
+
+    def _wait(self, turns: int) -> None:
+        if turns:
+            self._turn.later.append(lambda: self._wait(turns - 1))
+        else:
+            self._read_on(TURN)
 
     def charge(self, copies: int) -> bool:
         """A message is published to so many queues; whether it was the last one of this turn."""

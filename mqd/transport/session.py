@@ -120,12 +120,16 @@ class Session(asyncio.Protocol):
         self._recv_cnt += 1
         intake = self._intake
         gathered = intake.store.gathered_count if intake is not None else 0
+        buried = intake.letters.taken if intake is not None else 0
         try:
             self.connection.receive_data(data)
         except Exception:  # noqa: BLE001 - see the file's charter
             self._fault()
-        if intake is not None and intake.store.gathered_count > gathered:
-            intake.took(len(data))
+        if intake is not None:
+            if intake.store.gathered_count > gathered:
+                intake.took(len(data))
+            if intake.letters.taken > buried:
+                intake.buried()
         if self._reads_large != bool(self.connection.missing):
             self._resize_reads()
         self.outlet.turn.end_soon()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mqd import limits
-from mqd.broker import snapshots
+from mqd.broker import dead_letter, snapshots
 from tests.harness import PERSISTENT, Basic, Client, Exchange, Queue, World, published
 
 
@@ -116,3 +116,30 @@ def test_some_copies_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
     client.hold_turns = True
     client.feed(published("q", "m") * 10)
     assert world.queue().ready_count == 10
+
+
+def test_dead_letters_do_not_gather_faster_than_they_go(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dead_letter, "_TURN_LETTERS_MAX", 50)
+    client = world.connect()
+    client.declare("dead")
+    full = {"x-max-length": 0, "x-overflow": "reject-publish-dlx"}
+    routed = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "dead"}
+    client.declare("q", arguments={**full, **routed})
+    other = world.connect()
+    client.hold_turns = other.hold_turns = True
+    letters, most, reads = world.vhost.dead_letters, 0, 0
+    for _ in range(60):
+        if client.transport.reading:
+            client.feed(published("q", "m") * 80)
+            reads += 1
+        most = max(most, len(letters._waiting))
+        other.feed(published("dead", "m"))
+        assert other.transport.reading
+        world.turn.run()
+    assert reads > 30
+    assert most < 200
+    world.end_turns()
+    assert world.queue("dead").ready_count == reads * 80 + 60
+    assert client.transport.reading
