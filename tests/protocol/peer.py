@@ -182,7 +182,7 @@ class Peer:
 
     async def send(self, data: bytes) -> None:
         """Send, at the pace asked for."""
-        if not self.sent and data in wire.HEADERS_OF_EIGHT:
+        if not self.sent and data.startswith(wire.HEADERS_OF_EIGHT):
             self.version = wire.EIGHT
         self._sending = True
         step = self._pace or len(data) or 1
