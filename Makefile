@@ -1,7 +1,7 @@
 # Targets for people who work on mqd. Everything runs in the active Python environment.
 PYTHON ?= python3
 
-.PHONY: all proto lint types test man install systemd-test bench scale crash fuzz clients client-suites differential help
+.PHONY: all proto lint types test man install systemd-test bench scale loads crash fuzz clients client-suites differential help
 
 all: lint types test
 
@@ -53,6 +53,9 @@ bench:            ## rates, latency and memory beside RabbitMQ's; BENCH="--scena
 
 scale:            ## 10,000 queues, 1,000,000 messages, beside RabbitMQ; SCALE="--queues 500" chooses
 	$(PYTHON) -m tests.perf.scale $(SCALE)
+
+loads:            ## long streams, a million messages nobody acknowledges, beside RabbitMQ's
+	$(PYTHON) -m tests.perf.loads $(LOADS)
 
 help:             ## this list
 	@sed -n 's/^\([a-z-]*\): .*## /\1\t/p' $(MAKEFILE_LIST)

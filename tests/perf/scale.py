@@ -205,6 +205,18 @@ class Link:
                 raise ConnectionError("the broker closed the connection")
             self._unread += more
 
+    def receive(self, size: int) -> bytes:
+        """What comes next, as it comes."""
+        data, self._unread = self._unread, b""
+        data = data or self._socket.recv(size)
+        if not data:
+            raise ConnectionError("the broker closed the connection")
+        return data
+
+    def drop(self) -> None:
+        """Go without a word."""
+        self._socket.close()
+
     def acks(self) -> list[tuple[int, bool]]:
         """The acks that come next, (tag, multiple). By hand: they may come one by one."""
         while len(self._unread) < _ACK.size:
@@ -332,7 +344,7 @@ def measure(broker: Measured, sizes: Sizes) -> Figures:
         check_recovered(broker.port, sizes)
     finally:
         for link in links:
-            link._socket.close()
+            link.drop()
         broker.stop()
     return figures
 
@@ -347,7 +359,8 @@ def check_recovered(port: int, sizes: Sizes) -> None:
     assert count == sizes.messages, f"{count} of {sizes.messages} messages recovered"
 
 
-def _table(rows: dict[str, Figures]) -> str:
+def table(rows: dict[str, Figures]) -> str:
+    """A line for each step, a column for each broker."""
     titles = list(rows)
     steps = next(iter(rows.values()))
     lines = ["| | " + " | ".join(titles) + " |", "|---" * (len(titles) + 1) + "|"]
@@ -376,10 +389,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         rows = {}
         for broker in brokers:
             rows[broker.title] = measure(broker, sizes)
-            print(_table({broker.title: rows[broker.title]}), flush=True)
+            print(table({broker.title: rows[broker.title]}), flush=True)
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    print(f"{sizes}\n\n{_table(rows)}")
+    print(f"{sizes}\n\n{table(rows)}")
     if len(rows) < 2:
         return 0
     worse = [step for step in rows["mqd"] if rows["mqd"][step] > rows["RabbitMQ"][step]]
