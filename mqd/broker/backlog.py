@@ -34,6 +34,7 @@ from mqd import limits
 from mqd.broker.message import Message
 from mqd.broker.ports import Spool
 from mqd.broker.room import Room
+from mqd.broker.shelf import restore
 
 _OVERHEAD_BYTES = 120  # what a message object costs beside its content, measured on CPython 3.11
 _PATIENCE_MESSAGES = 512  # what may come before it is looked again whether a tail can be paged
@@ -157,10 +158,8 @@ class Backlog:
     def pop(self) -> tuple[int, Message, bool]:
         """The next message: (position, message, redelivered)."""
         if self._returned:
-            position, message = heapq.heappop(self._returned)
-            self._returned_bytes -= len(message.content) + _OVERHEAD_BYTES
-            if self._counts_bodies:
-                self._bodies -= message.body_bytes
+            position, message = self._pop_returned()
+            restore(message)
             return position, message, True
         if not self._head:
             self._refill()
@@ -172,8 +171,15 @@ class Backlog:
             self._bodies -= message.body_bytes
         return position, message, position < self._flagged_to
 
+    def _pop_returned(self) -> tuple[int, Message]:
+        position, message = heapq.heappop(self._returned)
+        self._returned_bytes -= len(message.content) + _OVERHEAD_BYTES
+        if self._counts_bodies:
+            self._bodies -= message.body_bytes
+        return position, message
+
     def peek(self) -> Message:
-        """What `pop` would take."""
+        """What `pop` would take; its content may be on the shelf (`mqd.broker.shelf`)."""
         if self._returned:
             return self._returned[0][1]
         if not self._head:
@@ -196,7 +202,9 @@ class Backlog:
 
     def take_delivered(self) -> Iterator[Message]:
         """Take out, first to last, those that were delivered before: for an orderly end."""
-        while self._returned or (len(self) and self._head_at < self._flagged_to):
+        while self._returned:
+            yield self._pop_returned()[1]
+        while len(self) and self._head_at < self._flagged_to:
             yield self.pop()[1]
 
     def clear(self) -> int:

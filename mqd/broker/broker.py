@@ -23,11 +23,13 @@ from mqd.broker.definitions import BindingDefinition, ExchangeDefinition, QueueD
 from mqd.broker.delays import QUEUE_ID as DELAYED
 from mqd.broker.entries import ConnectionEntry
 from mqd.broker.exchanges.registry import BUILT_IN, Registry
+from mqd.broker.held import Holdings
 from mqd.broker.ports import MessageStore, Spool, Topology
 from mqd.broker.queues.base import Queue
 from mqd.broker.reply import ReplyConsumer
 from mqd.broker.room import Room
 from mqd.broker.settings import Settings
+from mqd.broker.shelf import Shelf
 from mqd.broker.vhost import VHost
 from mqd.clock import Clock
 from mqd.names import NodeName, Pid, PidSource
@@ -59,11 +61,14 @@ class Broker:
         self.topology = topology
         self.spool = spool
         self.room = Room()
+        self.shelf = Shelf(spool)
         self.settings = settings
         self.exchange_types = exchange_types
         # names of vhosts with tracing on; the caller's outlives this broker
         self.traced = traced if traced is not None else set()
         self.turn = turn if turn is not None else Turn()
+        limit_bytes = settings.queue_memory_bytes_max
+        self.holdings = Holdings(self.room, self.shelf, limit_bytes, self.turn)
         self.vhosts: dict[str, VHost] = {}
         self.connections: dict[Pid, ConnectionEntry] = {}
         self.alarms: set[str] = set()
@@ -249,13 +254,15 @@ class Broker:
     # -- time ---------------------------------------------------------------------------------
 
     def tick(self, now_ms: int) -> None:
-        """Expire messages and queues that nobody asks for; those asked for expire then.
+        """Expire messages and queues that nobody asks for; those asked for expire then. Look at
+        what clients hold.
 
         Called about twice a second; now_ms is the monotonic clock. The caller ends the turn.
         """
         for queue in list(self.timed):
             if not queue.tick(now_ms):
                 self.timed.discard(queue)
+        self.holdings.look(self.connections.values())
         self.fire(now_ms)
 
     def fire(self, now_ms: int) -> None:

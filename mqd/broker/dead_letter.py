@@ -30,6 +30,7 @@ from mqd.broker.exchanges.base import Offered, Taker
 from mqd.broker.headers import listed_keys
 from mqd.broker.message import Message, names_of, replace_header
 from mqd.broker.routing import route
+from mqd.broker.shelf import restore
 
 if TYPE_CHECKING:
     from mqd.broker.queues.base import Queue
@@ -249,6 +250,7 @@ class DeadLetters:
         return batches
 
     def _send(self, queue: Queue, message: Message, reason: str, had: Had) -> None:
+        restore(message)
         letter, targets = self.address(queue, message, reason)
         batches: list[int] = []
         if letter is not None:

@@ -195,6 +195,9 @@ class MemorySpool:
     def take(self, handle: int) -> bytes:
         return self.pages.pop(handle)
 
+    def read(self, handle: int, start: int, size: int) -> bytes:
+        return self.pages[handle][start : start + size]
+
     def drop(self, handle: int) -> None:
         del self.pages[handle]
 

@@ -129,6 +129,9 @@ class Spool(Protocol):
     def take(self, handle: int) -> bytes:
         """Return the page and forget it."""
 
+    def read(self, handle: int, start: int, size: int) -> bytes:
+        """So many bytes of the page, which is kept."""
+
     def drop(self, handle: int) -> None:
         """Forget the page."""
 

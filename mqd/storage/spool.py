@@ -72,12 +72,19 @@ class FileSpool:
         if held is not None:
             self.drop(handle)
             return held
-        first, size = self._pages[handle]
-        page = os.pread(self._fd, size, first * SPOOL_BLOCK_BYTES)
-        if len(page) != size:
-            raise MqdError(ErrorCode.INTERNAL, "the spool file was cut off by someone else")
+        page = self.read(handle, 0, self._pages[handle][1])
         self.drop(handle)
         return page
+
+    def read(self, handle: int, start: int, size: int) -> bytes:
+        held = self._held.get(handle)
+        if held is not None:
+            return held[start : start + size]
+        first, _ = self._pages[handle]
+        data = os.pread(self._fd, size, first * SPOOL_BLOCK_BYTES + start)
+        if len(data) != size:
+            raise MqdError(ErrorCode.INTERNAL, "the spool file was cut off by someone else")
+        return data
 
     def drop(self, handle: int) -> None:
         if handle in self._held:

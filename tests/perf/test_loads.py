@@ -1,4 +1,4 @@
-"""`make loads` in small, on mqd alone: the same steps, and a bound that a slow machine keeps too."""
+"""`make loads` in small, on mqd alone: the same steps, and bounds."""
 
 from __future__ import annotations
 

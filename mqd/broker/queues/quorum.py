@@ -27,6 +27,7 @@ from mqd.broker.definitions import QueueDefinition
 from mqd.broker.message import Message, replace_header
 from mqd.broker.queues.ordered import OrderedQueue
 from mqd.broker.queues.rules import Overflow
+from mqd.broker.shelf import restore
 from mqd.names import Pid
 from mqd.policies.applied import Applied
 
@@ -128,6 +129,7 @@ class QuorumQueue(OrderedQueue):
             self._came_back += 1
             self.backlog.put_back(self._came_back, message)
         else:
+            restore(message)
             self.backlog.push(message)
         if message.expires_ms:
             self.watch()

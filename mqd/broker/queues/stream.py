@@ -7,7 +7,7 @@ Never decides how the log lies on disc or how much of it is kept: that is behind
 A reader's prefetch count is credit: an acknowledgement, of whatever delivery, gives one back and
 takes nothing from the stream. There is no handing back: what a channel held when it went is simply
 read again by whoever wants it. Readers see what is on disc and not before, so an offset that was
-seen stays that message's.
+seen stays that message's. What they have not acknowledged is not kept for them.
 
 A message is kept as it came, transient or not. 3.10.8 turns it into AMQP 1.0 and back, and loses
 what does not fit (headers that are arrays or tables, cluster-id); here nothing is lost.
@@ -44,6 +44,7 @@ _NO_PROPERTIES: Final = b"\0\0"
 _ONLY_HEADERS: Final = struct.pack(">H", properties.HEADERS)
 _ENTRY: Final = encode_table({_OFFSET: ("long", 0)})[:-8]
 _LONG: Final = struct.Struct(">q")
+_READ: Final = Message(b"", bytes(21))  # what a reader holds: nothing, whatever it was sent
 
 
 class Reader:
@@ -203,7 +204,7 @@ class StreamQueue(Queue):
             message = page.messages[offset - page.first]
             content = with_offset(message.content, offset)
             tag = consumer.send(message.names, content, False)
-            unacked[tag] = (self, message, offset, consumer)
+            unacked[tag] = (self, _READ, offset, consumer)
             consumer.unacked += 1
             reader.following = offset + 1
             count += 1

@@ -29,6 +29,13 @@ def test_pages_come_back_once(spool: FileSpool) -> None:
         spool.take(handles[0])
 
 
+def test_a_part_of_a_page_is_read_and_the_page_stays(spool: FileSpool) -> None:
+    spool.write(bytes(5000))
+    handle = spool.write(bytes(range(200)) * 50)
+    assert spool.read(handle, 4000, 300) == (bytes(range(200)) * 2)[:300]
+    assert spool.take(handle) == bytes(range(200)) * 50
+
+
 def test_the_file_has_no_name(tmp_path: Path) -> None:
     spool = FileSpool(tmp_path / "new")
     spool.write(b"page")
@@ -76,6 +83,7 @@ def test_a_full_disc_keeps_pages_in_memory(
     held = [spool.write(bytes([number]) * 4000) for number in range(3)]
     assert troubles == ["No space left on device"]
     assert not spool.retry()
+    assert spool.read(held[1], 3990, 5) == b"\1" * 5
     assert spool.take(held[0]) == b"\0" * 4000
     monkeypatch.setattr(os, "pwrite", real)
     assert spool.retry()
