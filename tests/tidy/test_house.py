@@ -14,7 +14,13 @@ LINES_MAX = 470
 # Larger on purpose: what runs for every frame stays in one object.
 LARGER = {"mqd/transport/session.py": 560}
 # Where processes are started or killed at random moments, a short bounded wait is all there is.
-POLLING = ("tests/nodes.py", "tests/ctl/test_golden.py", "tests/fault/", "tests/suites/")
+POLLING = (
+    "tests/nodes.py",
+    "tests/ctl/test_golden.py",
+    "tests/fault/",
+    "tests/perf/loads.py",
+    "tests/suites/",
+)
 
 
 def sources(*folders: str) -> list[Path]:
