@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from mqctl.output.terms import Atom, Chars, Pid, Term
+from mqctl.output.terms import Atom, Chars, Octets, Pid, Term
 
 LINE = 80
 _BARE_ATOM = re.compile(r"[a-zß-öø-ÿ][0-9A-Za-z_@ß-öø-ÿÀ-ÖØ-Þ]*\Z")
@@ -75,7 +75,7 @@ def atomic_text(value: Term) -> str | None:
             return "[]"
         return quoted(codes, '"') if is_printable(codes) else None
     if isinstance(value, str):
-        data = value.encode()
+        data = value.encode("latin-1" if isinstance(value, Octets) else "utf-8")
         if is_printable(data):
             return f"<<{quoted(data, chr(34))}>>" if data else "<<>>"
         return "<<" + ",".join(map(str, data)) + ">>"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mqctl.output.terms import Atom, Chars, Pid, Term, is_proplist
+from mqctl.output.terms import Atom, Chars, Octets, Pid, Term, is_proplist
 
 
 def pid_text(pid: Pid) -> str:
@@ -24,12 +24,18 @@ def inspect(value: Term) -> str:
         return _atom(value)
     if isinstance(value, Pid):
         return pid_text(value)
+    if isinstance(value, Octets):
+        return "<<" + ", ".join(str(ord(c)) for c in value) + ">>"
     if isinstance(value, Chars):
+        if not value:
+            return "[]"
         return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
     if isinstance(value, str):
         escaped = value.replace("\\", "\\\\").replace('"', '\\"')
         return '"' + escaped.replace("\n", "\\n").replace("\t", "\\t") + '"'
     if isinstance(value, dict):
+        if value and all(isinstance(key, Atom) for key in value):
+            return "%{" + ", ".join(f"{k}: {inspect(v)}" for k, v in sorted(value.items())) + "}"
         pairs = (f"{inspect(k)} => {inspect(v)}" for k, v in value.items())
         return "%{" + ", ".join(pairs) + "}"
     if isinstance(value, tuple):
@@ -38,6 +44,10 @@ def inspect(value: Term) -> str:
         if value and is_proplist(value) and all(isinstance(k, Atom) for k, _ in value):
             return "[" + ", ".join(f"{k}: {inspect(v)}" for k, v in value) + "]"
         return "[" + ", ".join(map(inspect, value)) + "]"
+    if isinstance(value, float):
+        from mqctl.output.erlang import float_text
+
+        return float_text(value)
     return str(value)
 
 

@@ -32,6 +32,12 @@ class Chars(str):
     __slots__ = ()
 
 
+class Octets(str):
+    """A binary that is no UTF-8: each character stands for a byte."""
+
+    __slots__ = ()
+
+
 NOTHING = Atom("")
 
 
@@ -90,6 +96,8 @@ def from_term(term: Any) -> Term:
         return dict(pairs) if kind == "map" else pairs
     if kind == "table":
         return from_table(value)
+    if kind == "octets":
+        return Octets(value.decode("latin-1"))
     wrap = {"atom": Atom, "chars": Chars, "pid": Pid}.get(kind)
     return value if wrap is None else wrap(value)
 
