@@ -7,7 +7,6 @@ type knows are kept and mean nothing.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Final
 
@@ -16,12 +15,12 @@ from mqd.amqp.replies import ChannelError, ReplyCode
 from mqd.amqp.terms import format_string
 from mqd.broker.definitions import QueueDefinition
 from mqd.broker.headers import EXPIRY_MS_MAX
+from mqd.policies import values
 
 INTEGERS: Final = frozenset(
     ("signedint", "long", "byte", "short", "unsignedbyte", "unsignedshort", "unsignedint")
 )
 PRIORITY_MAX: Final = 255
-SEGMENT_BYTES_MAX: Final = 3_000_000_000
 
 # Each check gets the field and the whole table, and says what is wrong, or nothing.
 Check = Callable[[Field, Table], str | None]
@@ -70,7 +69,7 @@ def _priority(field: Field, arguments: Table) -> str | None:
 
 def _version(field: Field, arguments: Table) -> str | None:
     error = _not_negative(field, arguments)
-    if error is None and field[1] not in (1, 2):
+    if error is None and field[1] not in values.QUEUE_VERSIONS:
         return format_string(f"unsupported queue version '{field[1]}'")
     return error
 
@@ -86,12 +85,13 @@ def _dead_letter_routing_key(field: Field, arguments: Table) -> str | None:
     return error
 
 
-def _one_of(error: str, *values: bytes) -> Check:
+def _one_of(error: str, *words: str) -> Check:
     """error: may show the value as {}."""
+    taken = [word.encode() for word in words]
 
     def check(field: Field, arguments: Table) -> str | None:
         wrong = _text(field)
-        if wrong is None and field[1] not in values:
+        if wrong is None and field[1] not in taken:
             return error.format(field[1].decode("utf-8", "replace"))
         return wrong
 
@@ -104,7 +104,7 @@ def _bool(field: Field, arguments: Table) -> str | None:
 
 def _max_age(field: Field, arguments: Table) -> str | None:
     error = _text(field)
-    if error is None and not re.fullmatch(rb"[0-9]+[YMDhms]", field[1]):
+    if error is None and values.age_s(field[1].decode("utf-8", "replace")) is None:
         return "invalid_max_age"  # 3.10.8 ends the connection where the number is missing
     return error
 
@@ -115,32 +115,28 @@ CHECKS: Final[dict[str, Check]] = {
     "x-message-ttl": _time,
     "x-dead-letter-exchange": _name,
     "x-dead-letter-routing-key": _dead_letter_routing_key,
-    "x-dead-letter-strategy": _one_of("invalid_dlx_strategy", b"at-most-once", b"at-least-once"),
+    "x-dead-letter-strategy": _one_of("invalid_dlx_strategy", *values.DEAD_LETTER_STRATEGIES),
     "x-max-length": _not_negative,
     "x-max-length-bytes": _not_negative,
     "x-max-in-memory-length": _not_negative,
     "x-max-in-memory-bytes": _not_negative,
     "x-max-priority": _priority,
-    "x-overflow": _one_of(
-        "invalid_overflow", b"drop-head", b"reject-publish", b"reject-publish-dlx"
-    ),
-    "x-queue-mode": _one_of("\"unsupported queue mode '{}'\"", b"default", b"lazy"),
+    "x-overflow": _one_of("invalid_overflow", *values.OVERFLOWS),
+    "x-queue-mode": _one_of("\"unsupported queue mode '{}'\"", *values.QUEUE_MODES),
     "x-queue-version": _version,
     "x-single-active-consumer": _bool,
     "x-quorum-initial-group-size": _positive,
     "x-max-age": _max_age,
     "x-stream-max-segment-size-bytes": _not_negative,
     "x-initial-cluster-size": _positive,
-    "x-queue-leader-locator": _one_of(
-        "invalid_queue_locator_arg", b"client-local", b"balanced", b"random", b"least-leaders"
-    ),
+    "x-queue-leader-locator": _one_of("invalid_queue_locator_arg", *values.LEADER_LOCATORS),
     # 3.10.8 ends the connection with 541 on a bad one; a word to the client is kinder
     "x-queue-master-locator": _one_of(
-        "\"unsupported queue master locator '{}'\"", b"client-local", b"min-masters", b"random"
+        "\"unsupported queue master locator '{}'\"", *values.MASTER_LOCATORS
     ),
 }
 
-_QUEUE_TYPE = _one_of("\"unsupported queue type '{}'\"", b"classic", b"quorum", b"stream")
+_QUEUE_TYPE = _one_of("\"unsupported queue type '{}'\"", "classic", "quorum", "stream")
 
 # What each type knows, in the order in which a second declare is compared with the first.
 KNOWN: Final[dict[str, tuple[str, ...]]] = {
@@ -272,7 +268,7 @@ def _check_replicated(definition: QueueDefinition) -> None:
                 f"invalid property '{name}' for {definition.resource}",
             )
     segment = definition.arguments.get("x-stream-max-segment-size-bytes")
-    if segment is not None and segment[1] > SEGMENT_BYTES_MAX:
+    if segment is not None and segment[1] > values.SEGMENT_BYTES_MAX:
         raise ChannelError(
             ReplyCode.PRECONDITION_FAILED,
             "Exceeded max value for x-stream-max-segment-size-bytes",

@@ -8,19 +8,16 @@ as its kin.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
+from mqd.policies import values
 from mqd.policies.model import APPLY_TO
 from mqd.policies.terms import format_json, format_pairs
 
 Json = Any
 Check = Callable[[Json], bool]
-
-_SEGMENT_BYTES_MAX: Final = 3_000_000_000
-_AGE: Final = re.compile(r"[1-9][0-9]*[YMDhms]")
 
 
 def _natural(value: Json) -> bool:
@@ -40,17 +37,17 @@ def _one_of(*words: Json) -> Check:
 
 
 def _age(value: Json) -> bool:
-    return isinstance(value, str) and _AGE.fullmatch(value) is not None
+    return isinstance(value, str) and values.age_s(value) is not None
 
 
 def _segment(value: Json) -> bool:
-    return _natural(value) and value <= _SEGMENT_BYTES_MAX
+    return _natural(value) and value <= values.SEGMENT_BYTES_MAX
 
 
 # setting -> (what its value has to be, what follows the value in the refusal)
 _LOCATION: Final[Mapping[str, tuple[Check, str]]] = {
     "queue-master-locator": (
-        _one_of("min-masters", "client-local", "random"),
+        _one_of(*values.MASTER_LOCATORS),
         "invalid queue-master-locator value",
     ),
 }
@@ -59,7 +56,7 @@ _GENERAL: Final[Mapping[str, tuple[Check, str]]] = {
     "dead-letter-exchange": (_text, "is not a valid dead letter exchange name"),
     "dead-letter-routing-key": (_text, "is not a valid dead letter routing key"),
     "dead-letter-strategy": (
-        _one_of("at-most-once", "at-least-once"),
+        _one_of(*values.DEAD_LETTER_STRATEGIES),
         "is not a valid dead letter strategy",
     ),
     "delivery-limit": (_natural, "is not a valid delivery limit"),
@@ -72,15 +69,15 @@ _GENERAL: Final[Mapping[str, tuple[Check, str]]] = {
     "max-length-bytes": (_natural, "is not a valid maximum length in bytes"),
     "message-ttl": (_natural, "is not a valid message TTL"),
     "overflow": (
-        _one_of("drop-head", "reject-publish", "reject-publish-dlx"),
+        _one_of(*values.OVERFLOWS),
         "is not a valid overflow value",
     ),
     "queue-leader-locator": (
-        _one_of("client-local", "balanced", "random", "least-leaders"),
+        _one_of(*values.LEADER_LOCATORS),
         "is not a valid queue leader locator value",
     ),
-    "queue-mode": (_one_of("default", "lazy"), "is not a valid queue-mode value"),
-    "queue-version": (_one_of(1, 2), "is not a valid queue-version value"),
+    "queue-mode": (_one_of(*values.QUEUE_MODES), "is not a valid queue-mode value"),
+    "queue-version": (_one_of(*values.QUEUE_VERSIONS), "is not a valid queue-version value"),
     "stream-max-segment-size-bytes": (_segment, "is not a valid segment size"),
 }
 _MIRRORING: Final = (

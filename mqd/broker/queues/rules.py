@@ -9,12 +9,12 @@ they were set; one that is of the wrong kind all the same means nothing.
 from __future__ import annotations
 
 import enum
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from mqd.amqp.fields import Table
+from mqd.policies.values import age_s
 
 
 class Overflow(enum.Enum):
@@ -48,15 +48,6 @@ class QueueRules:
 
 
 NO_RULES: Final = QueueRules()
-_AGE = re.compile(r"([0-9]+)([YMDhms])")
-_AGE_UNIT_S: Final = {
-    "Y": 365 * 86_400,
-    "M": 30 * 86_400,
-    "D": 86_400,
-    "h": 3600,
-    "m": 60,
-    "s": 1,
-}
 
 
 def rules_of(arguments: Table, policy: Mapping[str, object]) -> QueueRules:
@@ -102,12 +93,6 @@ def _text(arguments: Table, policy: Mapping[str, object], key: str) -> str | Non
         return text
     value = policy.get(key)
     return value if isinstance(value, str) else None
-
-
-def age_s(text: str) -> int | None:
-    """Seconds of an age as "1h" writes it; None for what is none."""
-    match = _AGE.fullmatch(text)
-    return int(match[1]) * _AGE_UNIT_S[match[2]] if match is not None else None
 
 
 def _age(arguments: Table, policy: Mapping[str, object]) -> int | None:

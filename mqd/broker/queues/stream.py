@@ -28,9 +28,9 @@ from mqd.broker.message import Message, replace_header
 from mqd.broker.ports import StreamLog, StreamPage
 from mqd.broker.queue_arguments import INTEGERS
 from mqd.broker.queues.base import Queue
-from mqd.broker.queues.rules import age_s
 from mqd.names import Pid
 from mqd.policies.applied import Applied
+from mqd.policies.values import age_s
 
 if TYPE_CHECKING:
     from mqd.broker.channel import Channel
@@ -116,6 +116,12 @@ class StreamQueue(Queue):
 
     def check_consumer(self, channel: Channel, arguments: Table, *, no_ack: bool) -> None:
         resource = self.definition.resource
+        self._begin(arguments)
+        if "x-priority" in arguments:
+            raise ChannelError(
+                ReplyCode.PRECONDITION_FAILED,
+                f"invalid arg 'x-priority' for {resource} of queue type rabbit_stream_queue",
+            )
         if not channel.prefetch_count:
             raise ChannelError(
                 ReplyCode.PRECONDITION_FAILED,
@@ -124,12 +130,6 @@ class StreamQueue(Queue):
         if no_ack:
             self._refuse("automatic acknowledgement")
         super().check_consumer(channel, arguments, no_ack=no_ack)
-        if "x-priority" in arguments:
-            raise ChannelError(
-                ReplyCode.PRECONDITION_FAILED,
-                f"invalid arg 'x-priority' for {resource} of queue type rabbit_stream_queue",
-            )
-        self._begin(arguments)
 
     def _begin(self, arguments: Table) -> int:
         """The offset that a new reader is sent first. Raises ChannelError 406."""
