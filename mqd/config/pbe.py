@@ -128,5 +128,7 @@ def _cipher(name: str, key: bytes, vector: bytes) -> Any:
     place: Any = modes
     if mode in ("CFB", "CFB8", "OFB"):  # newer releases have moved these and warn of the old place
         with contextlib.suppress(ImportError):
-            from cryptography.hazmat.decrepit.ciphers import modes as place
+            from cryptography.hazmat.decrepit.ciphers import modes as moved
+
+            place = moved
     return Cipher(algorithms.AES(key), getattr(place, mode)(vector))
