@@ -19,6 +19,7 @@ from mqd.amqp.replies import ConnectionError_, ReplyCode
 from mqd.broker.broker import Broker
 from mqd.broker.settings import Settings
 from mqd.clock import Clock
+from mqd.transport.buffers import Buffers
 from mqd.transport.overdue import Overdue
 from mqd.transport.session import Session
 
@@ -74,6 +75,7 @@ class Listener:
         self._empty = asyncio.Event()
         self._empty.set()
         self._overdue = Overdue(settings.consumer_timeout_ms)
+        self.buffers = Buffers(broker.room)
         properties = server_properties(settings, broker.node)
         mechanisms = " ".join(sorted(settings.auth_mechanisms))
         of_eight: Table = {**properties, "capabilities": ("table", {})}
@@ -140,6 +142,7 @@ class Listener:
         for entry, channel, tag in self._overdue.find(self.broker.connections.values(), now_ms):
             entry.peer.time_out(channel.number, tag)
         self.broker.tick(now_ms)
+        self.buffers.look()
         self.broker.turn.end()
         self._ticking = asyncio.get_running_loop().call_later(_TICK_S, self._tick)
 

@@ -99,9 +99,7 @@ class Session(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)  # or another loop's equal of it
         transport = self._transport
         self._gate = Gate(self.connection, transport)
-        transport.set_write_buffer_limits(
-            limits.WRITE_HIGH_WATER_BYTES, limits.WRITE_LOW_WATER_BYTES
-        )
+        self._listener.buffers.add(transport)
         if hasattr(transport, "max_size"):
             transport.max_size = self._listener.broker.settings.read_bytes_max
         peer, ours = self._peer(), self._ours()
@@ -164,6 +162,7 @@ class Session(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         phase = self.connection.phase
         self.outlet.closed = True
+        self._listener.buffers.discard(self._transport)
         self.connection.lost()
         if self.entry is not None:
             self._listener.broker.remove_connection(self.entry)
