@@ -122,6 +122,21 @@ async def test_consumers_by_queue() -> None:
     assert found[0].channel_pid == channel.pid
 
 
+async def test_who_is_active() -> None:
+    """Of a single active consumer's queue the others wait (observed: 3.10.8)."""
+    stand = Stand()
+    channel = stand.channel(stand.connect())
+    queue = stand.queue("q", arguments={"x-single-active-consumer": ("bool", True)})
+    for tag in "xyz":
+        stand.consume(channel, queue, tag)
+    found = await rows(consumers.list_(stand.ctx, consumers_pb2.ListConsumers(vhost="/")))
+    assert {row.consumer_tag: (row.active, row.activity_status) for row in found} == {
+        "x": (True, "single_active"),
+        "y": (False, "waiting"),
+        "z": (False, "waiting"),
+    }
+
+
 async def close(stand: Stand, pid: str) -> None:
     request = connections_pb2.CloseConnection(pid=pid, explanation="why")
     await connections.close(stand.ctx, request)
