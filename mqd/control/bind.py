@@ -26,7 +26,7 @@ from mqd.rpc.v1 import peer_pb2 as pb
 from mqd.rpc.v1 import verb_pb2
 
 # verbs that the tool answers by itself; the handshake that comes before any operation
-NOT_OPERATIONS: Final = ("local_pb2", "peer_pb2")
+NOT_OPERATIONS: Final = ("encryption_pb2", "local_pb2", "peer_pb2")
 
 
 class Operation(NamedTuple):
