@@ -133,7 +133,12 @@ class _Layout:
     def pretty(self, value: Term, column: int, after: int) -> str:
         """column: where the term starts, from 1; after: closing brackets that follow it."""
         text = flat(value)
-        if len(text) < LINE - column - after or atomic_text(value) is not None:
+        if len(text) < LINE - column - after:
+            return text
+        if text.startswith("<<") and text[2].isdigit():
+            octets = value.encode("latin-1" if isinstance(value, Octets) else "utf-8")
+            return "<<" + self._elements(list(octets), column + 2, after + 2) + ">>"
+        if atomic_text(value) is not None:
             return text
         if isinstance(value, tuple):
             if len(value) > 1 and isinstance(value[0], (Atom, bool)):

@@ -7,7 +7,7 @@ part here.
 from __future__ import annotations
 
 from mqctl.output.erlang import format_term
-from mqctl.output.terms import Row, Term
+from mqctl.output.terms import Octets, Row, Term
 
 ON, OFF = "\x1b(0", "\x1b(B"
 BOLD, PLAIN = "\x1b[1m", "\x1b[0m"
@@ -15,7 +15,7 @@ BOLD, PLAIN = "\x1b[1m", "\x1b[0m"
 
 def _text(value: Term) -> str:
     """A cell: texts as they are, a list as its elements one after the other."""
-    if isinstance(value, str):
+    if isinstance(value, str) and not isinstance(value, Octets):
         return str(value)
     if isinstance(value, list):
         return "".join(map(_text, value))

@@ -88,14 +88,20 @@ def value_lines(term: Term, invocation: Invocation) -> Iterable[str]:
 
         return [format_term(term)]
     if name == "pretty_table":
-        from mqctl.output.pretty_table import output_box
+        from mqctl.output.pretty_table import output_box, table_box
 
+        if isinstance(term, list) and term and all(_is_row(item) for item in term):
+            return [table_box(term)]
         return [output_box(term)]
     if name == "string_per_line" and isinstance(term, list):
         from mqctl.output.inspect import text
 
         return [text(item) for item in term]
     return [_text(term, name)]
+
+
+def _is_row(term: Term) -> bool:
+    return isinstance(term, list) and bool(term) and is_proplist(term)
 
 
 def _text(term: Term, name: str) -> str:

@@ -52,6 +52,8 @@ _LAYOUT: Final = (
     (0x0004, "cluster_id", "shortstr"),
 )
 
+NAMES: Final = tuple(name for _, name, _ in _LAYOUT)
+
 
 @dataclass(slots=True)
 class Properties:

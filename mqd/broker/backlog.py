@@ -186,6 +186,24 @@ class Backlog:
             self._refill()
         return self._head[0]
 
+    def at(self, place: int) -> Message | None:
+        """The message that `pop` would return after `place` others; all stay where they are."""
+        for part in (sorted(self._returned), self._head):
+            if place < len(part):
+                entry = part[place]
+                return entry[1] if isinstance(entry, tuple) else entry
+            place -= len(part)
+        for handle, page, _ in self._pages:
+            if place < page.count:
+                return _message_of(marshal.loads(self._spool.read(handle))[place])  # noqa: S302
+            place -= page.count
+        return self._tail[place] if place < len(self._tail) else None
+
+    @property
+    def arrived_count(self) -> int:
+        """How many came by now."""
+        return self._head_at + len(self) - len(self._returned)
+
     def put_back(self, position: int, message: Message) -> None:
         """A message taken by `pop` returns to where it was."""
         heapq.heappush(self._returned, (position, message))
@@ -371,13 +389,17 @@ class Backlog:
         self._room.lease(self, size + self._tail_bytes, must=True)
         self._paged -= page.count
         rows: list[Row] = marshal.loads(self._spool.take(handle))  # noqa: S302 - our own page
-        for names, content, persistent, stored, expires_ms, returns, segment, index in rows:
-            message = Message(names, content, persistent)
-            message.stored = stored
-            message.expires_ms = expires_ms
-            message.delivery_count = returns
-            message.segment = segment
-            message.index = index
-            self._head.append(message)
+        self._head.extend(map(_message_of, rows))
         self._head_bytes = size
         self._mark_tail()
+
+
+def _message_of(row: Row) -> Message:
+    names, content, persistent, stored, expires_ms, returns, segment, index = row
+    message = Message(names, content, persistent)
+    message.stored = stored
+    message.expires_ms = expires_ms
+    message.delivery_count = returns
+    message.segment = segment
+    message.index = index
+    return message

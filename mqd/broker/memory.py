@@ -195,8 +195,8 @@ class MemorySpool:
     def take(self, handle: int) -> bytes:
         return self.pages.pop(handle)
 
-    def read(self, handle: int, start: int, size: int) -> bytes:
-        return self.pages[handle][start : start + size]
+    def read(self, handle: int, start: int = 0, size: int | None = None) -> bytes:
+        return self.pages[handle][start : None if size is None else start + size]
 
     def drop(self, handle: int) -> None:
         del self.pages[handle]

@@ -129,8 +129,8 @@ class Spool(Protocol):
     def take(self, handle: int) -> bytes:
         """Return the page and forget it."""
 
-    def read(self, handle: int, start: int, size: int) -> bytes:
-        """So many bytes of the page, which is kept."""
+    def read(self, handle: int, start: int = 0, size: int | None = None) -> bytes:
+        """So many bytes of the page, or all of them; it is kept."""
 
     def drop(self, handle: int) -> None:
         """Forget the page."""

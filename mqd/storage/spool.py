@@ -76,11 +76,12 @@ class FileSpool:
         self.drop(handle)
         return page
 
-    def read(self, handle: int, start: int, size: int) -> bytes:
+    def read(self, handle: int, start: int = 0, size: int | None = None) -> bytes:
         held = self._held.get(handle)
         if held is not None:
-            return held[start : start + size]
-        first, _ = self._pages[handle]
+            return held[start:] if size is None else held[start : start + size]
+        first, whole = self._pages[handle]
+        size = whole - start if size is None else size
         data = os.pread(self._fd, size, first * SPOOL_BLOCK_BYTES + start)
         if len(data) != size:
             raise MqdError(ErrorCode.INTERNAL, "the spool file was cut off by someone else")

@@ -2,7 +2,7 @@
 
 connect: NAME (user, vhost)     a connection that stays open until the scenario ends
 queue: NAME (arguments, ...)    declare over connection `on`, "main" when not said
-bind: [EXCHANGE, QUEUE, KEY]    publish: QUEUE (count, body)    get: QUEUE
+bind: [EXCHANGE, QUEUE, KEY]    publish: QUEUE (count, body, properties)    get: QUEUE
 consume: QUEUE (tag, prefetch)  closed: NAME (reason)           the broker closed it, saying so
 """
 
@@ -59,8 +59,9 @@ class Clients:
 
     def _publish(self, queue: str, options: dict[str, Any]) -> None:
         channel = self._channel(options)
+        properties = pika.BasicProperties(**options.get("properties", {}))
         for _ in range(options.get("count", 1)):
-            channel.basic_publish("", queue, options.get("body", "hello").encode())
+            channel.basic_publish("", queue, options.get("body", "hello").encode(), properties)
         channel.queue_declare(queue, passive=True)  # the broker has seen them all
 
     def _get(self, queue: str, options: dict[str, Any]) -> None:

@@ -22,7 +22,13 @@ from typing import Any
 import yaml
 
 SCENARIOS = Path(__file__).parent / "scenarios"
-TOOLS = {"mqctl": "rabbitmqctl", "mq-diagnostics": "rabbitmq-diagnostics"}
+TOOLS = {
+    "mqctl": "rabbitmqctl",
+    "mq-diagnostics": "rabbitmq-diagnostics",
+    "mq-queues": "rabbitmq-queues",
+    "mq-streams": "rabbitmq-streams",
+    "mq-upgrade": "rabbitmq-upgrade",
+}
 
 Run = Callable[[str, list[str], str], tuple[int, str, str]]  # (tool, words, stdin)
 
@@ -48,6 +54,8 @@ class Place:
         text = re.sub(r"\n*\x1b\[1mUsage.*", "\n{usage}", text, flags=re.DOTALL)
         # the mirrored tools let some log lines of the node slip into their error stream
         text = re.sub(r"(?m)^\n?\d\d:\d\d:\d\d\.\d+ \[\w+\][^\n]*\n+", "", text)
+        # boxes are as wide as the node's name
+        text = re.sub(r"(?m)^\x1b\(0.*", lambda box: re.sub("q{2,}| {2,}", "~", box[0]), text)
         return text.rstrip("\n")
 
 

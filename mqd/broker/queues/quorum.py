@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Final
 
 from mqd.amqp import properties
 from mqd.amqp.replies import ChannelError, ReplyCode
+from mqd.broker.backlog import Backlog
 from mqd.broker.consumers import Consumer
 from mqd.broker.dead_letter import DELIVERY_LIMIT, Had
 from mqd.broker.definitions import QueueDefinition
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 _FRONT: Final = -(1 << 62)  # positions before all others: what came back waits there, in that order
 _ROOM_AGAIN: Final = 0.8  # of the length: from there on a queue that was full takes messages
+_LOG_BEGINS: Final = 3
 _OWED_RETRY_MS: Final = 1000
 _OWED_TRIED_MAX: Final = 256  # at a time, the one that waited longest first
 
@@ -133,6 +135,28 @@ class QuorumQueue(OrderedQueue):
             self.backlog.push(message)
         if message.expires_ms:
             self.watch()
+
+    # -- what can be seen ---------------------------------------------------------------------
+
+    def ready_at(self, place: int) -> Message | None:
+        """The ready message that is delivered after `place` others; it stays."""
+        return self._unranked.at(place)
+
+    @property
+    def log_index(self) -> int:
+        """How long its log is: a new queue's has three entries (observed: 3.10.8), every message
+        that comes is one, and so is one that is sent back to the end."""
+        return _LOG_BEGINS + self._unranked.arrived_count
+
+    def shed(self) -> None:
+        """Put on disc all but what is delivered next."""
+        self._unranked.shed()
+
+    @property
+    def _unranked(self) -> Backlog:
+        """The backlog of a kind that has no priorities."""
+        assert isinstance(self.backlog, Backlog)
+        return self.backlog
 
     # -- dead letters that are owed -----------------------------------------------------------
 

@@ -245,7 +245,8 @@ class Stand:
         owner: ConnectionEntry | None = None,
         durable: bool = True,
         arguments: Table | None = None,
-    ) -> ClassicQueue:
+        kind: str = "classic",
+    ) -> Any:
         definition = QueueDefinition(
             self.broker.topology.new_queue_id(),
             vhost,
@@ -253,6 +254,7 @@ class Stand:
             durable=durable,
             exclusive=owner is not None,
             arguments=arguments or {},
+            type=kind,
         )
         return self.broker.vhosts[vhost].apply_put_queue(definition, owner)
 

@@ -170,3 +170,28 @@ def test_those_delivered_before_are_taken_at_the_end(backlog: Backlog) -> None:
     assert [each.body for each in backlog.take_delivered()] == [b"old1", b"old2", b"old3", b"old4"]
     assert len(backlog) == 3
     assert list(backlog.take_delivered()) == []
+
+
+def test_any_message_can_be_looked_at_where_it_is(backlog: Backlog, spool: MemorySpool) -> None:
+    fill(backlog, 12)
+    first = backlog.pop()
+    second = backlog.pop()
+    backlog.put_back(second[0], second[1])
+    backlog.put_back(first[0], first[1])
+    pages = dict(spool.pages)
+    seen = [backlog.at(place) for place in range(13)]
+    assert [each.body.decode() if each else None for each in seen] == [
+        *(f"m{index}" for index in range(12)),
+        None,
+    ]
+    assert spool.pages == pages
+    assert popped(backlog, 2) == ["0 m0*", "1 m1*"]
+
+
+def test_all_that_ever_came_is_counted(backlog: Backlog) -> None:
+    fill(backlog, 5)
+    position, each, _ = backlog.pop()
+    backlog.skip()
+    assert backlog.arrived_count == 6
+    backlog.put_back(position, each)
+    assert backlog.arrived_count == 6
