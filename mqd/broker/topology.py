@@ -177,7 +177,10 @@ def unbind(channel: Channel, binding: BindingDefinition, done: Answer) -> None:
         raise
     if binding not in vhost.bindings:
         done(None)
-    elif vhost.is_durable(binding):
+        return
+    if binding.destination_kind == "queue":  # whose it is matters now (observed: 3.10.8)
+        check_exclusive_access(channel, vhost.queues[binding.destination])
+    if vhost.is_durable(binding):
         vhost.broker.topology.delete_binding(binding, _settled(done))
     else:
         vhost.apply_delete_binding(binding)
@@ -202,7 +205,7 @@ def _check_binding(channel: Channel, binding: BindingDefinition, *, unbinding: b
         queue = vhost.queues.get(binding.destination)
         if queue is None:
             raise ChannelError(ReplyCode.NOT_FOUND, f"no {destination}")
-        if not unbinding:  # observed: 3.10.8 lets anyone unbind an exclusive queue
+        if not unbinding:
             check_exclusive_access(channel, queue)
     elif binding.destination not in vhost.exchanges:
         raise ChannelError(ReplyCode.NOT_FOUND, f"no {destination}")
