@@ -58,6 +58,7 @@ class Channel:
         "pid",
         "prefetch_count",
         "reply_consumer",
+        "stopped",
         "tx",
         "unacked",
         "user",
@@ -78,6 +79,7 @@ class Channel:
         self.last_queue = ""  # the queue declared last, which an empty name stands for
         self.prefetch_count = 0
         self.global_prefetch_count = 0
+        self.stopped: dict[Consumer, None] = {}  # by its own prefetch, the first one first
         self._offers = 0
         self.confirms: Confirms | None = None
         self.tx: Transaction | None = None
@@ -199,12 +201,13 @@ class Channel:
         return held >= limit
 
     def offer_again(self) -> None:
-        """Its consumers may be able to take messages again.
+        """Its consumers may be able to take messages again, those that wait longest first.
 
         Their queues are served from another one on each time, so that none with a long backlog
         takes all the room there ever is (RabbitMQ: rabbit_limiter, notify_queues).
         """
-        for consumer in self.consumers.values():
+        stopped, self.stopped = self.stopped, {}
+        for consumer in (*stopped, *self.consumers.values()):
             consumer.queue.offer_again(consumer)
         queues = list(dict.fromkeys(consumer.queue for consumer in self.consumers.values()))
         self._offers += 1

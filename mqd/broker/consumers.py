@@ -191,6 +191,8 @@ class Ring:
             elif consumer.limited and consumer.is_full():
                 del members[0]
                 consumer.ringed = False
+                if consumer.channel.global_prefetch_count:
+                    consumer.channel.stopped[consumer] = None
             else:
                 return consumer
         return None

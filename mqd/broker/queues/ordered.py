@@ -365,6 +365,8 @@ class OrderedQueue(Queue):
     def released(self, consumer: Consumer, *, drain: bool = True) -> None:
         """The consumer holds one message less."""
         consumer.unacked -= 1
+        if consumer.channel.global_prefetch_count:
+            return  # the channel offers what it can take now, in the order they were stopped in
         # A congested one is offered too: the ring has it called when its peer reads again.
         if not consumer.ringed and consumer.active:
             self.offer_again(consumer)
