@@ -232,11 +232,11 @@ class Queue(ABC):
             self.use()
             self.vhost.broker.timed.add(self)
         if rules != before:
-            self.rules_changed()
+            self.rules_changed(before)
 
     @abstractmethod
-    def rules_changed(self) -> None:
-        """`rules` are others now: act on what is in the queue already."""
+    def rules_changed(self, before: QueueRules) -> None:
+        """`rules` are others now than before: act on what is in the queue already."""
 
     # -- time ---------------------------------------------------------------------------------
 

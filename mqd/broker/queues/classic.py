@@ -1,6 +1,7 @@
 """The classic queue: on one node, durable or not, with priorities where they are asked for.
 
-Decides what a classic queue has that others have not: levels of priority. Everything else is as in
+Decides what a classic queue has that others have not: levels of priority, and what a policy does
+that both shortens it and has it refuse messages. Everything else is as in
 `mqd.broker.queues.ordered`. x-queue-mode and x-queue-version change nothing that can be seen: a
 backlog is paged out as it grows, whatever they say. Never decides who may use it.
 """
@@ -11,6 +12,7 @@ from mqd.broker import expiry
 from mqd.broker.backlog import Backlog
 from mqd.broker.priorities import PriorityBacklog
 from mqd.broker.queues.ordered import OrderedQueue
+from mqd.broker.queues.rules import QueueRules
 
 
 class ClassicQueue(OrderedQueue):
@@ -32,3 +34,10 @@ class ClassicQueue(OrderedQueue):
             top,
             self.vhost.broker.room,
         )
+
+    def rules_changed(self, before: QueueRules) -> None:
+        """A new length holds before a new overflow does, so a queue that dropped its head does so
+        once more (observed: 3.10.8)."""
+        super().rules_changed(before)
+        if before.overflow not in self.refusals:
+            self.shorten()

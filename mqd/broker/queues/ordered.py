@@ -27,7 +27,7 @@ from mqd.broker.definitions import QueueDefinition
 from mqd.broker.message import Message
 from mqd.broker.priorities import PriorityBacklog
 from mqd.broker.queues.base import REJECTED, Queue
-from mqd.broker.queues.rules import Overflow
+from mqd.broker.queues.rules import Overflow, QueueRules
 from mqd.names import Pid
 from mqd.policies.applied import Applied
 
@@ -182,10 +182,12 @@ class OrderedQueue(Queue):
 
     def _trim(self) -> None:
         """Let go of the oldest messages until the queue is as short as it has to be."""
-        rules = self.rules
-        if rules.overflow in self.refusals:
-            return
-        length, size = rules.max_length, rules.max_length_bytes
+        if self.rules.overflow not in self.refusals:
+            self.shorten()
+
+    def shorten(self) -> None:
+        """The same, whatever is done with messages that are too many."""
+        length, size = self.rules.max_length, self.rules.max_length_bytes
         backlog = self.backlog
         letters = self.vhost.dead_letters
         while backlog and (
@@ -221,7 +223,7 @@ class OrderedQueue(Queue):
 
     # -- rules and time -----------------------------------------------------------------------
 
-    def rules_changed(self) -> None:
+    def rules_changed(self, before: QueueRules) -> None:
         """Lengths hold at once, a time to live for the messages that come (observed: 3.10.8)."""
         self.ttl_ms = self.rules.message_ttl_ms
         self._bound()

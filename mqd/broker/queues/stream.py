@@ -28,6 +28,7 @@ from mqd.broker.message import Message, replace_header
 from mqd.broker.ports import StreamLog, StreamPage
 from mqd.broker.queue_arguments import INTEGERS
 from mqd.broker.queues.base import Queue
+from mqd.broker.queues.rules import QueueRules
 from mqd.names import Pid
 from mqd.policies.applied import Applied
 from mqd.policies.values import age_s
@@ -83,7 +84,7 @@ class StreamQueue(Queue):
         self._readers: dict[Consumer, Reader] = {}
         self.log: StreamLog = vhost.store.stream(definition.id)
         self.log.on_growth = self._grown
-        self.rules_changed()
+        self.rules_changed(self.rules)
 
     @property
     def ready_count(self) -> int:
@@ -97,7 +98,7 @@ class StreamQueue(Queue):
     def ready_bytes(self) -> int:
         return self.log.bytes
 
-    def rules_changed(self) -> None:
+    def rules_changed(self, before: QueueRules) -> None:
         rules = self.rules
         self.log.keep(rules.max_length_bytes, rules.max_age_s, rules.segment_bytes)
 

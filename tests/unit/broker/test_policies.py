@@ -55,6 +55,26 @@ def test_a_queue_gets_shorter_and_may_grow_again(world: World, client: Client) -
     assert drained(client) == ["a", "b", "c"]
 
 
+@pytest.mark.parametrize(
+    ("before", "kind", "left"),
+    [
+        ({}, "classic", ["c"]),
+        ({"overflow": "drop-head"}, "classic", ["c"]),
+        ({"overflow": "reject-publish-dlx"}, "classic", ["a", "b", "c"]),
+        ({}, "quorum", ["a", "b", "c"]),
+    ],
+)
+def test_a_new_length_holds_before_a_new_overflow(
+    before: dict[str, Any], kind: str, left: list[str], world: World, client: Client
+) -> None:
+    client.declare("q", durable=True, arguments={"x-queue-type": kind})
+    put(world, "p", {"max-length": 5, **before})
+    for body in ("a", "b", "c"):
+        client.publish("q", body)
+    put(world, "p", {"max-length": 1, "overflow": "reject-publish"})
+    assert drained(client) == left
+
+
 def test_messages_expire_while_the_policy_is_there(world: World, client: Client) -> None:
     client.declare("q")
     put(world, "soon", {"message-ttl": 100})
