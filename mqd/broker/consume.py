@@ -36,9 +36,9 @@ def consume(
     name = actual_name(channel, queue_name)
     vhost.require(channel.user, Resource("queue", vhost.name, name), "read")
     queue = find_queue(channel, name)
+    _check_arguments(queue, arguments)
     queue.check_consumer(channel, arguments, no_ack=no_ack)
     tag = tag or _new_tag(channel)
-    _check_arguments(queue, arguments)
     _check_exclusive(queue, exclusive)
     consumer = Consumer(
         tag,

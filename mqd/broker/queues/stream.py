@@ -118,11 +118,6 @@ class StreamQueue(Queue):
     def check_consumer(self, channel: Channel, arguments: Table, *, no_ack: bool) -> None:
         resource = self.definition.resource
         self._begin(arguments)
-        if "x-priority" in arguments:
-            raise ChannelError(
-                ReplyCode.PRECONDITION_FAILED,
-                f"invalid arg 'x-priority' for {resource} of queue type rabbit_stream_queue",
-            )
         if not channel.prefetch_count:
             raise ChannelError(
                 ReplyCode.PRECONDITION_FAILED,

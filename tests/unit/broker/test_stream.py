@@ -137,3 +137,13 @@ def test_a_stream_takes_nothing_back(client: Client, world: World) -> None:
         "connection.close NOT_IMPLEMENTED - basic.nack and basic.reject not supported by stream "
         "queues queue 's' in vhost '/'"
     ]
+
+
+@pytest.mark.parametrize("no_ack", [True, False])
+def test_what_it_does_not_know_is_refused_first(no_ack: bool, client: Client) -> None:
+    """Before the prefetch count that is missing (observed: 3.10.8)."""
+    client.send(Basic.Consume(0, "s", "c", no_ack=no_ack, arguments={"x-priority": 1}))
+    assert client.said() == [
+        "channel.close PRECONDITION_FAILED - invalid arg 'x-priority' for queue 's' in vhost '/' "
+        "of queue type rabbit_stream_queue"
+    ]
