@@ -4,19 +4,30 @@ Decides what "at rest" means. mqd works off what it has read before it reads on,
 on a connection is enough. RabbitMQ is hundreds of processes that tell each other things: one
 answer says nothing of the others, and asking a queue is no help either, since such questions
 overtake what was published. Its node is asked instead, through `barrier.erl`.
+
+Policies are set by the tool's verb on mqd, and on RabbitMQ by the call that its tool makes:
+starting the tool takes a second there.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
+import io
+import os
+import re
 import socket
 import struct
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+from unittest import mock
 
+import pika
+
+from mqctl.catalogue import CTL
+from mqctl.pipeline import Pipeline
 from tests.nodes import Node, free_ports
 from tests.suites import brokers as suites
 
@@ -25,6 +36,7 @@ _EVAL = (
     '{{ok, M, Code}} = compile:file("{source}", [binary]),'
     ' {{module, M}} = code:load_binary(M, "barrier", Code), M:start({port}).'
 )
+_ERROR = re.compile(r'\{error(?:_string)?,"(.*)"\}', re.DOTALL)
 VERSION = "3.10.8"
 
 
@@ -34,18 +46,60 @@ class Broker(Protocol):
     @property
     def port(self) -> int: ...
 
-    def rest(self) -> None:
-        """Return when everything that was sent so far has had its effects."""
+    def rest(self, *, disc: bool) -> None:
+        """Return when everything that was sent so far has had its effects. disc: also those that
+        wait for the disc."""
+
+    def control(self, words: list[str]) -> str:
+        """A verb that sets or clears policies. Returns why it was refused, or nothing."""
 
 
-@dataclass(frozen=True, slots=True)
 class Mqd:
-    """mqd: at rest as soon as the connections have been answered."""
+    """mqd: at rest as soon as the connections have been answered; with what is on disc, when what
+    is published after it is on disc too."""
 
-    port: int
+    def __init__(self, node: Node) -> None:
+        self.port = node.port
+        self._environment = node.environment
+        self._confirming: Confirming | None = None
 
-    def rest(self) -> None:
-        return
+    def rest(self, *, disc: bool) -> None:
+        if disc:
+            self._confirming = self._confirming or Confirming(self.port)
+            self._confirming.publish()
+
+    def control(self, words: list[str]) -> str:
+        out, err = io.StringIO(), io.StringIO()
+        with mock.patch.dict(os.environ, self._environment):
+            code = Pipeline("mqctl", CTL, out, err).run(
+                ["-q", "-n", self._environment["RABBITMQ_NODENAME"], *words]
+            )
+        return err.getvalue().strip().removeprefix("Error:").strip() if code else ""
+
+    def close(self) -> None:
+        if self._confirming is not None:
+            self._confirming.close()
+
+
+class Confirming:
+    """A publisher that waits until what it publishes is on disc, and everything before it. It uses
+    a queue of its own, which keeps nothing."""
+
+    _QUEUE = "differential.disc"
+
+    def __init__(self, port: int) -> None:
+        parameters = pika.ConnectionParameters("127.0.0.1", port, heartbeat=0)
+        self._connection = pika.BlockingConnection(parameters)
+        self._channel = self._connection.channel()
+        self._channel.queue_declare(self._QUEUE, durable=True, arguments={"x-max-length": 1})
+        self._channel.confirm_delivery()
+
+    def publish(self) -> None:
+        properties = pika.BasicProperties(delivery_mode=2)
+        self._channel.basic_publish("", self._QUEUE, b"", properties)
+
+    def close(self) -> None:
+        self._connection.close()
 
 
 class RabbitMQ:
@@ -72,19 +126,58 @@ class RabbitMQ:
             data += piece
         return data
 
-    def rest(self) -> None:
+    def rest(self, *, disc: bool) -> None:
         answer = self.ask("quiet")
         assert answer == "ok", answer
 
+    def control(self, words: list[str]) -> str:
+        answer = self.ask(_policy_call(words))
+        told = _ERROR.fullmatch(answer)
+        if told is None:
+            assert answer == "ok", answer
+            return ""
+        text = told.group(1).encode().decode("unicode_escape").strip()
+        return re.sub(r"\n +", "", text)  # terms are broken at 80 columns
+
     def close(self) -> None:
         self._link.close()
+
+
+def _policy_call(words: list[str]) -> str:
+    """The call that rabbitmqctl makes for the verb."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("-p", required=True)
+    parser.add_argument("--priority", type=int, default=0)
+    parser.add_argument("--apply-to", default="all")
+    parser.add_argument("arguments", nargs="+")
+    told = parser.parse_args(words[1:])
+    verb, _, kind = words[0].partition("_")
+    suffix = "_op" if kind == "operator_policy" else ""
+    binaries = [_binary(word) for word in (told.p, *told.arguments)]
+    if verb == "set":
+        binaries += [str(told.priority), _binary(told.apply_to)]
+        verb = "parse_set"
+    else:
+        verb = "delete"
+    called = ",".join((*binaries, _binary("differential")))
+    return f"{{rabbit_policy,{verb}{suffix},[{called}]}}."
+
+
+def _binary(word: str) -> str:
+    escaped = word.replace("\\", "\\\\").replace('"', '\\"')
+    return f'<<"{escaped}">>'
 
 
 @contextlib.contextmanager
 def mqd(directory: Path) -> Iterator[Mqd]:
     """The daemon of this checkout."""
     with Node(directory, "differential") as node:
-        yield Mqd(node.port)
+        node.await_control()
+        broker = Mqd(node)
+        try:
+            yield broker
+        finally:
+            broker.close()
 
 
 @contextlib.contextmanager

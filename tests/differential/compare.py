@@ -8,6 +8,7 @@ allowed difference the two play on from different states, so nothing later is co
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -70,7 +71,56 @@ def _expired_behind_others(found: Difference) -> bool:
     return "x-max-priority=I:" in program and "expiration='0'" in program
 
 
+def _counts_who_got(found: Difference) -> bool:
+    """Consumers of a quorum queue and, in RabbitMQ, who holds a message of a basic.get."""
+    program = "\n".join(found.program[: found.index])
+    if "x-queue-type='quorum'" not in program or ": basic.get " not in program:
+        return False
+    if len(found.theirs) != 1 or len(found.ours) != 1:
+        return False
+    theirs, ours = found.theirs[0].rpartition(" "), found.ours[0].rpartition(" ")
+    return (
+        " queue.declare-ok " in theirs[0]
+        and theirs[0] == ours[0]
+        and 0 < int(theirs[2]) - int(ours[2]) <= program.count(": basic.get ")
+    )
+
+
+def _recovered_a_stream(found: Difference) -> bool:
+    """basic.recover where deliveries of a stream are outstanding."""
+    return (
+        ": basic.recover " in found.step
+        and any("connection.close 541 INTERNAL_ERROR" in line for line in found.theirs)
+        and any("connection.close 540" in line and "stream" in line for line in found.ours)
+    )
+
+
+def _handed_to_the_dying(found: Difference) -> bool:
+    """What a channel held went, in RabbitMQ, to a consumer without acknowledgements on another
+    channel of the connection that was closing with it."""
+    program = found.program[: found.index + 1]
+    consumes = [line.partition(":") for line in program if ": basic.consume " in line]
+    careless = {place for place, _, rest in consumes if "no_ack=true" in rest}
+    holders = {line.partition(":")[0] for line in program if _HOLDS.search(line)}
+    if not any(one[0] == other[0] and one != other for one in careless for other in holders):
+        return False
+    more = Counter(found.ours) - Counter(found.theirs)
+    less = Counter(found.theirs) - Counter(found.ours)
+    return (
+        len(found.ours) > len(found.theirs)
+        and all(map(_IS_LEFT.search, more))
+        and all(map(_COUNTS.search, less))
+    )
+
+
+_HOLDS = re.compile(r": basic\.(consume|get) (?!.*no_ack=true)")
+_COUNTS = re.compile(r"^z/1 (queue\.declare-ok|got #)")
+_IS_LEFT = re.compile(r"^z/1 (queue\.declare-ok|got #\d+\*)")
+
 ALLOWED: tuple[Allowed, ...] = (
+    Allowed("consumer count of a quorum queue", _counts_who_got),
+    Allowed("streams", _recovered_a_stream),
+    Allowed("a connection that ends", _handed_to_the_dying),
     Allowed("a message of a higher priority that is over when it comes", _expired_behind_others),
 )
 

@@ -2,12 +2,15 @@
 
 Decides which operations there are and how often each comes. A program declares queues, exchanges
 and bindings, then does things to them on two connections. Features widen what is drawn: each adds
-queue arguments, properties, exchanges or steps. Time must not decide: times to live are 0 or ten
-minutes.
+queue arguments, properties, exchanges, steps, or keys that policies may have. Time must not decide:
+times to live are 0 or ten minutes. Nor must chance: messages go to a stream one at a time, since
+those that RabbitMQ gets together may share a chunk, or not.
 """
 
 from __future__ import annotations
 
+import json
+import shlex
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import chain
@@ -33,9 +36,12 @@ class Feature:
     headers: dict[str, list[wire.Field]] = field(default_factory=dict)
     consumer: dict[str, list[wire.Field]] = field(default_factory=dict)
     exchange: dict[str, list[wire.Field]] = field(default_factory=dict)
+    policy: dict[str, list[Any]] = field(default_factory=dict)  # JSON
     queue_type: str = ""  # whose arguments are for queues of that type only
+    first: tuple[Lines, ...] = ()  # steps that every program begins with
     steps: tuple[Lines, ...] = ()
     weight: int = 0
+    singly: bool = False  # no step publishes several messages
 
 
 def _strings(*values: str) -> wire.Field:
@@ -43,6 +49,20 @@ def _strings(*values: str) -> wire.Field:
 
 
 _TIMES = integers(0, _LATER)
+_CHOSEN = st.sampled_from(("$0", "$0", "$1", "$2"))
+_OFFSETS: list[wire.Field] = [
+    *longstrs("first", "first", "last", "next", "1h"),
+    *integers(0, 1, 2, 50),
+    ("l", 1),
+    ("T", 1_000_000),
+    ("T", 99_999_999_999),
+]
+
+
+def _credit(places: Any) -> Lines:
+    return steps("basic.qos", at=places, prefetch_count=st.sampled_from((1, 2, 3, 10)))
+
+
 FEATURES: dict[str, Feature] = {
     "classic": Feature(),
     "lazy": Feature(
@@ -50,20 +70,30 @@ FEATURES: dict[str, Feature] = {
             "x-queue-mode": longstrs("lazy", "default"),
             "x-queue-version": integers(1, 2),
             "x-queue-type": longstrs("classic"),
-        }
+        },
+        policy={"queue-mode": ["lazy", "default"], "queue-version": [1, 2]},
     ),
     "length": Feature(
         arguments={
             "x-max-length": integers(0, 1, 2, 3),
             "x-max-length-bytes": integers(0, 4, 30),
             "x-overflow": longstrs("drop-head", "reject-publish", "reject-publish-dlx"),
-        }
+        },
+        policy={
+            "max-length": [0, 1, 2, 3],
+            "max-length-bytes": [0, 4, 30],
+            "overflow": ["drop-head", "reject-publish", "reject-publish-dlx"],
+        },
     ),
     "dlx": Feature(
         arguments={
             "x-dead-letter-exchange": _DLX_TARGETS,
             "x-dead-letter-routing-key": longstrs(*words.QUEUES, "k0", "k.a"),
-        }
+        },
+        policy={
+            "dead-letter-exchange": ["", "x0", "x1", "x2", "missing"],
+            "dead-letter-routing-key": [*words.QUEUES, "k0", "k.a"],
+        },
     ),
     "death": Feature(  # a client that sends what only the broker should
         headers={
@@ -93,6 +123,7 @@ FEATURES: dict[str, Feature] = {
     "ttl": Feature(
         arguments={"x-message-ttl": _TIMES, "x-expires": integers(_LATER)},
         properties={"expiration": ["0", str(_LATER)]},
+        policy={"message-ttl": [0, _LATER], "expires": [_LATER]},
     ),
     "priority": Feature(
         arguments={"x-max-priority": integers(1, 3, 10)},
@@ -125,6 +156,15 @@ FEATURES: dict[str, Feature] = {
         headers={"CC": [*longstrs("q0"), ("A", [("I", 1), ("S", "q1")]), ("F", {})]},
         consumer={"x-priority": [*longstrs("1"), ("t", True), ("l", 2)]},
         exchange={"alternate-exchange": [*integers(1), ("t", True)]},
+        policy={
+            "max-length": [-1, "1", None],
+            "message-ttl": [-1, 1.5, "x"],
+            "expires": [0, True],
+            "overflow": ["bogus", 1],
+            "dead-letter-exchange": [1, []],
+            "max-priority": [5],
+            "bogus": [1, {}],
+        },
     ),
     "cc": Feature(
         headers={
@@ -133,7 +173,8 @@ FEATURES: dict[str, Feature] = {
         }
     ),
     "ae": Feature(
-        exchange={"alternate-exchange": longstrs("x0", "x1", "x2", "missing", "amq.fanout")}
+        exchange={"alternate-exchange": longstrs("x0", "x1", "x2", "missing", "amq.fanout")},
+        policy={"alternate-exchange": ["x0", "x1", "x2", "missing", "amq.fanout"]},
     ),
     "e2e": Feature(
         steps=(
@@ -172,7 +213,39 @@ FEATURES: dict[str, Feature] = {
             "x-delivery-limit": integers(0, 1, 2),
             "x-dead-letter-strategy": longstrs("at-most-once", "at-least-once"),
         },
+        policy={
+            "delivery-limit": [0, 1, 2],
+            "dead-letter-strategy": ["at-most-once", "at-least-once"],
+        },
     ),
+    "stream": Feature(
+        queue_type="stream",
+        arguments={
+            "x-max-length-bytes": integers(4, 1_000_000),
+            "x-max-age": longstrs("1h", "7D"),
+            "x-initial-cluster-size": integers(1),
+        },
+        consumer={"x-stream-offset": _OFFSETS},
+        policy={"max-age": ["1h", "7D"], "max-length-bytes": [4, 1_000_000]},
+        singly=True,
+        first=tuple(_credit(place) for place in ("a/1", "a/2", "b/1")),
+        steps=(
+            _credit(words.places),
+            *[
+                steps(
+                    "basic.consume",
+                    queue=words.queues,
+                    consumer_tag=words.tags,
+                    arguments=words.tables(**{"x-stream-offset": _OFFSETS}),
+                )
+            ]
+            * 3,
+            *[steps("basic.ack", delivery_tag=_CHOSEN, multiple=words.sometimes)] * 3,
+            steps("queue.declare", queue=words.queues, passive=True),
+        ),
+        weight=9,
+    ),
+    "policy": Feature(weight=5),  # what they say is the other features'
     "tx": Feature(
         steps=(
             steps("tx.select"),
@@ -183,6 +256,10 @@ FEATURES: dict[str, Feature] = {
         weight=4,
     ),
 }
+
+
+# What a stream of RabbitMQ's loses, with the message or without: see man/mqd-differences.7.
+LOST_IN_STREAMS = ("dlx", "death", "cc")
 
 
 def programs(chosen: Iterable[str], length: int = 14) -> st.SearchStrategy[list[str]]:
@@ -206,7 +283,8 @@ def _numbered(program: list[str]) -> list[str]:
 def _merged(features: list[Feature], what: str) -> dict[str, list[Any]]:
     found: dict[str, list[Any]] = {}
     for feature in features:
-        found.update(getattr(feature, what))
+        for name, values in getattr(feature, what).items():
+            found[name] = [*found.get(name, []), *values]
     return found
 
 
@@ -215,7 +293,8 @@ def _merged(features: list[Feature], what: str) -> dict[str, list[Any]]:
 
 @st.composite
 def _beginnings(draw: st.DrawFn, features: list[Feature]) -> list[str]:
-    lines = [draw(_declares(features, st.just(name))) for name in words.QUEUES[: draw(_COUNTS)]]
+    lines = [draw(line) for feature in features for line in feature.first]
+    lines += [draw(_declares(features, st.just(name))) for name in words.QUEUES[: draw(_COUNTS)]]
     names = draw(st.lists(words.exchanges, unique=True, max_size=3))
     lines += [draw(_exchange_declares(features, name)) for name in sorted(names)]
     if names:
@@ -240,8 +319,13 @@ def _declares(features: list[Feature], names: st.SearchStrategy[str]) -> Lines:
     others = []
     for feature in features:
         if feature.queue_type:
-            drawn = _arguments({**arguments, **feature.arguments}).map(typed(feature.queue_type))
-            others += [steps("queue.declare", durable=True, arguments=drawn, **common)] * 2
+            kind = typed(feature.queue_type)
+            drawn = _arguments({**arguments, **feature.arguments}).map(kind)
+            own = _arguments(feature.arguments).map(kind)
+            others += [
+                steps("queue.declare", durable=True, arguments=table, **common)
+                for table in ((own, own, drawn) if feature.singly else (drawn, drawn))
+            ]
     return st.one_of(*others, classic)
 
 
@@ -311,6 +395,8 @@ def _steps(features: list[Feature]) -> Lines:
     weighted += [
         (feature.weight, st.one_of(feature.steps)) for feature in features if feature.steps
     ]
+    if FEATURES["policy"] in features:
+        weighted.append((FEATURES["policy"].weight, _policies(features)))
     names = [index for index, (weight, _) in enumerate(weighted) for _ in range(weight)]
     return st.sampled_from(names).flatmap(lambda index: weighted[index][1])
 
@@ -327,11 +413,12 @@ def _publishes(features: list[Feature]) -> Lines:
     props = st.one_of(st.just({}), st.fixed_dictionaries({}, optional=optional))
     bodies = st.sampled_from(("@", "@", "@-and-some-more"))
     common: dict[str, Any] = {"mandatory": words.seldom, "props": props}
+    several = {"body": "@.", "count": st.sampled_from((2, 3))}
+    if any(feature.singly for feature in features):
+        several = {"body": bodies}
     return st.one_of(
         steps("publish", routing_key=words.queues, body=bodies, **common),
-        steps(
-            "publish", routing_key=words.queues, body="@.", count=st.sampled_from((2, 3)), **common
-        ),
+        steps("publish", routing_key=words.queues, **several, **common),
         steps("publish", exchange=words.exchanges, routing_key=words.keys, body=bodies, **common),
     )
 
@@ -361,11 +448,10 @@ def _consumes(features: list[Feature]) -> Lines:
 
 
 def _settlements() -> Lines:
-    chosen = st.sampled_from(("$0", "$0", "$1", "$2"))
     return st.one_of(
-        steps("basic.ack", delivery_tag=chosen, multiple=words.sometimes),
-        steps("basic.nack", delivery_tag=chosen, multiple=words.sometimes, requeue=words.booleans),
-        steps("basic.reject", delivery_tag=chosen, requeue=words.booleans),
+        steps("basic.ack", delivery_tag=_CHOSEN, multiple=words.sometimes),
+        steps("basic.nack", delivery_tag=_CHOSEN, multiple=words.sometimes, requeue=words.booleans),
+        steps("basic.reject", delivery_tag=_CHOSEN, requeue=words.booleans),
         steps("basic.recover", requeue=True),
         steps("basic.ack", delivery_tag=st.sampled_from((0, 0, 99)), multiple=words.booleans),
     )
@@ -408,3 +494,36 @@ def _endings() -> Lines:
 
 def _modes() -> Lines:
     return steps("confirm.select")
+
+
+_PATTERNS = ("^q", "^q0$", "1", "q0|x1", "^x", "", "^amq", "(?i)Q2", "[")
+_OF_OPERATORS = ("expires", "message-ttl", "max-length", "max-length-bytes", "delivery-limit")
+
+
+def _policies(features: list[Feature]) -> Lines:
+    """Policies and operator policies are set and cleared; each name has a priority of its own, so
+    that it is no chance which one applies."""
+    choices = _merged(features, "policy")
+    bounds = {key: choices[key] for key in _OF_OPERATORS if key in choices}
+    clears = st.sampled_from(words.POLICIES).map(
+        lambda name: f"ctl: clear_{words.POLICY_KINDS[name[0]]} -p / {name}"
+    )
+    return st.one_of(
+        _sets("p", choices),
+        _sets("p", choices),
+        _sets("o", bounds or choices),
+        clears,
+        _sets("o", choices) if len(bounds) < len(choices) else clears,
+    )
+
+
+@st.composite
+def _sets(draw: st.DrawFn, kind: str, choices: dict[str, list[Any]]) -> str:
+    name = draw(st.sampled_from([name for name in words.POLICIES if name[0] == kind]))
+    keys = draw(st.lists(st.sampled_from(sorted(choices)), unique=True, max_size=3))
+    definition = json.dumps({key: draw(st.sampled_from(choices[key])) for key in keys})
+    pattern = draw(st.sampled_from(_PATTERNS))
+    apply_to = draw(st.sampled_from(("", "", "", "queues", "exchanges", "all")))
+    verb = f"ctl: set_{words.POLICY_KINDS[kind]} -p / --priority {name[1:]}"
+    chosen = f" --apply-to {apply_to}" if apply_to else ""
+    return f"{verb}{chosen} {name} {shlex.quote(pattern)} {shlex.quote(definition)}"

@@ -1,6 +1,7 @@
 """Programs with the answers RabbitMQ gave to them, kept in `recorded.jsonl`.
 
-    python -m tests.differential.recorded            record anew: needs RabbitMQ 3.10.8
+    python -m tests.differential.recorded                          record anew, from 3.10.8
+    python -m tests.differential.recorded --set classic,stream     that set; others are kept
 
 Decides which programs are kept: drawn as in the search, per set of features; those that show
 something no program before them showed, and to which RabbitMQ answers the same three times. Never
@@ -14,7 +15,7 @@ import asyncio
 import json
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,6 +41,12 @@ SETS: dict[str, int] = {
     "classic,reply,cc": 15,
     "classic,bad,lazy": 25,
     "classic,quorum,dlx,length": 40,
+    "classic,stream": 20,
+    "classic,stream,ttl,sac,tx": 15,
+    "classic,policy,length,dlx,ttl": 40,
+    "classic,policy,ae,e2e,lazy,bad": 20,
+    "classic,policy,quorum,dlx,length": 20,
+    "classic,policy,stream,length": 15,
 }
 _TIMES = 3
 _BYTES_MAX = 3500  # of one program with its answers
@@ -121,13 +128,18 @@ def _kind(line: str) -> str:
     return " ".join((words[0], words[1] if words[0].endswith(".close") else "", *properties))
 
 
-def record(broker: brokers.Broker, first_seed: int) -> Iterator[Record]:
-    """New records of every set."""
+def record(
+    broker: brokers.Broker, first_seed: int, chosen: Container[str], kept: Sequence[Record]
+) -> Iterator[Record]:
+    """Records of every set: new ones of those that are chosen."""
     for index, (features, wanted) in enumerate(SETS.items()):
+        if features not in chosen:
+            yield from (one for one in kept if one.features == features)
+            continue
         seen: set[tuple[str, ...]] = set()
-        kept = 0
+        count = 0
         for program in _drawn(features, first_seed * 1000 + index, wanted * 6):
-            if kept == wanted:
+            if count == wanted:
                 break
             made = Record(features, program, play(broker, program))
             shown = _shown(made)
@@ -135,21 +147,23 @@ def record(broker: brokers.Broker, first_seed: int) -> Iterator[Record]:
                 continue
             if all(play(broker, program) == made.said for _ in range(_TIMES - 1)):
                 seen |= shown
-                kept += 1
+                count += 1
                 yield made
-        print(f"{features}: {kept}", file=sys.stderr)
+        print(f"{features}: {count}", file=sys.stderr)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--set", action="append", choices=SETS)
     options = parser.parse_args()
     with (
         tempfile.TemporaryDirectory() as directory,
         brokers.rabbitmq(Path(directory) / "rabbitmq") as broker,
     ):
         who = asyncio.run(who_answers(broker.port))
-        FILE.write_text(dump(who, list(record(broker, options.seed))))
+        records = record(broker, options.seed, options.set or SETS, load()[1])
+        FILE.write_text(dump(who, list(records)))
     return 0
 
 

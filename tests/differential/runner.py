@@ -10,14 +10,17 @@ A program is a list of steps in the words of `tests/protocol`, with these additi
     delivery_tag=$2     the third delivery that this channel has not settled, counted round
     queue=$gen1         the first name that the server made; likewise $ctag1, $reply1
     a: disconnect       the socket's end, seen by the server
+    ctl: set_policy     set and clear, of policies and operator policies: "done", or why it is not
 
-After the last step all connections are closed and every queue is emptied: what is left counts too.
+After the last step all connections are closed and every queue is emptied, a stream read from its
+beginning: what is left counts too. Then policies go.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
+import shlex
 from collections.abc import Callable
 from typing import Any
 
@@ -35,6 +38,12 @@ _PATIENCE_S = 15.0
 _TAG = re.compile(r"delivery_tag=\$(\d+)")
 _SETTLES = ("basic.ack", "basic.nack", "basic.reject")
 _PATH = script.Path("program")
+_STREAM = re.compile(r"x-queue-type='?stream.* queue=(\S+)|queue=(\S+) .*x-queue-type='?stream")
+_READ_STREAM = (
+    "z/1: basic.qos prefetch_count=1000",
+    "z/1: basic.consume queue={queue} consumer_tag=all arguments={{x-stream-offset=first}}",
+    "z/1: basic.cancel consumer_tag=all",
+)
 
 
 class StuckError(Exception):
@@ -54,9 +63,13 @@ class Runner(Player):
         self._broker = broker
         self._channels: dict[tuple[str, int], Channel] = {}
         self._batch = 0
+        self._streams: set[str] = set()  # queues that are streams, or once were
+        self._policies: set[tuple[str, str]] = set()  # (verb that clears it, name)
 
     async def run(self, program: list[str]) -> Said:
         said: Said = []
+        found = filter(None, map(_STREAM.search, program))
+        self._streams = {name for match in found for name in match.groups() if name}
         try:
             for line in program:
                 said.append(await self._step(line))
@@ -67,6 +80,8 @@ class Runner(Player):
         finally:
             for peer in self.peers.values():
                 await peer.disconnect()
+            for verb, name in sorted(self._policies):
+                self._broker.control([verb, "-p", "/", name])
         return said
 
     async def _step(self, line: str) -> list[str]:
@@ -76,10 +91,14 @@ class Runner(Player):
             return ["nothing to settle"]
         if step.verb == "disconnect" and step.who not in self.peers:
             return []
-        await self._perform(step)
-        await self._answered(step)
+        told = []
+        if step.who == "ctl":
+            told = [f"ctl {self._control_policy(step)}"]
+        else:
+            await self._perform(step)
+            await self._answered(step)
         await self._settle()
-        written = self._written(step)
+        written = told + self._written(step)
         for name, peer in list(self.peers.items()):
             if peer.closed or peer.said_goodbye:
                 await self._part(name)
@@ -92,6 +111,16 @@ class Runner(Player):
         if ready:
             await self._open_channel(peer, _SPARE)
         return ready
+
+    def _control_policy(self, step: script.Step) -> str:
+        words = shlex.split(step.rest)
+        told = self._broker.control([step.verb, *words])
+        kind = step.verb.partition("_")[2]
+        if not told and step.verb.startswith("set_"):
+            self._policies.add((f"clear_{kind}", words[-3]))
+        elif not told:
+            self._policies.discard((f"clear_{kind}", words[-1]))
+        return notation.quote(told) if told else "done"
 
     def _channel(self, step: script.Step) -> Channel:
         return self._channels.setdefault((step.who, step.channel or 0), Channel())
@@ -154,7 +183,7 @@ class Runner(Player):
     async def _settle(self) -> None:
         """Until the broker is at rest and all that it sent is here."""
         await self._round()
-        self._broker.rest()
+        self._broker.rest(disc=bool(self._streams))
         await self._round()
         if self._unconfirmed():
             await self._until(lambda: not self._unconfirmed(), "not confirmed")
@@ -184,6 +213,10 @@ class Runner(Player):
         written: list[str] = []
         for name, peer in sorted(self.peers.items()):
             fresh = [e for e in peer.events[self._seen.get(name, 0) :] if e.channel != _SPARE]
+            for event in fresh:
+                if event.name == "queue.declare-ok" and event.values["queue"] in self._streams:
+                    # in RabbitMQ seconds late, and not at all
+                    event.values["message_count"] = event.values["consumer_count"] = "?"
             self._seen[name] = len(peer.events)
             told = name == step.who and step.verb in ("connection.close", "disconnect")
             if told:
@@ -274,6 +307,9 @@ class Runner(Player):
             while got[0].startswith("z/1 queue.declare-ok") or got[0].startswith("z/1 got"):
                 got = await self._step(f"z/1: basic.get queue={queue} no_ack=true")
                 written += got
+            if "not supported by stream queues" in got[0]:
+                for line in _READ_STREAM:
+                    written += await self._step(line.format(queue=queue))
         await self._delete()
         return written
 

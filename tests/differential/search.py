@@ -1,8 +1,8 @@
 """Looks for differences: draws programs, plays each on both brokers, shrinks what differs.
 
 Decides how many programs are enough and when a difference is the same as one already found.
-Hypothesis draws and shrinks; every batch has a seed of its own, made of the one given. A program
-that was played is not played again, and not counted again.
+Hypothesis draws and shrinks; every batch has a seed of its own, made of the one given, and one of
+the sets of features. A program that was played is not played again, and not counted again.
 
 Where RabbitMQ itself answers differently when it is asked again, the order is nobody's promise:
 such a program counts as `unsettled`, and says nothing.
@@ -38,6 +38,7 @@ class Outcome:
     """What a search has to tell."""
 
     played: int = 0
+    of_set: Counter[str] = field(default_factory=Counter)  # played, by set of features
     steps: int = 0
     unsettled: int = 0
     named: Counter[str] = field(default_factory=Counter)
@@ -47,11 +48,11 @@ class Outcome:
 
 @dataclass
 class Search:
-    """One search on two running brokers."""
+    """One search on two running brokers. sets: of features; each has its turn."""
 
     theirs: Broker
     ours: Broker
-    features: Sequence[str]
+    sets: Sequence[Sequence[str]]
     outcome: Outcome = field(default_factory=Outcome)
     _seen: set[tuple[str, ...]] = field(default_factory=set)
     _last: Difference | None = None
@@ -61,11 +62,14 @@ class Search:
         """Play this many different programs, or until that many differences are found."""
         batch = 0
         while self.outcome.played < sequences and len(self.outcome.differences) < differences_max:
-            self._batch(first_seed * 1_000_000 + batch, sequences)
+            features = self.sets[batch % len(self.sets)]
+            before = self.outcome.played
+            self._batch(features, first_seed * 1_000_000 + batch, sequences)
+            self.outcome.of_set[",".join(features)] += self.outcome.played - before
             batch += 1
         return self.outcome
 
-    def _batch(self, number: int, sequences: int) -> None:
+    def _batch(self, features: Sequence[str], number: int, sequences: int) -> None:
         @seed(number)
         @settings(
             max_examples=_BATCH,
@@ -76,7 +80,7 @@ class Search:
             print_blob=False,
             report_multiple_bugs=False,
         )
-        @given(programs(self.features))
+        @given(programs(features))
         def judge(program: list[str]) -> None:
             found = self._judge(program, sequences)
             if found is not None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.differential import brokers, recorded
-from tests.differential.compare import ALLOWED, allowed, difference
+from tests.differential.compare import ALLOWED, Difference, allowed, difference
 from tests.differential.runner import play
 
 WHO, RECORDS = recorded.load()
@@ -67,3 +67,52 @@ def test_a_wrong_answer_is_noticed(broker: brokers.Mqd) -> None:
 def test_what_is_allowed_is_in_the_manual() -> None:
     entries = MANUAL.read_text().replace("\\-", "-").splitlines()
     assert [row.entry for row in ALLOWED if row.entry not in entries] == []
+
+
+GETTING = ("a/1: queue.declare queue=q0 durable=true arguments={x-queue-type='quorum'}",)
+LEAVING = ("a/1: basic.consume queue=q0", "a/2: basic.consume queue=q0 no_ack=true")
+
+
+@pytest.mark.parametrize(
+    ("program", "theirs", "ours", "entry"),
+    [
+        (
+            (*GETTING, "a/1: basic.get queue=q0", "a/1: queue.declare queue=q0 passive=true"),
+            "a/1 queue.declare-ok q0 0 1",
+            "a/1 queue.declare-ok q0 0 0",
+            "consumer count of a quorum queue",
+        ),
+        (
+            (*GETTING, "a/1: basic.get queue=q0", "a/1: queue.declare queue=q0 passive=true"),
+            "a/1 queue.declare-ok q0 1 1",
+            "a/1 queue.declare-ok q0 0 0",
+            None,
+        ),
+        (
+            LEAVING,
+            "z/1 queue.declare-ok q0 0 0",
+            "z/1 queue.declare-ok q0 1 0\nz/1 got #1* '' q0 m left=0",
+            "a connection that ends",
+        ),
+        (
+            LEAVING,
+            "z/1 queue.declare-ok q0 1 0\nz/1 got #1* '' q0 m left=0",
+            "z/1 queue.declare-ok q0 0 0",
+            None,
+        ),
+        (
+            ("a/1: basic.consume queue=q0", "b/1: basic.consume queue=q0 no_ack=true"),
+            "z/1 queue.declare-ok q0 0 0",
+            "z/1 queue.declare-ok q0 1 0\nz/1 got #1* '' q0 m left=0",
+            None,
+        ),
+    ],
+)
+def test_only_what_an_entry_says_is_allowed(
+    program: tuple[str, ...], theirs: str, ours: str, entry: str | None
+) -> None:
+    found = Difference(
+        program, len(program) - 1, tuple(theirs.split("\n")), tuple(ours.split("\n"))
+    )
+    row = allowed(found)
+    assert (row.entry if row else None) == entry

@@ -63,12 +63,16 @@ def lines(events: list[Event], consumers: dict[str, Consumer], published: int) -
 
 
 def is_mixed(deliveries: Iterable[Event], consumers: dict[str, Consumer]) -> bool:
-    """Whether they come from several queues."""
+    """Whether they come from several queues, or readers of streams."""
     return len({_queue_of(event, consumers) for event in deliveries}) > 1
 
 
 def _queue_of(event: Event, consumers: dict[str, Consumer]) -> str:
-    consumer = consumers.get(event.values["consumer_tag"])
+    """Where it comes from; each reader of a stream is sent what it reads by itself."""
+    tag: str = event.values["consumer_tag"]
+    if "x-stream-offset" in event.values["props"].get("headers", ()):
+        return tag
+    consumer = consumers.get(tag)
     return consumer.queue if consumer else ""
 
 

@@ -24,6 +24,8 @@ EXCHANGES = {"x0": "direct", "x1": "fanout", "x2": "topic", "x3": "headers"}
 KEYS = ("k0", "k1", "k.a", "k.b.c")
 PATTERNS = ("k0", "k1", "k.*", "k.#", "#", "*.a")
 TAGS = ("c0", "c1", "c2", "c3")
+POLICIES = ("p1", "p2", "p3", "o1", "o2")
+POLICY_KINDS = {"p": "policy", "o": "operator_policy"}
 
 places = st.sampled_from(("a/1", "a/1", "b/1", "a/2"))
 queues = st.sampled_from(QUEUES)
