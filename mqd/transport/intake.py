@@ -33,18 +33,18 @@ class Intake:
         "_copies",
         "_entry",
         "_gate",
+        "_letters",
         "_read_on",
         "_slowed_ms",
+        "_store",
         "_turn",
-        "letters",
-        "store",
     )
 
     def __init__(
         self, entry: ConnectionEntry, gate: Gate, turn: Turn, read_on: Callable[[int], None]
     ) -> None:
-        self.store: MessageStore = entry.vhost.store
-        self.letters: DeadLetters = entry.vhost.dead_letters
+        self._store: MessageStore = entry.vhost.store
+        self._letters: DeadLetters = entry.vhost.dead_letters
         self._entry = entry
         self._gate = gate
         self._turn = turn
@@ -52,17 +52,29 @@ class Intake:
         self._copies = 0
         self._slowed_ms = 0
 
-    def took(self, size: int) -> None:
-        """A read of that size added persistent messages to the store."""
-        if self.store.press(size):
+    def count(self) -> tuple[int, int]:
+        """What gathers for the disc, and the dead letters ever made."""
+        return self._store.gathered_count, self._letters.taken
+
+    def added(self, size: int, before: tuple[int, int]) -> None:
+        """After a read of that size the count is not what it was before."""
+        gathered, letters = self.count()
+        if gathered > before[0]:
+            self._took(size)
+        if letters > before[1]:
+            self._buried()
+
+    def _took(self, size: int) -> None:
+        """Persistent messages were added to the store."""
+        if self._store.press(size):
             self._gate.shut(FLOW)
             self._entry.slowed = True
             self._slowed_ms = 0
             self._entry.vhost.pressing.append(lambda: self._read_on(FLOW))
 
-    def buried(self) -> None:
-        """A read made dead letters: more may wait than the next turn takes."""
-        turns = self.letters.turns_behind
+    def _buried(self) -> None:
+        """Dead letters were made: more may wait than the next turn takes."""
+        turns = self._letters.turns_behind
         if turns:
             self._gate.shut(TURN)
             self._wait(turns)

@@ -117,17 +117,13 @@ class Session(asyncio.Protocol):
         self._recv_oct += len(data)
         self._recv_cnt += 1
         intake = self._intake
-        gathered = intake.store.gathered_count if intake is not None else 0
-        buried = intake.letters.taken if intake is not None else 0
+        counted = intake.count() if intake is not None else (0, 0)
         try:
             self.connection.receive_data(data)
         except Exception:  # noqa: BLE001 - see the file's charter
             self._fault()
-        if intake is not None:
-            if intake.store.gathered_count > gathered:
-                intake.took(len(data))
-            if intake.letters.taken > buried:
-                intake.buried()
+        if intake is not None and intake.count() != counted:
+            intake.added(len(data), counted)
         if self._reads_large != bool(self.connection.missing):
             self._resize_reads()
         self.outlet.turn.end_soon()
