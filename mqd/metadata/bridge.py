@@ -10,6 +10,7 @@ from typing import Any
 
 from mqd.broker.broker import Broker
 from mqd.metadata.commands import (
+    Batch,
     Command,
     DeleteBinding,
     DeleteExchange,
@@ -92,6 +93,9 @@ def apply_to(broker: Broker, command: Command) -> None:
             _apply_parameter(broker, vhost_name, component, name, None)
         case PutGlobalParameter() | DeleteGlobalParameter():
             pass  # read where they are needed
+        case Batch(commands):
+            for each in commands:  # listeners hear of the parts: only who holds a batch gets here
+                apply_to(broker, each)
 
 
 def _apply_parameter(

@@ -8,6 +8,7 @@ are only ever added: a log that an older mqd wrote must always be read. A field 
 takes its default.
 
     history: all kinds, version 1 - first release
+             batch - definitions come in whole or not at all
 """
 
 from __future__ import annotations
@@ -180,6 +181,14 @@ class DeleteBinding:
     binding: BindingDefinition
 
 
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """All of them in this order, or none: it is checked, logged and recovered as one. Listeners
+    hear of the parts alone. It does not nest."""
+
+    commands: tuple[Command, ...]
+
+
 Command = (
     PutVhost
     | DeleteVhost
@@ -199,6 +208,7 @@ Command = (
     | DeleteQueue
     | PutBinding
     | DeleteBinding
+    | Batch
 )
 
 _KINDS: dict[str, type[Command]] = {
@@ -220,6 +230,7 @@ _KINDS: dict[str, type[Command]] = {
     "delete_queue": DeleteQueue,
     "put_binding": PutBinding,
     "delete_binding": DeleteBinding,
+    "batch": Batch,
 }
 _KIND_OF = {command: kind for kind, command in _KINDS.items()}
 _RECORDS = (
@@ -254,12 +265,17 @@ _READERS: dict[type[Any], dict[str, _Reader]] = {
     PutQueue: {"queue": _nested(QueueDefinition)},
     PutBinding: {"binding": _nested(BindingDefinition)},
     DeleteBinding: {"binding": _nested(BindingDefinition)},
+    Batch: {"commands": lambda lines: tuple(map(_command, lines))},
 }
 
 
 def encode(command: Command) -> str:
     """One line of JSON."""
-    return json.dumps([_KIND_OF[type(command)], VERSION, _plain(command)], separators=(",", ":"))
+    return json.dumps(_entry(command), separators=(",", ":"))
+
+
+def _entry(command: Command) -> list[Any]:
+    return [_KIND_OF[type(command)], VERSION, _plain(command)]
 
 
 def _plain(value: Any) -> dict[str, Any]:
@@ -274,6 +290,8 @@ def _plain(value: Any) -> dict[str, Any]:
             part = base64.b64encode(part).decode()
         elif isinstance(part, Must):
             part = part.value
+        elif name == "commands":
+            part = list(map(_entry, part))
         plain[name] = part
     return plain
 
@@ -281,20 +299,24 @@ def _plain(value: Any) -> dict[str, Any]:
 def decode(line: str) -> Command:
     """Inverse of `encode`. Raises MqdError for what this mqd does not know."""
     try:
-        kind, version, plain = json.loads(line)
-        command = _KINDS.get(kind)
-        if command is None or version > VERSION:
-            raise MqdError(
-                ErrorCode.PRECONDITION_FAILED,
-                f"the metadata log holds '{kind}' version {version}, which this mqd does not "
-                "know: start the newer mqd that wrote it",
-            )
-        decoded: Command = _record(command, plain)
-        return decoded
+        return _command(json.loads(line))
     except (ValueError, TypeError, KeyError) as error:
         raise MqdError(
             ErrorCode.UNAVAILABLE, f"the metadata log holds what is no command: {line[:80]}"
         ) from error
+
+
+def _command(entry: list[Any]) -> Command:
+    kind, version, plain = entry
+    command = _KINDS.get(kind)
+    if command is None or version > VERSION:
+        raise MqdError(
+            ErrorCode.PRECONDITION_FAILED,
+            f"the metadata log holds '{kind}' version {version}, which this mqd does not "
+            "know: start the newer mqd that wrote it",
+        )
+    decoded: Command = _record(command, plain)
+    return decoded
 
 
 def _record(kind: type[Any], plain: dict[str, Any]) -> Any:

@@ -21,6 +21,7 @@ from mqd.broker.definitions import BindingDefinition, ExchangeDefinition, QueueD
 from mqd.broker.exchanges.registry import predeclared
 from mqd.errors import ErrorCode, MqdError
 from mqd.metadata.commands import (
+    Batch,
     Command,
     DeleteBinding,
     DeleteExchange,
@@ -115,6 +116,14 @@ class State:
         other._ends = {}  # rebuilt by nobody: a copy is for reading
         return other
 
+    def restore(self, other: State) -> None:
+        """Back to what a copy holds."""
+        for name, value in vars(other).items():
+            setattr(self, name, dict(value))
+        self._ends = {}
+        for key in self.bindings:
+            self._add_ends(key)
+
     def clear(self) -> None:
         """Back to virgin."""
         for value in vars(self).values():
@@ -123,6 +132,9 @@ class State:
     def add_binding(self, binding: BindingDefinition) -> None:
         key = key_of(binding)
         self.bindings[key] = binding
+        self._add_ends(key)
+
+    def _add_ends(self, key: BindingKey) -> None:
         for end in _ends_of(key):
             self._ends.setdefault(end, {})[key] = None
 
@@ -148,11 +160,23 @@ def _ends_of(key: BindingKey) -> set[End]:
 
 
 def apply(state: State, command: Command) -> tuple[Command, ...]:
-    """Change the state; returns what listeners hear, which begins with the command.
+    """Change the state; returns what listeners hear, which begins with the command, or for a
+    batch with its first.
 
     Raises MqdError when it is refused; nothing has changed then.
     """
+    if type(command) is Batch:
+        return _apply_batch(state, command)
     return (command, *_APPLY[type(command)](state, command))
+
+
+def _apply_batch(state: State, batch: Batch) -> tuple[Command, ...]:
+    before = state.copy()
+    try:
+        return tuple(heard for each in batch.commands for heard in apply(state, each))
+    except MqdError:
+        state.restore(before)
+        raise
 
 
 def commands_of(state: State) -> Iterator[Command]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -86,6 +89,29 @@ def test_any_history(history: list[Command]) -> None:
         for command in source:
             apply(replayed, decode(encode(command)))
         assert contents(replayed) == contents(state) or same(replayed, state)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(COMMANDS, max_size=20), st.lists(COMMANDS, max_size=6))
+def test_a_batch_is_its_parts_or_nothing(history: list[Command], parts: list[Command]) -> None:
+    state, apart = State(), State()
+    for each in (state, apart):
+        apply(each, c.PutVhost(VhostRecord("/")))
+        for command in history:
+            with contextlib.suppress(MqdError):
+                apply(each, command)
+    before = contents(state)
+    batch = decode(encode(c.Batch(tuple(parts))))
+    try:
+        heard = [one for part in parts for one in apply(apart, part)]
+    except MqdError:
+        with pytest.raises(MqdError):
+            apply(state, batch)
+        assert contents(state) == before
+    else:
+        assert apply(state, batch) == tuple(heard)
+        assert contents(state) == contents(apart)
+    check_references(state)
 
 
 def same(one: State, other: State) -> bool:

@@ -41,6 +41,7 @@ ALL: list[Command] = [
     commands.DeleteQueue("/", "q"),
     commands.PutBinding(BINDING),
     commands.DeleteBinding(BINDING),
+    commands.Batch((commands.PutUser(USER, Must.BE_NEW), commands.PutBinding(BINDING))),
 ]
 
 

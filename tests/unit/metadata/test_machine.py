@@ -203,3 +203,32 @@ def test_a_copy_stays_as_it_was(state: State) -> None:
     apply(state, c.DeleteVhost("/"))
     apply(state, c.DeleteUser("u"))
     assert list(commands_of(copy)) == before
+
+
+def test_a_batch_is_heard_as_its_parts(state: State) -> None:
+    parts = (
+        c.PutVhost(VhostRecord("new")),
+        c.PutQueue(QueueDefinition(2, "new", "q")),
+        c.PutBinding(BindingDefinition("new", "amq.topic", "queue", "q", "#")),
+    )
+    heard = apply(state, c.Batch(parts))
+    assert [each for each in heard if not isinstance(each, c.PutExchange)] == list(parts)
+    assert len(state.bindings_at("new", "queue", "q")) == 1
+
+
+def test_a_batch_with_one_refusal_leaves_no_trace(state: State) -> None:
+    before = list(commands_of(state))
+    ends = state.bindings_at("/", "exchange", "logs")
+    batch = c.Batch(
+        (
+            c.DeleteQueue("/", "q"),
+            c.PutUser(User("new")),
+            c.PutBinding(BindingDefinition("/", "logs", "queue", "gone", "k")),
+        )
+    )
+    with pytest.raises(MqdError, match="no queue 'gone'"):
+        apply(state, batch)
+    assert list(commands_of(state)) == before
+    assert state.bindings_at("/", "exchange", "logs") == ends
+    apply(state, c.DeleteExchange("/", "logs"))  # what leads to what is known as before
+    assert not state.bindings
