@@ -6,7 +6,8 @@ reads a clock or a file.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+import itertools
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -34,6 +35,7 @@ from mqd.broker.definitions import QueueDefinition
 from mqd.broker.entries import ConnectionEntry
 from mqd.broker.memory import MemorySpool, MemoryStore, MemoryTopology
 from mqd.broker.message import content_of, names_of
+from mqd.broker.ports import Done
 from mqd.broker.queues.classic import ClassicQueue
 from mqd.broker.settings import Settings
 from mqd.clock import ManualClock
@@ -45,7 +47,7 @@ from mqd.metadata.commands import (
     PutVhost,
     VhostRecord,
 )
-from mqd.metadata.store import MetadataStore
+from mqd.metadata.store import Listener, MetadataStore
 from mqd.names import NodeName, PidSource
 
 NODE = NodeName("rabbit@unit")
@@ -83,6 +85,16 @@ class MemoryMetadata:
         self.state = machine.State()
         self.broker: Broker | None = None
         self.proposed: list[Command] = []
+        self.listeners: list[Listener] = []
+        self.new_queue_id = itertools.count(1).__next__
+
+    def subscribe(self, listener: Listener) -> Callable[[], None]:
+        self.listeners.append(listener)
+        return lambda: self.listeners.remove(listener)
+
+    def propose(self, command: Command, done: Done) -> None:
+        self.propose_now(command)
+        done(None)
 
     async def propose_async(self, command: Command) -> None:
         self.propose_now(command)
@@ -93,6 +105,8 @@ class MemoryMetadata:
         assert self.broker is not None
         for each in heard:
             bridge.apply_to(self.broker, each)
+            for listener in tuple(self.listeners):
+                listener(each)
 
 
 class StandNode:
