@@ -40,6 +40,10 @@ class Running:
     ctl: tuple[str, ...]
     environment: dict[str, str]
 
+    @property
+    def node(self) -> str:
+        return self.environment["RABBITMQ_NODENAME"]
+
     def control(self, *words: str) -> None:
         """Run a verb of rabbitmqctl. Raises RuntimeError with what it printed."""
         done = subprocess.run(
@@ -58,6 +62,8 @@ class Running:
 def mqd(directory: Path, certificates: Certificates) -> Iterator[Running]:
     """The daemon of this checkout, and the terminator in front of it."""
     with Node(directory, "suites") as node, Terminator(node.port, certificates) as terminator:
+        node.await_control()
+        node.ctl("await_startup")
         ctl = (sys.executable, "-c", _MQCTL)
         yield Running("mqd", node.port, terminator.port, ctl, node.environment)
 

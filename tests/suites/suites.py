@@ -10,7 +10,7 @@ import shutil
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
-from tests.suites import oslo
+from tests.suites import java_client, oslo
 from tests.suites.brokers import Running
 from tests.suites.stand_in import StandIn
 from tests.suites.workshop import (
@@ -133,6 +133,8 @@ def _go_environment(workshop: Workshop, broker: Running) -> dict[str, str]:
 
 _NO_INTERNET = "connects to tls-v1-2.badssl.com, not to a broker"
 _MANAGEMENT = "tests the management API, which mqd does not have yet"
+_ERLANG = "sets RabbitMQ up by evaluating Erlang in it"
+_CLUSTER = "wants a second node"
 _OSLO_LEFT_OUT = (
     (oslo.NEEDS_METRICS, "wants oslo.metrics' server on port 3000"),
     (f"{oslo.TESTS}.test_rabbitmq", "starts clusters of three RabbitMQ nodes itself"),
@@ -180,14 +182,14 @@ SUITES: tuple[Suite, ...] = (
     Suite(
         "oslo",
         oslo.run_functional,
-        folder="oslo",
+        folder="oslo_messaging",
         paths=(f"{oslo.TESTS}.test_functional", f"{oslo.TESTS}.notify.test_logger"),
         left_out=_OSLO_LEFT_OUT,
     ),
     Suite(
         "oslo-durable",
         oslo.run_functional,
-        folder="oslo",
+        folder="oslo_messaging",
         paths=(f"{oslo.TESTS}.test_functional",),
         left_out=_OSLO_LEFT_OUT,
         arguments=("amqp_durable_queues=true",),
@@ -195,10 +197,22 @@ SUITES: tuple[Suite, ...] = (
     Suite(
         "oslo-quorum",
         oslo.run_functional,
-        folder="oslo",
+        folder="oslo_messaging",
         paths=(f"{oslo.TESTS}.test_functional",),
         left_out=_OSLO_LEFT_OUT,
         arguments=("rabbit_quorum_queue=true", "rabbit_transient_quorum_queue=true"),
+    ),
+    Suite(
+        "java-client",
+        java_client.run,
+        paths=java_client.SUITES,
+        left_out=(
+            ("Metrics", "wants awaitility, which Debian does not have"),
+            ("ChannelLimitNegotiation", _ERLANG),
+            ("LoopbackUsers", _ERLANG),
+            ("EffectVisibilityCrossNodeTest", _CLUSTER),
+        ),
+        missing=java_client.missing,
     ),
     Suite("oslo-simulator", oslo.run_simulator),
 )

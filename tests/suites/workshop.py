@@ -100,7 +100,12 @@ def plain_environment() -> dict[str, str]:
 
 
 def run_bounded(
-    words: Sequence[str], folder: Path, environment: Mapping[str, str], output: Path
+    words: Sequence[str],
+    folder: Path,
+    environment: Mapping[str, str],
+    output: Path,
+    *,
+    within_s: float = SUITE_S + 60,
 ) -> None:
     """Run to its end whatever its exit code is; what it left running ends with it.
 
@@ -117,7 +122,7 @@ def run_bounded(
             start_new_session=True,
         )
         try:
-            process.wait(SUITE_S + 60)
+            process.wait(within_s)
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
