@@ -1,9 +1,10 @@
 """`make loads`: what long streams and consumers that never acknowledge cost, beside RabbitMQ's.
 
 Decides what is measured: how fast a stream is appended to, with confirms, and read from its first
-message on, and what memory that takes; and what memory a backlog takes that was sent to a consumer
-without a prefetch count which acknowledges nothing, then and after it was handed back. Both
-brokers are started and ended as in `tests.perf.scale`; the client is the same for both.
+message on, and what memory that takes; what memory a backlog takes that was sent to a consumer
+without a prefetch count which acknowledges nothing, then and after it was handed back; and what a
+fan-out takes to consumers that read nothing. Both brokers are started and ended as in
+`tests.perf.scale`; the client is the same for both.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 
 from pamqp import commands, frame
@@ -26,7 +28,8 @@ _CHUNK = 1_000  # messages of one write
 _WINDOW = 20_000  # unconfirmed
 _READ_BYTES = 1 << 20
 _PREFETCH = 20_000
-_STREAM, _HELD = "loads-stream", "loads-held"
+_STREAM, _HELD, _SLOW = "loads-stream", "loads-held", "loads-slow"
+_FANOUT = "amq.fanout"
 _END = 0xCE
 
 
@@ -38,16 +41,18 @@ class Sizes:
     stream_bytes: int = 100
     held: int = 1_000_000
     held_bytes: int = 1024
+    slow: int = 500  # consumers that read nothing
+    fanned: int = 3_000  # messages to all of them
 
 
 FULL = Sizes()
-SMOKE = Sizes(streamed=40_000, held=40_000)
+SMOKE = Sizes(streamed=40_000, held=40_000, slow=40, fanned=3_000)
 
 
-def publish(link: Link, queue: str, count: int, body_bytes: int) -> None:
+def publish(link: Link, key: str, count: int, body_bytes: int, *, exchange: str = "") -> None:
     """Persistent messages; returns when all are confirmed."""
     header = ContentHeader(0, body_bytes, commands.Basic.Properties(delivery_mode=2))
-    one = frame.marshal(commands.Basic.Publish(0, "", queue), 1) + frame.marshal(header, 1)
+    one = frame.marshal(commands.Basic.Publish(0, exchange, key), 1) + frame.marshal(header, 1)
     one += b"\x03\x00\x01" + body_bytes.to_bytes(4, "big") + b"." * body_bytes + b"\xce"
     sent = confirmed = 0
     early: set[int] = set()  # confirmed one by one, ahead of others
@@ -142,6 +147,26 @@ def held(broker: Measured, sizes: Sizes, figures: Figures) -> None:
     other.close()
 
 
+def slow(broker: Measured, sizes: Sizes, figures: Figures) -> None:
+    links = []
+    for number in range(sizes.slow):
+        link = Link(broker.port)
+        queue = f"{_SLOW}-{number}"
+        link.call(commands.Queue.Declare(0, queue, exclusive=True))
+        link.call(commands.Queue.Bind(0, queue, _FANOUT, ""))
+        link.call(commands.Basic.Consume(0, queue, "s", no_ack=True))
+        links.append(link)
+    figures["slow consumers MB"] = broker.rss_mb()
+    link = Link(broker.port)
+    link.call(commands.Confirm.Select())
+    load = partial(publish, link, "", sizes.fanned, sizes.held_bytes, exchange=_FANOUT)
+    _timed(figures, "fan out", load)
+    time.sleep(3)
+    figures["fanned out MB"] = broker.rss_mb()
+    for each in (link, *links):
+        each.drop()
+
+
 def _until_ready(link: Link, count: int) -> None:
     while link.call(commands.Queue.Declare(0, _HELD, passive=True)).message_count < count:
         time.sleep(0.05)
@@ -150,7 +175,7 @@ def _until_ready(link: Link, count: int) -> None:
 def measure(broker: Measured, sizes: Sizes) -> Figures:
     """Seconds by step and MB by moment. The broker is stopped in the end."""
     figures: Figures = {}
-    for load in (stream, held):
+    for load in (stream, held, slow):
         try:
             broker.start()
             load(broker, sizes, figures)
@@ -162,12 +187,13 @@ def measure(broker: Measured, sizes: Sizes) -> Figures:
 def main(argv: Sequence[str] | None = None) -> int:
     """Print one table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    for name in ("streamed", "stream_bytes", "held", "held_bytes"):
+    names = [each.name for each in fields(Sizes)]
+    for name in names:
         option = f"--{name.replace('_', '-')}"
         parser.add_argument(option, type=int, default=getattr(FULL, name))
     parser.add_argument("--only", choices=("mqd", "rabbitmq"))
     options = parser.parse_args(argv)
-    sizes = Sizes(options.streamed, options.stream_bytes, options.held, options.held_bytes)
+    sizes = Sizes(**{name: getattr(options, name) for name in names})
     work = Path(tempfile.mkdtemp(prefix="mqd-loads-"))
     folder = rabbitmq_folder()
     brokers: list[Measured] = []
