@@ -10,7 +10,8 @@ Fresh messages are a head in memory, then pages on disc, then a tail in memory. 
 head while it is short and there is nothing behind it, else the tail; a tail that has grown to a
 page is written out; an empty head takes in the next page. So memory holds the head, one tail and
 a handle a page, however long the backlog (DESIGN §3), and all backlogs together no more than
-their room (`mqd.broker.room`): one that is refused more pages out sooner. Pages hold persistent
+their room (`mqd.broker.room`): one that is refused more pages out sooner. What came back stays in
+the heap, but its contents may go to the shelf (`mqd.broker.shelf`). Pages hold persistent
 messages as well: reading them back in order is cheaper than fetching them one by one from the
 store.
 
@@ -34,7 +35,7 @@ from mqd import limits
 from mqd.broker.message import Message
 from mqd.broker.ports import Spool
 from mqd.broker.room import Room
-from mqd.broker.shelf import restore
+from mqd.broker.shelf import Shelf, restore
 
 _OVERHEAD_BYTES = 120  # what a message object costs beside its content, measured on CPython 3.11
 _PATIENCE_MESSAGES = 512  # what may come before it is looked again whether a tail can be paged
@@ -92,7 +93,9 @@ class Backlog:
         "_pages",
         "_returned",
         "_returned_bytes",
+        "_returned_mark_bytes",
         "_room",
+        "_shelf",
         "_spool",
         "_tail",
         "_tail_bytes",
@@ -101,10 +104,17 @@ class Backlog:
     )
 
     def __init__(
-        self, spool: Spool, limit_messages: int, limit_bytes: int, room: Room = _ROOMY
+        self,
+        spool: Spool,
+        limit_messages: int,
+        limit_bytes: int,
+        room: Room = _ROOMY,
+        shelf: Shelf | None = None,
     ) -> None:
+        """shelf: where contents of messages that came back may go."""
         self._spool = spool
         self._room = room
+        self._shelf = shelf
         self.lease_bytes = min(room.step_bytes, limit_bytes)
         self._limit_messages = limit_messages
         self._limit_bytes = limit_bytes
@@ -120,6 +130,7 @@ class Backlog:
         self._tail_mark_bytes = self.lease_bytes  # from where it is asked what to do with the tail
         self._returned: list[tuple[int, Message]] = []
         self._returned_bytes = 0
+        self._returned_mark_bytes = self.lease_bytes  # from where the room is told of them
         self._flagged_to = 0
         self._patience = 0  # do not try to page out a shorter tail
 
@@ -173,6 +184,8 @@ class Backlog:
 
     def _pop_returned(self) -> tuple[int, Message]:
         position, message = heapq.heappop(self._returned)
+        if not self._returned:
+            self._returned_mark_bytes = self._room.step_bytes
         self._returned_bytes -= len(message.content) + _OVERHEAD_BYTES
         if self._counts_bodies:
             self._bodies -= message.body_bytes
@@ -210,6 +223,8 @@ class Backlog:
         self._returned_bytes += len(message.content) + _OVERHEAD_BYTES
         if self._counts_bodies:
             self._bodies += message.body_bytes
+        if self._returned_bytes > self._returned_mark_bytes:
+            self._count_returned()
 
     def skip(self, message: Message | None = None) -> int:
         """The position of a message that never waited: it arrived and was delivered at once."""
@@ -302,6 +317,16 @@ class Backlog:
         else:
             self._page_out()
 
+    def _count_returned(self) -> None:
+        """They have come back already: what the room cannot grant goes to the shelf."""
+        room = self._room
+        room.lease(self, self.resident_bytes, must=True)
+        if room.leased_bytes > room.total_bytes:
+            self.shed()
+        self._returned_mark_bytes = self._returned_bytes + max(
+            self._returned_bytes, self.lease_bytes
+        )
+
     def _mark_tail(self) -> None:
         """No page is smaller than a step: handles have to be kept as well."""
         left_bytes = self.lease_bytes - self._head_bytes
@@ -310,6 +335,9 @@ class Backlog:
     def shed(self) -> None:
         """Put on disc all but the first step of it, where that is worth a page."""
         step_bytes = self._room.step_bytes
+        if self._shelf is not None and self._returned_bytes >= step_bytes:
+            messages = [message for _, message in self._returned]
+            self._returned_bytes -= self._shelf.put_all(messages)
         if self._tail_bytes >= step_bytes:
             self._page_out()
         if self._head_bytes < 2 * step_bytes or self._pending_from(self._head) < len(self._head):

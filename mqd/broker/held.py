@@ -25,11 +25,10 @@ from mqd.broker.channel import Channel
 from mqd.broker.entries import ConnectionEntry
 from mqd.broker.message import Message
 from mqd.broker.room import Room
-from mqd.broker.shelf import Shelf
+from mqd.broker.shelf import Shelf, is_worth
 
 _MESSAGES_MIN: Final = 256  # a channel that holds fewer is looked at only if they seem large:
 _BYTES_MIN: Final = 1_048_576  # if there were so many bytes in all, were they all like the newest
-_WORTH_BYTES: Final = 256  # contents below it would cost as much as what stands for them
 _OVERHEAD_BYTES: Final = 120  # what a message object costs beside its content
 
 
@@ -119,7 +118,7 @@ class Held:
                 message = entry[1]
                 if message.stored and not message.segment:
                     break  # the store is about to write it, and all that came later
-                if len(message.content) >= _WORTH_BYTES:
+                if is_worth(message):
                     page.append(message)
                     page_bytes += len(message.content)
             done.append(tag)

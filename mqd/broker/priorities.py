@@ -14,6 +14,7 @@ from mqd.broker.backlog import Backlog, Sum
 from mqd.broker.message import Message
 from mqd.broker.ports import Spool
 from mqd.broker.room import Room
+from mqd.broker.shelf import Shelf
 
 _ROOMY = Room()
 _LEVELS_MAX = 256
@@ -25,11 +26,17 @@ class PriorityBacklog:
     __slots__ = ("_count", "_counts_bodies", "_levels", "_limits", "_spool", "_top")
 
     def __init__(
-        self, spool: Spool, limit_messages: int, limit_bytes: int, top: int, room: Room = _ROOMY
+        self,
+        spool: Spool,
+        limit_messages: int,
+        limit_bytes: int,
+        top: int,
+        room: Room = _ROOMY,
+        shelf: Shelf | None = None,
     ) -> None:
         """top: x-max-priority, 1 to 255. Each level has limits of its own, all share the room."""
         self._spool = spool
-        self._limits = (limit_messages, limit_bytes, room)
+        self._limits = (limit_messages, limit_bytes, room, shelf)
         self._top = top
         self._levels: dict[int, Backlog] = {}
         self._count = 0

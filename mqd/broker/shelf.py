@@ -18,14 +18,17 @@ Decides how a reference looks and when a page is forgotten. Never which messages
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
+from mqd import limits
 from mqd.broker.message import Message
 from mqd.broker.ports import Spool
 
 _KEPT_BYTES = 21  # of the content: as far as its first flags
 _PLACE = struct.Struct(">QII")  # handle, first byte in the page, bytes
+_REFERENCE_BYTES = _KEPT_BYTES + _PLACE.size
+_WORTH_BYTES = 256  # contents below it would cost as much as what stands for them
 
 
 class Shelved(bytes):
@@ -61,6 +64,25 @@ class Shelf:
             message.content = self._reference(b"\0" + content[1:_KEPT_BYTES] + place)
             start += size
 
+    def put_all(self, messages: Iterable[Message]) -> int:
+        """Those of them that are worth it, in pages; returns how many bytes of memory that frees.
+
+        What the store has still to write is not worth it: the store wants all of it.
+        """
+        page: list[Message] = []
+        freed = size = 0
+        for message in filter(is_worth, messages):
+            page.append(message)
+            size += len(message.content)
+            if size >= limits.PAGE_BYTES_MAX or len(page) >= limits.PAGE_MESSAGES_MAX:
+                freed += size - _REFERENCE_BYTES * len(page)
+                self.put(page)
+                page, size = [], 0
+        if page:
+            freed += size - _REFERENCE_BYTES * len(page)
+            self.put(page)
+        return freed
+
     def read(self, reference: bytes) -> bytes:
         """The content it stands for."""
         handle, start, size = _PLACE.unpack_from(reference, _KEPT_BYTES)
@@ -78,6 +100,14 @@ class Shelf:
     @property
     def page_count(self) -> int:
         return len(self._counts)
+
+
+def is_worth(message: Message) -> bool:
+    """Whether it is large, in memory, and nobody is about to want all of it."""
+    content = message.content
+    if len(content) < _WORTH_BYTES or isinstance(content, Shelved):
+        return False
+    return not message.stored or message.segment != 0
 
 
 def restore(message: Message) -> None:

@@ -23,7 +23,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from mqd.broker import held
+from mqd.broker import held, shelf
 from mqd.broker.shelf import Shelved
 from tests.harness import Basic, Channel, Client, Confirm, Got, Queue, World, small_pages
 
@@ -199,6 +199,8 @@ class Fates(RuleBasedStateMachine):
     @rule()
     def look_at_what_is_held(self) -> None:
         self.world.tick(0)
+        self.world.broker.room.resize(0)
+        self.world.broker.room.resize(1 << 30)
         for entry in self.world.vhost.connections():
             for channel in entry.channels.values():
                 for _, message, _, _ in channel.unacked.values():
@@ -292,7 +294,7 @@ def _open() -> Any:
 
 def test_every_message_is_accounted_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(held, "_MESSAGES_MIN", 1)
-    monkeypatch.setattr(held, "_WORTH_BYTES", 0)
+    monkeypatch.setattr(shelf, "_WORTH_BYTES", 0)
     run_state_machine_as_test(
         Fates,
         settings=settings(

@@ -14,6 +14,7 @@ from mqd.broker.memory import MemorySpool
 from mqd.broker.message import Message, content_of, names_of
 from mqd.broker.priorities import PriorityBacklog
 from mqd.broker.room import Room
+from mqd.broker.shelf import Shelf
 
 BACKLOGS = 12
 LEVELS = 3
@@ -46,7 +47,8 @@ def message(number: int, size: int) -> Message:
 def test_backlogs_share_the_budget_and_keep_their_order(steps: list[Step]) -> None:
     room = Room(TOTAL)
     spool = MemorySpool()
-    backlogs = [Backlog(spool, 16_384, 16_777_216, room) for _ in range(BACKLOGS)]
+    shelf = Shelf(spool)
+    backlogs = [Backlog(spool, 16_384, 16_777_216, room, shelf) for _ in range(BACKLOGS)]
     models: list[deque[bytes]] = [deque() for _ in range(BACKLOGS)]
     number = 0
     for what, which, count, size in steps:
@@ -61,8 +63,8 @@ def test_backlogs_share_the_budget_and_keep_their_order(steps: list[Step]) -> No
             for _ in range(min(count, len(model))):
                 assert backlog.pop()[1].body == model.popleft()
         elif what == "back" and model:
-            position, each, _ = backlog.pop()
-            backlog.put_back(position, each)
+            for position, each, _ in [backlog.pop() for _ in range(min(count, len(model)))]:
+                backlog.put_back(position, each)
         elif what == "clear":
             backlog.clear()
             model.clear()
@@ -76,6 +78,7 @@ def test_backlogs_share_the_budget_and_keep_their_order(steps: list[Step]) -> No
     for backlog, model in zip(backlogs, models, strict=True):
         while model:
             assert backlog.pop()[1].body == model.popleft()
+    shelf.tidy()
     assert spool.pages == {}
 
 

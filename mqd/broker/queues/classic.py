@@ -33,6 +33,7 @@ class ClassicQueue(OrderedQueue):
             settings.queue_memory_bytes_max,
             top,
             self.vhost.broker.room,
+            self.vhost.broker.shelf,
         )
 
     def rules_changed(self, before: QueueRules) -> None:

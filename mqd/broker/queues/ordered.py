@@ -89,6 +89,7 @@ class OrderedQueue(Queue):
             settings.queue_memory_messages_max,
             settings.queue_memory_bytes_max,
             self.vhost.broker.room,
+            self.vhost.broker.shelf,
         )
 
     @property

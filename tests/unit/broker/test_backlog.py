@@ -8,6 +8,8 @@ from mqd import limits
 from mqd.broker.backlog import Backlog
 from mqd.broker.memory import MemorySpool
 from mqd.broker.message import Message, content_of, names_of
+from mqd.broker.room import Room
+from mqd.broker.shelf import Shelf
 
 NAMES = names_of("", "q")
 
@@ -90,6 +92,25 @@ def test_clear(backlog: Backlog, spool: MemorySpool) -> None:
     fill(backlog, 1, 8)
     backlog.put_back(held[0], held[1])
     assert popped(backlog, 2) == ["0 m0*", "8 m8"]
+
+
+def test_what_comes_back_is_put_on_the_shelf_when_there_is_no_room(spool: MemorySpool) -> None:
+    room = Room(4 * limits.ROOM_STEP_BYTES_MIN)
+    backlog = Backlog(spool, 10, 1 << 20, room, Shelf(spool))
+    other = Backlog(spool, 1000, 1 << 20, room)
+    texts = [f"{index:1000}" for index in range(200)]
+    for text in texts:
+        backlog.push(message(text, stored=True, segment=1))
+    taken = [backlog.pop() for _ in texts]
+    for text in texts[:30]:
+        other.push(message(text))
+    for position, each, _ in taken:
+        backlog.put_back(position, each)
+    assert backlog.resident_bytes + other.resident_bytes < 2 * room.total_bytes
+    assert backlog.ready_bytes == 200 * 1000
+    assert popped(backlog, 200) == [f"{index} {text}*" for index, text in enumerate(texts)]
+    assert popped(other, 30) == [f"{index} {text}" for index, text in enumerate(texts[:30])]
+    assert backlog.resident_bytes == other.resident_bytes == 0
 
 
 def test_messages_of_an_earlier_run_are_flagged(backlog: Backlog) -> None:
