@@ -134,6 +134,9 @@ class Queue(ABC):
 
     # -- out ----------------------------------------------------------------------------------
 
+    def check_arguments(self, arguments: Table) -> None:  # noqa: B027 - most have none to look at
+        """Raise what is wrong with arguments of a consumer that only this kind of queue knows."""
+
     def check_consumer(self, channel: Channel, arguments: Table, *, no_ack: bool) -> None:
         """Raise what basic.consume of that queue is answered when it is not allowed."""
         if channel.global_prefetch_count and not self.takes_global_prefetch:

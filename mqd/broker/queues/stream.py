@@ -115,9 +115,11 @@ class StreamQueue(Queue):
 
     # -- out ----------------------------------------------------------------------------------
 
+    def check_arguments(self, arguments: Table) -> None:
+        self._begin(arguments)
+
     def check_consumer(self, channel: Channel, arguments: Table, *, no_ack: bool) -> None:
         resource = self.definition.resource
-        self._begin(arguments)
         if not channel.prefetch_count:
             raise ChannelError(
                 ReplyCode.PRECONDITION_FAILED,
