@@ -17,6 +17,7 @@ writes it (DESIGN §5): deliveries are no records, what was not settled comes ba
 from __future__ import annotations
 
 from collections import deque
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from mqd.amqp import properties
@@ -53,7 +54,7 @@ class QuorumQueue(OrderedQueue):
     counts_deliveries = True
     refusals = (Overflow.REJECT_PUBLISH,)  # reject-publish-dlx drops the head (observed: 3.10.8)
 
-    __slots__ = ("_came_back", "_full", "_owed", "_owed_bytes", "_owed_ms")
+    __slots__ = ("_came_back", "_fresh", "_full", "_owed", "_owed_bytes", "_owed_ms")
 
     def __init__(
         self,
@@ -69,6 +70,7 @@ class QuorumQueue(OrderedQueue):
         self._owed: deque[tuple[Message, str, Had]] = deque()  # dead letters not taken by all yet
         self._owed_bytes = 0
         self._owed_ms = 0
+        self._fresh = (0, 0)  # of the owed, the last ones: messages and bytes that are in memory
 
     # -- in -----------------------------------------------------------------------------------
 
@@ -178,7 +180,17 @@ class QuorumQueue(OrderedQueue):
             return
         self._owed.append((message, reason, had))
         self._owed_bytes += message.body_bytes
+        count, size = self._fresh
+        self._fresh = (count + 1, size + len(message.content))
+        if self._fresh[1] > self.vhost.settings.queue_memory_bytes_max:
+            self._shelve_owed()
         self.watch()
+
+    def _shelve_owed(self) -> None:
+        """They may be there for long: their contents need not be in memory."""
+        newest = islice(reversed(self._owed), self._fresh[0])
+        self.vhost.broker.shelf.put_all([message for message, *_ in newest])
+        self._fresh = (0, 0)
 
     def discard(self) -> None:
         self._owed.clear()

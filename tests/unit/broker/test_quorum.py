@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.harness import Basic, Client, Confirm, Exchange, Got, Queue, World
+from tests.harness import Basic, Client, Confirm, Exchange, Got, Queue, World, small_pages
 
 QUORUM = {"x-queue-type": "quorum"}
 
@@ -223,6 +223,27 @@ def test_a_dead_letter_that_is_owed_waits_for_room(world: World, client: Client)
     client.bind("late", "later", "k")
     world.tick(1000)
     assert rest(client, "late") == ["m"]
+
+
+def test_dead_letters_that_are_owed_leave_memory(client: Client, world: World) -> None:
+    world.broker.settings = world.vhost.settings = small_pages(queue_memory_bytes_max=20_000)
+    owing(client)
+    bodies = [f"{number}".rjust(1000, ".") for number in range(100)]
+    fill(client, *bodies)
+    world.commit()
+    client.consume("q", "c")
+    client.take()
+    client.nack(0, multiple=True, requeue=False)
+    for _ in range(3):
+        world.tick(1000)
+    owed = world.queue()._owed
+    assert len(owed) == 101
+    assert sum(len(message.content) for message, *_ in owed) < 50_000
+    client.declare("late", durable=True)
+    client.call(_exchange("later"))
+    client.bind("late", "later", "k")
+    world.tick(1000)
+    assert sorted(rest(client, "late")) == sorted([*bodies, "m"])
 
 
 def between_two(client: Client) -> None:
