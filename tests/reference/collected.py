@@ -2,7 +2,7 @@
 
     COLLECTED=file python -m pytest --collect-only -p tests.reference.collected ...
 
-One line a test: its node id without parameters, and the mark that keeps it from proving anything.
+One line a test: its node id, a tab, and the mark that keeps it from proving anything.
 """
 
 from __future__ import annotations
@@ -17,5 +17,5 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     lines = []
     for item in session.items:
         held = [mark.name for mark in item.iter_markers() if mark.name in ("skip", "xfail")]
-        lines.append(f"{item.nodeid.partition('[')[0]} {','.join(held)}\n")
+        lines.append(f"{item.nodeid}\t{','.join(held)}\n")
     Path(os.environ["COLLECTED"]).write_text("".join(lines))

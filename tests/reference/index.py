@@ -15,7 +15,7 @@ HERE = Path(__file__).parent
 ROWS = HERE / "rows.txt"
 TESTS = HERE.parent
 MANUAL = HERE.parents[1] / "man" / "mqd-differences.7"
-_TEST = re.compile(r"[\w/]+\.py::\w+")
+_TEST = re.compile(r"[\w/]+\.py::\w+(\[.+\])?")
 
 
 @dataclass
@@ -33,7 +33,7 @@ class Row:
 
     @property
     def tests(self) -> list[str]:
-        """Node ids below tests/, without parameters."""
+        """Node ids below tests/, of one case or without parameters."""
         return [proof for proof in self.proofs if _TEST.fullmatch(proof)]
 
     @property

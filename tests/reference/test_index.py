@@ -34,7 +34,7 @@ def pending(row: index.Row) -> str:
 
 @pytest.fixture(scope="session")
 def collected(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
-    """Node id without parameters -> what keeps its cases from running ('' for one that runs)."""
+    """Node id, and without parameters -> what keeps cases from running ('' for one that runs)."""
     files = sorted({test.partition("::")[0] for row in ROWS for test in row.tests})
     files = [file for file in files if (index.TESTS / file).exists()]
     out = tmp_path_factory.mktemp("reference") / "collected"
@@ -53,8 +53,9 @@ def collected(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
     assert done.returncode == 0, done.stdout[-2000:]
     found: dict[str, set[str]] = {}
     for line in Path(out).read_text().splitlines():
-        node, _, held = line.partition(" ")
-        found.setdefault(node.removeprefix("tests/"), set()).add(held)
+        node, _, held = line.removeprefix("tests/").rpartition("\t")
+        for name in {node, node.partition("[")[0]}:
+            found.setdefault(name, set()).add(held)
     return found
 
 

@@ -33,8 +33,8 @@ def test_no_policy() -> None:
 
 
 def test_the_highest_priority_wins() -> None:
-    found = book(policy("low", priority=-1), policy("high", priority=7), policy("none"))
-    assert name_of(found.applied("queue", "q")) == "high"
+    found = book(policy("a low", priority=-1), policy("the high", priority=7), policy("none"))
+    assert name_of(found.applied("queue", "q")) == "the high"
 
 
 def test_among_equals_the_first_name_wins_however_they_came() -> None:

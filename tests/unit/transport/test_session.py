@@ -159,6 +159,15 @@ def test_a_running_connection_has_no_deadline(world: World, client: Client) -> N
     assert not client.transport.closing
 
 
+def test_without_a_heartbeat_silence_means_nothing(world: World, client: Client) -> None:
+    """The client's value is used as it is, and it said zero."""
+    client.take()
+    for _ in range(5):
+        world.tick(100_000)
+    assert not client.transport.closing
+    assert not client.take()
+
+
 def test_heartbeats_are_sent_where_nothing_else_is(world: World) -> None:
     client = world.connect(heartbeat=10)
     client.declare("q")
