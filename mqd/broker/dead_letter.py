@@ -176,6 +176,7 @@ class DeadLetters:
         self._vhost = vhost
         self._waiting: deque[tuple[Queue, Message, str, Had]] = deque()
         self.taken = 0  # ever
+        self._put_off: dict[Queue, int] = {}  # how many messages queues hold back for later turns
         self.held = False  # dead letters wait for somebody who is busy with more
         self._sent = 0  # in this turn
         self._resting = False  # what waits, and comes, does so until the next one
@@ -199,8 +200,13 @@ class DeadLetters:
 
     @property
     def turns_behind(self) -> int:
-        """How many turns' full shares wait."""
-        return len(self._waiting) // _TURN_LETTERS_MAX
+        """How many turns' full shares wait, here and in their queues."""
+        return (len(self._waiting) + sum(self._put_off.values())) // _TURN_LETTERS_MAX
+
+    def put_off(self, queue: Queue, count: int) -> None:
+        """The queue is to be shorter by that many messages, and waits for another turn's share."""
+        self._put_off[queue] = count
+        self.taken += 1
 
     def go_on(self) -> None:
         """Carry out what waits, at most a turn's share of it."""
@@ -225,6 +231,7 @@ class DeadLetters:
 
     def _next_share(self) -> None:
         self._resting = False
+        self._put_off.clear()
         self.go_on()
 
     def after_all(self, queues: Sequence[Taker]) -> Sequence[Taker]:

@@ -196,9 +196,19 @@ class OrderedQueue(Queue):
             or (size is not None and backlog.ready_bytes > size)
         ):
             if letters.is_behind:
+                letters.put_off(self, self._excess())
                 self._drain_later()  # which trims
                 return
             self.bury(backlog.pop()[1], MAXLEN)
+
+    def _excess(self) -> int:
+        """About how many messages it has too many."""
+        length, size = self.rules.max_length, self.rules.max_length_bytes
+        count = len(self.backlog)
+        over = count - length if length is not None else 0
+        if size is not None and self.backlog.ready_bytes > size:
+            over = max(over, count - count * size // self.backlog.ready_bytes)
+        return over
 
     def bury(self, message: Message, reason: str) -> None:
         """A message that was taken out will not be delivered: dead-letter it, or drop it."""
