@@ -22,7 +22,7 @@ READ_LARGE_BYTES_MAX: Final = 524_288  # the same while a large body comes in
 WRITE_HIGH_WATER_BYTES: Final = 1_048_576  # above it a consumer is offered nothing more
 WRITE_LOW_WATER_BYTES: Final = 262_144
 WRITE_HIGH_WATER_BYTES_MIN: Final = 65_536  # what it is lowered to when too much waits in all
-WRITE_TOTAL_BYTES_MAX: Final = 134_217_728  # of all connections; or a quarter of the room, if less
+WRITE_TOTAL_BYTES_MAX: Final = 33_554_432  # of all connections; a quarter of the room, if less
 WRITE_STOP_BYTES: Final = 33_554_432  # above it a peer that reads nothing is not read either
 ANSWER_BYTES_MAX: Final = 4_194_304  # of one turn to one peer: the next requests wait for it
 
