@@ -64,6 +64,7 @@ class Broker:
         self.shelf = Shelf(spool)
         self.settings = settings
         self.exchange_types = exchange_types
+        self._types_gone: set[str] = set()  # those that were there once
         # names of vhosts with tracing on; the caller's outlives this broker
         self.traced = traced if traced is not None else set()
         self.turn = turn if turn is not None else Turn()
@@ -243,9 +244,17 @@ class Broker:
         for vhost in self.vhosts.values():
             vhost.version += 1
 
-    def has_exchange_of(self, type_name: str) -> bool:
-        """Whether an exchange of that type is declared, also while the type is not there."""
-        return any(
+    def use_exchange_types(self, types: Registry) -> None:
+        """Plugins come and go: exchanges live up or fall silent. The caller ends the turn."""
+        self._types_gone.update(self.exchange_types)
+        self.exchange_types = types
+        for vhost in self.vhosts.values():
+            vhost.exchange_types_changed()
+        self.fire(self.clock.monotonic_ms())
+
+    def knows_exchange_type(self, type_name: str) -> bool:
+        """Whether an exchange of that type is declared, or could once be."""
+        return type_name in self._types_gone or any(
             exchange.definition.type == type_name
             for vhost in self.vhosts.values()
             for exchange in vhost.exchanges.values()

@@ -12,8 +12,8 @@ memory. A page is read back when its first message is due, so that memory holds 
 page a run, however many wait. Pages are a scratch of this process; after a restart the store tells
 all that waits again.
 
-An exchange whose plugin is not enabled leaves its messages in the store until it is; so does one
-that leads to such an exchange.
+Messages of an exchange whose plugin is not enabled are parked until it is, and so are those of one
+that leads to such an exchange: due at a time that never comes, they are written out before others.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import logging
 import marshal
 import struct
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from mqd import limits
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 QUEUE_ID: Final = 0  # under which the store keeps them: no queue has it
 _OVERHEAD_BYTES = 300  # what a waiting message costs beside its content
 _TURN_MESSAGES_MAX = 512
+_PARKED_MS: Final = 1 << 62  # due then: never
 _DUE = struct.Struct(">Q")  # wall clock, ms; then the exchange, a short string, then the names
 
 Entry = tuple[int, int, Message]  # (due by the monotonic clock, order, message)
@@ -109,9 +110,15 @@ class Delays:
         if exchange is None:
             vhost.store.settle(QUEUE_ID, message)
         elif exchange.is_there:
-            clock = vhost.broker.clock
-            left = _DUE.unpack_from(message.names)[0] - clock.wall_ms()
-            self._push(clock.monotonic_ms() + max(left, 0), message)
+            self._push(self._due_ms(message), message)
+        else:
+            self._push(_PARKED_MS, message)
+
+    def _due_ms(self, message: Message) -> int:
+        """By the monotonic clock, now at the earliest."""
+        clock = self._vhost.broker.clock
+        left: int = _DUE.unpack_from(message.names)[0] - clock.wall_ms()
+        return clock.monotonic_ms() + max(left, 0)
 
     def _push(self, due_ms: int, message: Message) -> None:
         self._order += 1
@@ -123,14 +130,42 @@ class Delays:
             or self._heap_bytes > settings.queue_memory_bytes_max
         ) and len(self._heap) > self._patience:
             self._write_out()
-        self._vhost.broker.wake_at(due_ms)
+        if due_ms < _PARKED_MS:
+            self._vhost.broker.wake_at(due_ms)
+
+    def look_again(self) -> None:
+        """Exchange types came or went: what is parked may have its time now."""
+        parked = [message for due_ms, _, message in self._heap if due_ms == _PARKED_MS]
+        if parked:
+            self._heap = [entry for entry in self._heap if entry[0] != _PARKED_MS]
+            heapq.heapify(self._heap)
+            self._heap_bytes -= sum(len(m.content) + _OVERHEAD_BYTES for m in parked)
+        for message in parked:
+            self._unpark(message)
+        runs, self._runs = self._runs, []
+        pages = []
+        for _, _, run in runs:
+            while run and run[-1][0] == _PARKED_MS:
+                pages.append(run.pop())
+            if run:
+                heapq.heappush(self._runs, (*run[0][:2], run))
+        for _, _, handle, count in pages:
+            self._paged -= count
+            for _, _, message in self._take_page(handle):
+                self._unpark(message)
+
+    def _unpark(self, message: Message) -> None:
+        exchange = self._vhost.exchanges.get(_exchange_of(message))
+        is_there = exchange is None or exchange.is_there
+        self._push(self._due_ms(message) if is_there else _PARKED_MS, message)
 
     # -- out ----------------------------------------------------------------------------------
 
     def next_due_ms(self) -> int | None:
         """When the next one is due by the monotonic clock; None when none waits."""
         firsts = [parts[0][0] for parts in (self._heap, self._runs) if parts]
-        return min(firsts, default=None)
+        due_ms = min(firsts, default=_PARKED_MS)
+        return due_ms if due_ms < _PARKED_MS else None
 
     def fire(self, now_ms: int) -> None:
         """Route what is due, at most a turn's share of it; the rest in the next turn."""
@@ -177,8 +212,10 @@ class Delays:
                 offered = Offered(names, content, message.persistent)
                 found = route(vhost.exchanges, exchange, keys, offered)
             except ChannelError as error:  # the type of an exchange on the way is not there
-                then = "stays on disc until the next start" if message.stored else "is dropped"
-                log.warning("exchange '%s': a delayed message %s: %s", name, then, error.text)
+                log.warning(
+                    "exchange '%s': a delayed message goes on waiting: %s", name, error.text
+                )
+                self._push(_PARKED_MS, message)
                 return
             queues = vhost.reach(found)
             batches = vhost.dead_letters.publish(queues, names, content, message.persistent)
@@ -219,12 +256,16 @@ class Delays:
         if pages:
             heapq.heappush(self._runs, (*pages[0][:2], pages))
         self._paged -= count
+        for entry in self._take_page(handle):
+            heapq.heappush(self._heap, entry)
+            self._heap_bytes += len(entry[2].content) + _OVERHEAD_BYTES
+
+    def _take_page(self, handle: int) -> Iterator[Entry]:
         rows: list[Row] = marshal.loads(self._vhost.spool.take(handle))  # noqa: S302 - our own
         for due, order, names, content, persistent, stored, segment, index in rows:
             message = Message(names, content, persistent)
             message.stored, message.segment, message.index = stored, segment, index
-            heapq.heappush(self._heap, (due, order, message))
-            self._heap_bytes += len(content) + _OVERHEAD_BYTES
+            yield due, order, message
 
     def discard(self) -> None:
         """The vhost is deleted."""
@@ -242,13 +283,15 @@ def _exchange_of(message: Message) -> str:
 
 
 def _cut(entries: Sequence[Entry]) -> list[Sequence[Entry]]:
-    """Into pages, in order."""
+    """Into pages, in order; what is parked is in pages of its own."""
     pages: list[Sequence[Entry]] = []
     start = size = 0
-    for at, (_, _, message) in enumerate(entries):
+    for at, (due_ms, _, message) in enumerate(entries):
         cost = len(message.content) + _OVERHEAD_BYTES
         if at > start and (
-            at - start >= limits.PAGE_MESSAGES_MAX or size + cost > limits.PAGE_BYTES_MAX
+            at - start >= limits.PAGE_MESSAGES_MAX
+            or size + cost > limits.PAGE_BYTES_MAX
+            or due_ms == _PARKED_MS != entries[start][0]
         ):
             pages.append(entries[start:at])
             start, size = at, 0

@@ -93,7 +93,7 @@ def declare_exchange(channel: Channel, wanted: ExchangeDefinition, done: Answer)
     """exchange.declare."""
     vhost = channel.vhost
     types = vhost.broker.exchange_types
-    kind = check_type(wanted.type, types, vhost.broker.has_exchange_of)
+    kind = check_type(wanted.type, types, vhost.broker.knows_exchange_type)
     _not_default(wanted.name)
     resource = wanted.resource
     vhost.require(channel.user, resource, "configure")

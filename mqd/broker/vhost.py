@@ -128,6 +128,20 @@ class VHost:
         """One of a type the broker has; `mqd.broker.exchanges.base: Surroundings`."""
         return make_exchange(definition, self.broker.exchange_types, self)
 
+    def exchange_types_changed(self) -> None:
+        """The broker has other types: exchanges whose type came or went are made anew, with their
+        bindings; the others are left alone."""
+        for name, old in list(self.exchanges.items()):
+            new = self.make_exchange(old.definition)
+            if type(new) is type(old) and new.is_there == old.is_there:
+                continue
+            new.policy = old.policy
+            for binding in self.bindings.of_source(name):
+                new.bind(binding)
+            self.exchanges[name] = new
+        self.version += 1
+        self.delays.look_again()
+
     def choose(self, count: int) -> int:
         """A random index below count, for an exchange."""
         return self.broker.random_index(count)

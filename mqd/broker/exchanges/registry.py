@@ -59,17 +59,17 @@ def predeclared(vhost: str) -> list[ExchangeDefinition]:
 def check_type(
     type_name: str,
     types: Registry = BUILT_IN,
-    is_declared: Callable[[str], bool] = lambda type_name: False,
+    is_known: Callable[[str], bool] = lambda type_name: False,
 ) -> type[Exchange]:
     """The class of that type.
 
-    is_declared: whether there is an exchange of a type, from when its plugin was enabled. Raises
+    is_known: whether there has been an exchange of a type, while its plugin was enabled. Raises
     ConnectionError_ when there is no such type; observed: 3.10.8, the whole connection goes, and a
     word that is known for another reason makes the type "invalid".
     """
     found = types.get(type_name)
     if found is None:
-        what = "invalid" if not type_name or is_declared(type_name) else "unknown"
+        what = "invalid" if not type_name or is_known(type_name) else "unknown"
         raise ConnectionError_(ReplyCode.COMMAND_INVALID, f"{what} exchange type '{type_name}'")
     return found
 

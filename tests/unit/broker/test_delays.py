@@ -316,20 +316,21 @@ def test_after_a_restart_it_waits_for_the_rest_of_its_time() -> None:
     assert not world.store.kept[QUEUE_ID]
 
 
-def test_without_its_plugin_it_stays_on_disc() -> None:
+def test_without_its_plugin_it_waits() -> None:
     world, client = durable()
     late(client, "m", 10)
     world.commit()
     (message,) = world.store.kept[QUEUE_ID].values()
     exchange = world.vhost.exchanges.pop("x")
-    delays = Delays(world.vhost)
     for types in ({}, {"x-delayed-message": DelayedMessageExchange}):  # nor with its type alone
         world.broker.exchange_types = types
         world.vhost.exchanges.pop("x", None)
         world.vhost.apply_put_exchange(exchange.definition)
+        delays = Delays(world.vhost)
         delays.recover(message)
-        assert (len(delays), len(world.store.kept[QUEUE_ID])) == (0, 1)
+        assert (delays.next_due_ms(), len(delays), len(world.store.kept[QUEUE_ID])) == (None, 1, 1)
     del world.vhost.exchanges["x"]
+    delays = Delays(world.vhost)
     delays.recover(message)
     assert (len(delays), len(world.store.kept[QUEUE_ID])) == (0, 0)
 
@@ -344,7 +345,36 @@ def test_what_comes_due_while_clients_are_sent_away_stays_on_disc() -> None:
     assert (world.queue("q").ready_count, len(world.store.kept[QUEUE_ID])) == (0, 1)
 
 
-def test_what_leads_to_an_exchange_without_its_plugin_stays_on_disc(
+@pytest.mark.parametrize("count", [1, 3000])  # in memory, and mostly in pages
+def test_its_plugin_comes_and_goes_under_way(count: int) -> None:
+    """Those that became due meanwhile come at once, the others in their time."""
+    world = World(Settings(queue_memory_messages_max=1000))
+    client = world.connect()
+    declared(client)
+    client.declare("q")
+    client.bind("q", "x", "k")
+    types = world.broker.exchange_types
+    for number in range(count):
+        late(client, str(number), 10)
+    late(client, "last", 1000)
+    world.broker.use_exchange_types(
+        {name: kind for name, kind in types.items() if name != "x-delayed-message"}
+    )
+    for _ in range(count // 512 + 1):
+        world.tick(20)
+    delays = world.vhost.delays
+    assert (world.queue("q").ready_count, len(delays)) == (0, count + 1)
+    assert len(delays._heap) <= 1001
+    world.broker.use_exchange_types(types)
+    for _ in range(count // 512 + 1):
+        world.tick(0)
+    assert (world.queue("q").ready_count, len(delays)) == (count, 1)
+    assert sorted(map(int, bodies(client))) == list(range(count))
+    world.tick(1000)
+    assert bodies(client) == ["last"]
+
+
+def test_what_leads_to_an_exchange_without_its_plugin_waits(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     world, client = durable()
@@ -353,8 +383,12 @@ def test_what_leads_to_an_exchange_without_its_plugin_stays_on_disc(
     late(client, "m", 10)
     world.commit()
     world.tick(10)
-    assert (len(world.vhost.delays), len(world.store.kept[QUEUE_ID])) == (0, 1)
-    assert "stays on disc until the next start: Cannot route message" in caplog.text
+    assert (len(world.vhost.delays), len(world.store.kept[QUEUE_ID])) == (1, 1)
+    assert "a delayed message goes on waiting: Cannot route message" in caplog.text
+    client.call(Exchange.Unbind(0, "gone", "x", "k"))
+    world.vhost.exchange_types_changed()
+    world.tick(0)
+    assert (world.queue("q").ready_count, len(world.vhost.delays)) == (1, 0)
 
 
 # -- memory --------------------------------------------------------------------------------------
