@@ -1,7 +1,7 @@
 # Targets for people who work on mqd. Everything runs in the active Python environment.
 PYTHON ?= python3
 
-.PHONY: all proto lint types test man install systemd-test bench scale loads crash fuzz clients client-suites differential help
+.PHONY: all proto lint types test man install install-compat systemd-test bench scale loads crash fuzz clients client-suites differential help
 
 all: lint types test
 
@@ -28,6 +28,11 @@ DESTDIR ?= /
 BINDIR ?= /usr/bin
 install:          ## unit, user, folders, manual pages under DESTDIR (programs: pip install .)
 	DESTDIR=$(DESTDIR) BINDIR=$(BINDIR) packaging/install.sh
+
+COMPATDIR ?= /usr/lib/mqd/compat
+USUAL_PATHS ?= no
+install-compat:   ## RabbitMQ's names for the programs in COMPATDIR; USUAL_PATHS=yes: in /usr/sbin too
+	DESTDIR=$(DESTDIR) BINDIR=$(BINDIR) COMPATDIR=$(COMPATDIR) USUAL_PATHS=$(USUAL_PATHS) packaging/install-compat.sh
 
 systemd-test:     ## the service in a booted host: root, systemd-nspawn, /usr/bin/python3.11
 	$(PYTHON) -m pytest -p no:randomly tests/hosts/service.py
