@@ -46,7 +46,10 @@ def _default(argument: Argument) -> str | int | float | bool:
 
 
 class Behaviour:
-    """One call of one verb. say prints a line to standard output at once."""
+    """One call of one verb. say prints a line to standard output at once, warn to standard
+    error."""
+
+    warn: Callable[[str], None]  # the pipeline's
 
     def __init__(self, invocation: Invocation, say: Callable[[str], None]) -> None:
         self.invocation = invocation

@@ -41,6 +41,11 @@ class Pipeline:
         self.out.write(line + "\n")
         self.out.flush()
 
+    def warn(self, line: str) -> None:
+        """One line to standard error."""
+        self.out.flush()
+        self.err.write(line + "\n")
+
     def _print(self, line: str) -> None:
         self.out.write(line + "\n")
 
@@ -163,7 +168,9 @@ class Pipeline:
     def _behaviour(self, invocation: Invocation) -> Behaviour:
         from mqctl.verbs.registry import behaviour_class
 
-        return behaviour_class(invocation.verb.name, invocation.scope)(invocation, self.say)
+        behaviour = behaviour_class(invocation.verb.name, invocation.scope)(invocation, self.say)
+        behaviour.warn = self.warn
+        return behaviour
 
     def _settled(self, problem: Exception, invocation: Invocation) -> Failure:
         """Any failure as exit code and text."""

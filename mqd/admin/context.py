@@ -7,7 +7,7 @@ operation gets at the broker. Never starts or stops anything itself, knows no wi
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mqd.broker.broker import Broker
     from mqd.clock import Clock
     from mqd.metadata.store import MetadataStore
+    from mqd.plugins.table import Plugins
 
 
 class AppState(enum.Enum):
@@ -133,7 +134,16 @@ class NodeControl(Protocol):
     def enabled_plugins_file(self) -> Path: ...
 
     @property
-    def enabled_plugins(self) -> Sequence[str]: ...
+    def plugin_folders(self) -> Sequence[Path]:
+        """Where plugins are looked for beside Python's path."""
+
+    @property
+    def plugins_expand(self) -> Path:
+        """Where RabbitMQ would unpack plugins."""
+
+    @property
+    def enabled_plugins(self) -> Sequence[str]:
+        """Those that run, by name."""
 
     @property
     def environment(self) -> Mapping[str, object]:
@@ -180,6 +190,17 @@ class NodeControl(Protocol):
 
     async def revive(self) -> None:
         """Maintenance mode off."""
+
+    async def known_plugins(self) -> Plugins:
+        """All there are at this moment, by name."""
+
+    async def plugin_troubles(self, names: Iterable[str]) -> Mapping[str, str]:
+        """What would keep plugins of these names, or those they need, from running: name, reason.
+        Imports their code."""
+
+    async def apply_plugins(self) -> tuple[Sequence[str], Sequence[str]]:
+        """Have the app follow the file enabled_plugins. Returns the plugins that run now and did
+        not before, and those that do not any more. Raises MqdError, also when there is no app."""
 
     def set_memory_watermark(self, watermark: Watermark) -> None:
         """At run time; not written to any file. Alarms follow at once."""

@@ -153,4 +153,4 @@ class Live:
         return len(found.queues) if found is not None else 0
 
     def has_exchange_of(self, type_name: str) -> bool:
-        return self._broker.has_exchange_of(type_name)
+        return self._broker.knows_exchange_type(type_name)

@@ -34,6 +34,8 @@ VARIABLES: Mapping[str, str] = {
     "NODE_PORT": "Port for AMQP clients when the configuration has no listener; default 5672",
     "PID_FILE": "File that holds the process id; default MNESIA_DIR.pid",
     "RUN_DIR": "Folder of the control sockets (only as MQD_RUN_DIR)",
+    "PLUGINS_DIR": "Folders of other people's plugins (pip install --target), with : between",
+    "PLUGINS_EXPAND_DIR": "Named by mq-plugins directories; nothing is unpacked there",
     "USE_LONGNAME": "true: the host part of the node name is the full host name",
 }
 

@@ -29,7 +29,7 @@ from mqd.metadata import bridge
 from mqd.metadata.first_boot import Seeds, identify, seed
 from mqd.metadata.store import MetadataStore
 from mqd.names import NodeName, PidSource
-from mqd.plugins.catalogue import exchange_types
+from mqd.plugins.catalogue import NONE, Running
 from mqd.storage.engine import StorageEngine
 from mqd.storage.spool import FileSpool
 from mqd.storage.writer import Writer
@@ -45,8 +45,9 @@ class Blueprint:
     """Every value that a broker application is built from.
 
     drain_s: what clients get for answering connection.close when the app stops. enabled_plugins:
-    the file that names them, read at every start of the app. traced: names of vhosts with tracing
-    on, which outlives the app but not the process (observed: 3.10.8).
+    the file that names them, read at every start of the app and when a tool has changed it.
+    plugin_folders: where other people's are looked for beside Python's path. traced: names of
+    vhosts with tracing on, which outlives the app but not the process (observed: 3.10.8).
     """
 
     node: NodeName
@@ -57,6 +58,8 @@ class Blueprint:
     enabled_plugins: Path
     drain_s: float = 5.0
     traced: set[str] = field(default_factory=set)
+    plugin_folders: tuple[Path, ...] = ()
+    plugins_expand: Path | None = None  # named to those who ask, and not used
 
 
 class App:
@@ -72,7 +75,7 @@ class App:
     ) -> None:
         self.broker = broker
         self.metadata = metadata
-        self.plugins: Sequence[str] = ()  # those that are running, by name
+        self.plugins = NONE
         self._blueprint = blueprint
         self._listener = listener
         self._opened = opened
@@ -154,6 +157,12 @@ class App:
         self.broker.set_alarm(name, on)
         self.broker.turn.end()
 
+    def use_plugins(self, plugins: Running) -> None:
+        """From now on these."""
+        self.plugins = plugins
+        self.broker.use_exchange_types(plugins.exchange_types)
+        self.broker.turn.end()
+
     async def drain(self) -> None:
         """Take no more clients and send the others away, a bounded time."""
         await self._listener.stop(self._blueprint.drain_s)
@@ -166,14 +175,13 @@ class App:
 
 async def boot(
     blueprint: Blueprint,
-    plugins: Sequence[str],
+    plugins: Running,
     step: Callable[[str], None],
     room_bytes: int = sys.maxsize,
 ) -> App:
     """Open, recover, listen. `step` hears the name of each part before it starts.
 
-    plugins: names of `mqd.plugins.catalogue`, with all they need. room_bytes: what the messages
-    of all backlogs may take in memory.
+    room_bytes: what the messages of all backlogs may take in memory.
 
     Raises MqdError with what hinders; what was opened until then is closed again.
     """
@@ -251,7 +259,7 @@ def _tell_of_seeds(first: FirstBoot) -> None:
 
 def _broker(
     blueprint: Blueprint,
-    plugins: Sequence[str],
+    plugins: Running,
     metadata: MetadataStore,
     engine: StorageEngine,
     spool: FileSpool,
@@ -266,7 +274,7 @@ def _broker(
         open_store=engine.open_store,
         spool=spool,
         settings=broker_settings(blueprint.settings),
-        exchange_types=exchange_types(plugins),
+        exchange_types=plugins.exchange_types,
         traced=blueprint.traced,
     )
 

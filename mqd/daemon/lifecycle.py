@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from mqd.admin.context import AppState, app_running
@@ -23,7 +24,9 @@ from mqd.daemon.locks import LOCK_FILE
 from mqd.daemon.report import unknown_plugin
 from mqd.daemon.systemd import Notifier
 from mqd.errors import ErrorCode, MqdError
-from mqd.plugins import catalogue, enabled
+from mqd.plugins import catalogue, enabled, installed
+from mqd.plugins.catalogue import Running
+from mqd.plugins.table import LIBRARIES, Plugins
 
 _log = logging.getLogger(__name__)
 
@@ -68,18 +71,49 @@ class Lifecycle:
             self.alarms.start()
             self._forget_force_boot()
             self._move(AppState.RUNNING)
-            names = self.app.plugins
+            names = self.app.plugins.names
             listed = "".join(f"\n * {name}" for name in names)
             _log.info("Server startup complete; %d plugins started.%s", len(names), listed)
 
-    def _plugins(self) -> tuple[str, ...]:
+    def _plugins(self) -> Running:
         """Those to be run. Raises ConfigError when the file cannot be read."""
-        path = self.blueprint.enabled_plugins
-        names = enabled.read(path)
+        path, folders = self.blueprint.enabled_plugins, self.blueprint.plugin_folders
+        names = [name for name in enabled.read(path) if name not in LIBRARIES]
+        plugins = catalogue.known(names, folders)
         for name in names:
-            if name not in catalogue.PLUGINS:
+            if name not in plugins:
                 _log.warning("%s", unknown_plugin(path, name))
-        return catalogue.with_needs(names)
+        return catalogue.start(names, _tell_of_broken, plugins, folders)
+
+    # -- plugins ------------------------------------------------------------------------------
+
+    async def known_plugins(self) -> Plugins:
+        return await asyncio.to_thread(installed.every, self.blueprint.plugin_folders)
+
+    async def plugin_troubles(self, names: Iterable[str]) -> Mapping[str, str]:
+        def examine() -> dict[str, str]:
+            troubles: dict[str, str] = {}
+            folders = self.blueprint.plugin_folders
+            plugins = installed.every(folders)
+            catalogue.start(names, troubles.__setitem__, plugins, folders)
+            return troubles
+
+        return await asyncio.to_thread(examine)
+
+    async def apply_plugins(self) -> tuple[Sequence[str], Sequence[str]]:
+        async with self._moving:
+            app = self._running_app()
+            running = await asyncio.to_thread(self._plugins)
+            before = app.plugins.names
+            app.use_plugins(running)
+        started = [name for name in running.names if name not in before]
+        stopped = [name for name in before if name not in running.names]
+        if started or stopped:
+            listed = (", ".join(started), ", ".join(stopped))
+            _log.info("Plugins changed; enabled [%s], disabled [%s]", *listed)
+        return started, stopped
+
+    # -- the app, on its way ------------------------------------------------------------------
 
     async def stop_app(self) -> None:
         async with self._moving:
@@ -171,6 +205,10 @@ class Lifecycle:
 
     def request_shutdown(self) -> None:
         self.shutdown_wanted.set()
+
+
+def _tell_of_broken(name: str, reason: str) -> None:
+    _log.error("plugin '%s' is not started: %s", name, reason)
 
 
 def _empty(directory: Path) -> None:

@@ -119,8 +119,17 @@ class Node(Lifecycle):
         return self.blueprint.enabled_plugins
 
     @property
+    def plugin_folders(self) -> Sequence[Path]:
+        return self.blueprint.plugin_folders
+
+    @property
+    def plugins_expand(self) -> Path:
+        data = self.data_directory
+        return self.blueprint.plugins_expand or data.with_name(data.name + "-plugins-expand")
+
+    @property
     def enabled_plugins(self) -> Sequence[str]:
-        return self.app.plugins if self.app else ()
+        return self.app.plugins.names if self.app else ()
 
     @property
     def environment(self) -> Mapping[str, object]:

@@ -27,6 +27,7 @@ SYSTEM_DATA = Path("/var/lib/mqd")
 SYSTEM_LOG = Path("/var/log/mqd")
 SYSTEM_CONFIG = Path("/etc/rabbitmq")
 OWN_CONFIG = Path("/etc/mqd/mqd.conf")
+SYSTEM_PLUGINS = Path("/usr/lib/mqd/plugins")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,7 @@ class Bases:
     log: Path
     config: Path
     own_config: Path
+    plugins: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,8 @@ class NodePaths:
     config_files: tuple[Path, ...]
     ignored_config: Path | None  # a classic config file, which this version does not read
     enabled_plugins: Path
+    plugin_folders: tuple[Path, ...]  # of other people's plugins
+    plugins_expand: Path  # named to those who ask, and not used
     pid_file: Path
     keep_pid_file: bool
     cookie: Path
@@ -63,15 +67,18 @@ def bases(environ: Mapping[str, str], uid: int) -> Bases:
             log=Path(environ.get("LOGS_DIRECTORY", SYSTEM_LOG)),
             config=SYSTEM_CONFIG,
             own_config=OWN_CONFIG,
+            plugins=SYSTEM_PLUGINS,
         )
     import platformdirs  # 5 ms that the other case need not pay
 
     config = Path(platformdirs.user_config_dir("mqd"))
+    data = Path(platformdirs.user_data_dir("mqd"))
     return Bases(
-        data=Path(platformdirs.user_data_dir("mqd")),
+        data=data,
         log=Path(platformdirs.user_log_dir("mqd")),
         config=config,
         own_config=config / "mqd.conf",
+        plugins=data / "plugins",
     )
 
 
@@ -109,6 +116,8 @@ def resolve(variables: Variables, base: Bases, environ: Mapping[str, str]) -> No
     files, ignored = _config_files(variables, base)
     pid_file = variables.text("PID_FILE")
     plugins = variables.text("ENABLED_PLUGINS_FILE")
+    folders = variables.text("PLUGINS_DIR") or str(base.plugins)
+    expand = variables.text("PLUGINS_EXPAND_DIR") or parent / f"{node}-plugins-expand"
     return NodePaths(
         node=node,
         data=data,
@@ -116,6 +125,8 @@ def resolve(variables: Variables, base: Bases, environ: Mapping[str, str]) -> No
         config_files=files,
         ignored_config=ignored,
         enabled_plugins=Path(plugins or base.config / "enabled_plugins").absolute(),
+        plugin_folders=tuple(Path(each).absolute() for each in folders.split(":") if each),
+        plugins_expand=Path(expand).absolute(),
         pid_file=Path(pid_file).absolute() if pid_file else data.with_name(data.name + ".pid"),
         keep_pid_file=variables.is_true("KEEP_PID_FILE_ON_EXIT"),
         cookie=_home(environ) / ".erlang.cookie",

@@ -16,7 +16,7 @@ from mqd.config.values import Value
 from mqd.config.variables import VARIABLES, Variables
 from mqd.daemon.logs import Outputs
 from mqd.daemon.paths import NodePaths
-from mqd.plugins import catalogue
+from mqd.plugins import catalogue, table
 
 USAGE = """\
 Usage: mqd [option]
@@ -58,17 +58,22 @@ def checked(config: Configuration, variables: Variables, paths: NodePaths) -> It
 
 def plugin_lines(names: Iterable[str], paths: NodePaths) -> Iterable[str]:
     """More lines of `mqd --check`: what of the enabled_plugins file will run."""
-    running = catalogue.with_needs(names)
-    for name in running:
+    names = [name for name in names if name not in table.LIBRARIES]
+    plugins = catalogue.known(names, paths.plugin_folders)
+    troubles: dict[str, str] = {}
+    running = catalogue.start(names, troubles.__setitem__, plugins, paths.plugin_folders)
+    for name in running.names:
         yield f"# plugin {name}"
+    for name, reason in troubles.items():
+        yield f"# warning: plugin '{name}' is not started: {reason}"
     for name in names:
-        if name not in running:
+        if name not in plugins:
             yield f"# warning: {unknown_plugin(paths.enabled_plugins, name)}"
 
 
 def unknown_plugin(path: Path, name: str) -> str:
     """What to say of a name in the file that is no plugin of mqd."""
-    return f"{path}: plugin '{name}' is not started: {catalogue.advice(name)}"
+    return f"{path}: plugin '{name}' is not started: {table.advice(name)}"
 
 
 def _shown(name: str, value: Value) -> str:

@@ -74,7 +74,16 @@ def _introduce(setup: Setup, cookie: str) -> None:
 
 def _blueprint(setup: Setup, clock: SystemClock, pids: PidSource) -> Blueprint:
     paths = setup.paths
-    return Blueprint(paths.node, paths.data, setup.settings, clock, pids, paths.enabled_plugins)
+    return Blueprint(
+        paths.node,
+        paths.data,
+        setup.settings,
+        clock,
+        pids,
+        paths.enabled_plugins,
+        plugin_folders=paths.plugin_folders,
+        plugins_expand=paths.plugins_expand,
+    )
 
 
 def _node(setup: Setup, blueprint: Blueprint, cookie: str, log: Logging) -> Node:

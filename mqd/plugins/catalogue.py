@@ -1,136 +1,122 @@
-"""The plugins there are: what each brings, and which others it needs.
+"""Plugins put to work: from names to what they contribute.
 
-Decides names and contents. RabbitMQ's names, so that enabled_plugins files and runbooks mean the
-same; what a plugin brings is part of mqd and merely switched by it. Never reads a file
-(`mqd.plugins.enabled`) and never switches anything.
+Decides which of the enabled plugins can run, and what the broker has of them together. Never
+switches anything, never reads enabled_plugins. A plugin that is broken is reported and left out,
+with those that need it: a broker without one exchange type serves more people than none.
 """
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
-from dataclasses import dataclass
+import importlib
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import NamedTuple
 
 from mqd.broker.exchanges.base import Exchange
-from mqd.broker.exchanges.consistent_hash import ConsistentHashExchange
-from mqd.broker.exchanges.delayed_message import DelayedMessageExchange
-from mqd.broker.exchanges.modulus_hash import ModulusHashExchange
-from mqd.broker.exchanges.random import RandomExchange
-from mqd.broker.exchanges.recent_history import RecentHistoryExchange
 from mqd.broker.exchanges.registry import BUILT_IN, Registry
+from mqd.plugins.contribution import Contribution
+from mqd.plugins.table import PLUGINS, Plugin, Plugins, in_order, required
 
-_VERSION = "3.10.8"
-
-
-@dataclass(frozen=True, slots=True)
-class Plugin:
-    """version: of RabbitMQ's plugin that it does the work of. needs: names of other plugins."""
-
-    name: str
-    description: str
-    version: str = _VERSION
-    exchange_types: tuple[type[Exchange], ...] = ()
-    needs: tuple[str, ...] = ()
+Report = Callable[[str, str], None]  # name of a plugin, what is wrong with it
 
 
-# descriptions observed: 3.10.8, `rabbitmq-plugins list -v`; the community plugin's: its package
-PLUGINS: Final = MappingProxyType(
-    {
-        plugin.name: plugin
-        for plugin in (
-            Plugin(
-                "rabbitmq_consistent_hash_exchange",
-                "Consistent Hash Exchange Type",
-                exchange_types=(ConsistentHashExchange,),
-            ),
-            Plugin(
-                "rabbitmq_delayed_message_exchange",
-                "RabbitMQ Delayed Message Exchange",
-                version="3.10.2",
-                exchange_types=(DelayedMessageExchange,),
-            ),
-            Plugin(
-                "rabbitmq_random_exchange",
-                "RabbitMQ Random Exchange",
-                exchange_types=(RandomExchange,),
-            ),
-            Plugin(
-                "rabbitmq_recent_history_exchange",
-                "RabbitMQ Recent History Exchange",
-                exchange_types=(RecentHistoryExchange,),
-            ),
-            Plugin(
-                "rabbitmq_sharding",
-                "RabbitMQ Sharding Plugin",
-                exchange_types=(ModulusHashExchange,),
-            ),
-        )
-    }
-)
-
-# the others that RabbitMQ 3.10.8 ships (observed: rabbitmq-plugins list)
-_NOT_AVAILABLE: Final = frozenset(
-    (
-        "rabbitmq_amqp1_0",
-        "rabbitmq_auth_backend_cache",
-        "rabbitmq_auth_backend_http",
-        "rabbitmq_auth_backend_ldap",
-        "rabbitmq_auth_backend_oauth2",
-        "rabbitmq_auth_mechanism_ssl",
-        "rabbitmq_event_exchange",
-        "rabbitmq_federation",
-        "rabbitmq_federation_management",
-        "rabbitmq_jms_topic_exchange",
-        "rabbitmq_management",
-        "rabbitmq_management_agent",
-        "rabbitmq_mqtt",
-        "rabbitmq_peer_discovery_aws",
-        "rabbitmq_peer_discovery_common",
-        "rabbitmq_peer_discovery_consul",
-        "rabbitmq_peer_discovery_etcd",
-        "rabbitmq_peer_discovery_k8s",
-        "rabbitmq_prometheus",
-        "rabbitmq_shovel",
-        "rabbitmq_shovel_management",
-        "rabbitmq_stomp",
-        "rabbitmq_stream",
-        "rabbitmq_stream_management",
-        "rabbitmq_top",
-        "rabbitmq_tracing",
-        "rabbitmq_trust_store",
-        "rabbitmq_web_dispatch",
-        "rabbitmq_web_mqtt",
-        "rabbitmq_web_mqtt_examples",
-        "rabbitmq_web_stomp",
-        "rabbitmq_web_stomp_examples",
-    )
-)
+class Broken(Exception):
+    """A plugin that cannot run, with the reason."""
 
 
-def with_needs(names: Iterable[str]) -> tuple[str, ...]:
-    """The plugins of these names and all they need, by name; those that are not there left out."""
-    found: set[str] = set()
-    waiting = list(names)
-    while waiting:
-        name = waiting.pop()
-        plugin = PLUGINS.get(name)
-        if plugin is not None and name not in found:
-            found.add(name)
-            waiting += plugin.needs
-    return tuple(sorted(found))
+class Running(NamedTuple):
+    """names: by name. exchange_types: the built-in ones and theirs."""
+
+    names: tuple[str, ...]
+    exchange_types: Registry
+
+
+NONE = Running((), BUILT_IN)
+
+
+def known(names: Iterable[str], folders: Sequence[Path] = ()) -> Plugins:
+    """A table that has these names, if there is one that does: looks at what is installed only
+    for names that are not mqd's own."""
+    if all(name in PLUGINS for name in names):
+        return PLUGINS
+    from mqd.plugins import installed
+
+    return installed.every(folders)
+
+
+def start(
+    names: Iterable[str], report: Report, plugins: Plugins = PLUGINS, folders: Sequence[Path] = ()
+) -> Running:
+    """Load the plugins of these names and all they need.
+
+    report: hears of those that cannot run. folders: where code is looked for beside Python's path.
+    """
+    types = dict(BUILT_IN)
+    running: list[str] = []
+    wanted = required(names, plugins)
+    for name in in_order(wanted, plugins):
+        plugin = plugins[name]
+        try:
+            _check_needs(plugin, running)
+            types.update(_types(plugin, types, folders))
+        except Broken as error:
+            report(name, str(error))
+        else:
+            running.append(name)
+    return Running(tuple(sorted(running)), MappingProxyType(types))
 
 
 def exchange_types(names: Iterable[str]) -> Registry:
-    """The built-in exchange types and those of the plugins."""
-    types = [kind for name in names for kind in PLUGINS[name].exchange_types]
-    return MappingProxyType({**BUILT_IN, **{kind.type_name: kind for kind in types}})
+    """The built-in exchange types and those of mqd's own plugins of these names."""
+
+    def fail(name: str, reason: str) -> None:
+        raise AssertionError(f"{name}: {reason}")
+
+    return start(names, fail).exchange_types
 
 
-def advice(name: str) -> str:
-    """What to say of a name that is no plugin of mqd."""
-    if name in _NOT_AVAILABLE:
-        return "this version of mqd does not have it yet"
-    near = difflib.get_close_matches(name, [*PLUGINS, *_NOT_AVAILABLE], 1)
-    return f"there is no such plugin; is '{near[0]}' meant?" if near else "there is no such plugin"
+def _check_needs(plugin: Plugin, running: Sequence[str]) -> None:
+    missing = [name for name in plugin.needs if name not in running]
+    if missing:
+        raise Broken(f"it needs {', '.join(missing)}, which does not run")
+
+
+def _types(plugin: Plugin, taken: Registry, folders: Sequence[Path]) -> Registry:
+    """What a plugin adds to the types there are. Raises Broken."""
+    found: dict[str, type[Exchange]] = {}
+    given: Sequence[object] = _load(plugin, folders).exchange_types  # whatever it says
+    for kind in given:
+        if not (isinstance(kind, type) and issubclass(kind, Exchange)):
+            raise Broken(f"{kind!r} is no class derived from mqd.broker.exchanges.base.Exchange")
+        name = getattr(kind, "type_name", None)
+        if not isinstance(name, str) or not name:
+            raise Broken(f"{kind.__qualname__} has no type_name")
+        if name in taken or name in found:
+            raise Broken(f"there is an exchange type '{name}' already")
+        if getattr(kind, "__abstractmethods__", None):
+            absent = ", ".join(sorted(kind.__abstractmethods__))
+            raise Broken(f"{kind.__qualname__} lacks {absent}")
+        found[name] = kind
+    return found
+
+
+def _load(plugin: Plugin, folders: Sequence[Path]) -> Contribution:
+    """Its code. Whatever goes wrong in it is its own fault: Broken."""
+    if not plugin.code:
+        return Contribution()
+    module, _, attribute = plugin.code.partition(":")
+    for folder in folders:
+        if str(folder) not in sys.path:
+            sys.path.append(str(folder))
+            importlib.invalidate_caches()
+    try:
+        found: object = importlib.import_module(module)
+        for part in filter(None, attribute.split(".")):
+            found = getattr(found, part)
+    except Exception as error:
+        raise Broken(f"{plugin.code}: {type(error).__name__}: {error}") from error
+    if not isinstance(found, Contribution):
+        raise Broken(f"{plugin.code} is no mqd.plugins.contribution.Contribution")
+    return found

@@ -11,7 +11,6 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from mqd.amqp.terms import format_atom
 from mqd.config.parse import ConfigError
 
 _TOKEN = re.compile(
@@ -21,6 +20,7 @@ _TOKEN = re.compile(
     |(?P<mark>[\[\],.])""",
     re.VERBOSE,
 )
+_PLAIN = re.compile(r"[a-z][A-Za-z0-9_@]*")
 
 
 def parse(text: str, file: str) -> list[str]:
@@ -60,7 +60,11 @@ def _wrong(text: str, at: int, file: str, wanted: str) -> ConfigError:
 
 def show(names: Iterable[str]) -> str:
     """The file's text; inverse of `parse` (form observed: 3.10.8)."""
-    return f"[{','.join(map(format_atom, names))}].\n"
+    return f"[{','.join(map(_quoted, names))}].\n"
+
+
+def _quoted(name: str) -> str:
+    return name if _PLAIN.fullmatch(name) else "'" + re.sub(r"['\\]", r"\\\g<0>", name) + "'"
 
 
 def read(path: Path) -> list[str]:

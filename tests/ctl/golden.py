@@ -1,9 +1,10 @@
 """Golden runs of the administration tool: a scenario file, a node, what must come out.
 
-A scenario file is a list of scenarios; each starts on a virgin node. A step is one call of the
-tool (`run`, words as a shell would split them, `tool` when it is not mqctl, `stdin`) with the
-exit code (`exit`, 0 when not said) and both streams (`out`, `err`, empty when not said), or a list
-of client actions (`amqp`, see `clients.py`). `any_order` compares lines in any order.
+A scenario file is a list of scenarios; each starts on a virgin node, with the file of enabled
+plugins that it names, if any (`enabled_plugins`), which the node has not read. A step is one call
+of the tool (`run`, words as a shell would split them, `tool` when it is not mqctl, `stdin`) with
+the exit code (`exit`, 0 when not said) and both streams (`out`, `err`, empty when not said), or a
+list of client actions (`amqp`, see `clients.py`). `any_order` compares lines in any order.
 
 Volatile parts are masked by name in what came out before it is compared: the node's name, ports,
 process ids, connection names, times, and the usage text that follows a usage error. Expectations
@@ -25,6 +26,7 @@ SCENARIOS = Path(__file__).parent / "scenarios"
 TOOLS = {
     "mqctl": "rabbitmqctl",
     "mq-diagnostics": "rabbitmq-diagnostics",
+    "mq-plugins": "rabbitmq-plugins",
     "mq-queues": "rabbitmq-queues",
     "mq-streams": "rabbitmq-streams",
     "mq-upgrade": "rabbitmq-upgrade",
@@ -39,13 +41,21 @@ class Place:
 
     node: str
     port: int
+    file: Path  # enabled_plugins
 
     def fill(self, text: str) -> str:
-        """Words of a call: {node} and {port} stand for the node's."""
+        """Words of a call: {node}, {port} and {file} (enabled_plugins) stand for the node's."""
+        text = text.replace("{file}", str(self.file))
         return text.replace("{node}", self.node).replace("{port}", str(self.port))
+
+    def prepare(self, scenario: dict[str, Any]) -> None:
+        """Write the file of enabled plugins, where the scenario says how it looks."""
+        if "enabled_plugins" in scenario:
+            self.file.write_text(scenario["enabled_plugins"])
 
     def mask(self, text: str) -> str:
         """What came out, with the volatile parts named."""
+        text = text.replace(str(self.file), "{file}")
         text = re.sub(r"#PID<[^<>\s]*>", "{pid}", text).replace(self.node, "{node}")
         text = re.sub(r"127\.0\.0\.1:\d+ -> 127\.0\.0\.1:\d+", "{peer}", text)
         text = re.sub(r"<\{node\}\.\d+\.\d+\.\d+>", "{pid}", text)

@@ -3,14 +3,16 @@
     python -m tests.ctl.record NODE PORT FILE...
 
 NODE is a running RabbitMQ that may be reset at will; its tools are found on PATH and reach it by
-the environment. Inputs stay, `exit`, `out` and `err` of every step are written anew. Read the
-difference before committing it.
+the environment, RABBITMQ_ENABLED_PLUGINS_FILE included. Inputs stay, `exit`, `out` and `err` of
+every step are written anew. Read the difference before committing it.
 """
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -37,6 +39,7 @@ def record(name: str, place: Place) -> None:
     for scenario in scenarios:
         for verb in ("stop_app", "reset", "start_app"):
             _run("mqctl", [verb], "")
+        place.prepare(scenario)
         clients = Clients(place.port)
         for step in scenario["steps"]:
             _take(step, place, clients)
@@ -58,4 +61,4 @@ def _take(step: dict[str, Any], place: Place, clients: Clients) -> None:
 if __name__ == "__main__":
     node, port, *files = sys.argv[1:]
     for each in files:
-        record(each, Place(node, int(port)))
+        record(each, Place(node, int(port), Path(os.environ["RABBITMQ_ENABLED_PLUGINS_FILE"])))

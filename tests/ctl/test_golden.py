@@ -58,7 +58,9 @@ def test_golden(node: Node, case: tuple[str, dict[str, Any]]) -> None:
     for verb in ("stop_app", "reset", "start_app"):
         done = run("mqctl", [verb], "")
         assert done[0] == 0, done
-    place = golden.Place(node.name, node.port)
+    file = Path(node.environment["RABBITMQ_ENABLED_PLUGINS_FILE"])
+    place = golden.Place(node.name, node.port, file)
+    place.prepare(case[1])
     clients = Clients(node.port)
     try:
         for step in case[1]["steps"]:

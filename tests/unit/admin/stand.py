@@ -7,7 +7,7 @@ reads a clock or a file.
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -49,6 +49,7 @@ from mqd.metadata.commands import (
 )
 from mqd.metadata.store import Listener, MetadataStore
 from mqd.names import NodeName, PidSource
+from mqd.plugins.table import PLUGINS, Plugins
 
 NODE = NodeName("rabbit@unit")
 
@@ -121,6 +122,8 @@ class StandNode:
     config_files: Sequence[str] = ("/etc/rabbitmq/rabbitmq.conf",)
     enabled_plugins_file = Path("/etc/rabbitmq/enabled_plugins")
     enabled_plugins: Sequence[str] = ()
+    plugin_folders = (Path("/plugins"),)
+    plugins_expand = Path("/data-plugins-expand")
     in_maintenance = False
 
     def __init__(self) -> None:
@@ -180,6 +183,16 @@ class StandNode:
 
     async def revive(self) -> None:
         self.calls.append(("revive",))
+
+    async def known_plugins(self) -> Plugins:
+        return PLUGINS
+
+    async def plugin_troubles(self, names: Iterable[str]) -> Mapping[str, str]:
+        return dict.fromkeys(names, "broken")
+
+    async def apply_plugins(self) -> tuple[Sequence[str], Sequence[str]]:
+        self.calls.append(("apply_plugins",))
+        return ["a"], ["b"]
 
     def set_memory_watermark(self, watermark: Watermark) -> None:
         self.calls.append(("memory", watermark))

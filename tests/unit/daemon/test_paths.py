@@ -16,7 +16,11 @@ from mqd.daemon.paths import Bases, NodePaths
 def base(tmp_path: Path) -> Bases:
     (tmp_path / "etc" / "conf.d").mkdir(parents=True)
     return Bases(
-        tmp_path / "data", tmp_path / "log", tmp_path / "etc", tmp_path / "own" / "mqd.conf"
+        tmp_path / "data",
+        tmp_path / "log",
+        tmp_path / "etc",
+        tmp_path / "own" / "mqd.conf",
+        tmp_path / "plugins",
     )
 
 
@@ -62,6 +66,8 @@ def test_defaults_hang_on_the_node_name(base: Bases) -> None:
     assert found.cookie == Path("/home/x/.erlang.cookie")
     assert found.control_socket == Path("/run/x/a@h.sock")
     assert found.enabled_plugins == base.config / "enabled_plugins"
+    assert found.plugin_folders == (base.plugins,)
+    assert found.plugins_expand == base.data / "mnesia" / "a@h-plugins-expand"
 
 
 def test_rabbitmqs_variables_move_them(base: Bases) -> None:
@@ -71,10 +77,14 @@ def test_rabbitmqs_variables_move_them(base: Bases) -> None:
         "RABBITMQ_LOG_BASE": "/l",
         "RABBITMQ_PID_FILE": "/p",
         "RABBITMQ_ENABLED_PLUGINS_FILE": "/e",
+        "RABBITMQ_PLUGINS_DIR": "/f:/g",
+        "RABBITMQ_PLUGINS_EXPAND_DIR": "/x",
     }
     found = resolved(base, environ)
     assert (found.data, found.log_base) == (Path("/b/a@h"), Path("/l"))
     assert (found.pid_file, found.enabled_plugins) == (Path("/p"), Path("/e"))
+    assert found.plugin_folders == (Path("/f"), Path("/g"))
+    assert found.plugins_expand == Path("/x")
     assert resolved(base, environ | {"RABBITMQ_MNESIA_DIR": "/d"}).data == Path("/d")
 
 

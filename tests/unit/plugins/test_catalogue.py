@@ -13,8 +13,8 @@ from pika.adapters.blocking_connection import BlockingChannel
 
 import mqd.embedded
 from mqd.config.parse import ConfigError
-from mqd.plugins import catalogue
-from mqd.plugins.catalogue import PLUGINS, advice, exchange_types, with_needs
+from mqd.plugins.catalogue import exchange_types
+from mqd.plugins.table import PLUGINS
 
 HASH, RANDOM = "rabbitmq_consistent_hash_exchange", "rabbitmq_random_exchange"
 
@@ -29,23 +29,6 @@ def test_types_come_with_their_plugin() -> None:
         "x-random",
         "x-recent-history",
     }
-
-
-def test_needs_are_enabled_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    plugins = {
-        "a": catalogue.Plugin("a", "", needs=("b",)),
-        "b": catalogue.Plugin("b", "", needs=("a", "c")),
-        "c": catalogue.Plugin("c", ""),
-    }
-    monkeypatch.setattr(catalogue, "PLUGINS", plugins)
-    assert with_needs(["a", "nosuch"]) == ("a", "b", "c")
-    assert with_needs(["c"]) == ("c",)
-
-
-def test_names_that_are_none() -> None:
-    assert advice("rabbitmq_stomp") == "this version of mqd does not have it yet"
-    assert advice("rabbitmq_randm_exchange").endswith("is 'rabbitmq_random_exchange' meant?")
-    assert advice("xyz") == "there is no such plugin"
 
 
 def declare(broker: mqd.embedded.Broker, kind: str) -> str:

@@ -1,0 +1,79 @@
+"""Where a node that does not answer has its files: variables, rabbitmq-env.conf, the usual folders.
+
+Decides as the daemon does (`mqd.daemon.paths`, which a tool must not import; a test holds the two
+together). Never makes a file.
+"""
+
+from __future__ import annotations
+
+import os
+
+SYSTEM_DATA = "/var/lib/mqd"
+SYSTEM_CONFIG = "/etc/rabbitmq"
+SYSTEM_PLUGINS = "/usr/lib/mqd/plugins"
+
+
+def given(name: str) -> str:
+    """A variable of the environment, MQD_X before RABBITMQ_X; empty when it is not set."""
+    return os.environ.get(f"MQD_{name}") or os.environ.get(f"RABBITMQ_{name}") or ""
+
+
+def variable(name: str) -> str:
+    """The same, or what rabbitmq-env.conf says."""
+    found = given(name)
+    if found:
+        return found
+    from mqd.config.variables import Variables
+
+    path = given("CONF_ENV_FILE") or os.path.join(config_folder(), "rabbitmq-env.conf")
+    variables = Variables({})
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            variables.add_file(file.read(), path)
+    except OSError:
+        pass
+    return variables.text(name)
+
+
+def config_folder() -> str:
+    """Of the system's node, or of the user's own."""
+    return SYSTEM_CONFIG if _is_system() else _own("XDG_CONFIG_HOME", ".config")
+
+
+def data_folder() -> str:
+    """The same for what a node keeps."""
+    return SYSTEM_DATA if _is_system() else _own("XDG_DATA_HOME", ".local/share")
+
+
+def plugin_folders() -> str:
+    """Folders of other people's plugins, with : between."""
+    usual = SYSTEM_PLUGINS if _is_system() else os.path.join(data_folder(), "plugins")
+    return variable("PLUGINS_DIR") or usual
+
+
+def enabled_plugins_file() -> str:
+    """Absolute path."""
+    usual = os.path.join(config_folder(), "enabled_plugins")
+    return os.path.abspath(variable("ENABLED_PLUGINS_FILE") or usual)
+
+
+def plugins_expand_folder(node: str) -> str:
+    """Absolute path."""
+    parent = variable("MNESIA_BASE") or os.path.join(data_folder(), "mnesia")
+    usual = os.path.join(parent, f"{node}-plugins-expand")
+    return os.path.abspath(variable("PLUGINS_EXPAND_DIR") or usual)
+
+
+def _is_system() -> bool:
+    uid = os.geteuid()
+    if uid == 0:
+        return True
+    try:
+        return os.stat(SYSTEM_DATA).st_uid == uid
+    except OSError:
+        return False
+
+
+def _own(variable: str, usual: str) -> str:
+    home = os.environ.get("HOME") or os.path.expanduser("~")
+    return os.path.join(os.environ.get(variable) or os.path.join(home, usual), "mqd")
