@@ -20,7 +20,7 @@ from pathlib import Path
 from tests.reference import index
 
 ROOT = Path(__file__).parents[2]
-_PROOF_S_MAX = 60
+_PROOF_S_MAX = 120
 MUTATIONS = Path(__file__).parent / "mutations.txt"
 
 
