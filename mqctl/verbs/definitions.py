@@ -13,9 +13,11 @@ from typing import Any
 
 from mqctl import exit_codes
 from mqctl.behaviour import Behaviour
-from mqctl.failures import Failure, bad_argument, error
+from mqctl.failures import Failure, bad_argument, crash, error
 from mqctl.invocation import Invocation
+from mqctl.output.inspect import inspect
 from mqctl.output.results import OK, Result, Silence, Value
+from mqctl.output.terms import Term
 
 _SHOWN = {"json": "JSON", "erlang": "Erlang term format"}
 _IMPORT_SHOWN = "/mqd.rpc.v1.Definitions/ImportShown"
@@ -47,6 +49,15 @@ class _Definitions(Behaviour):
         source = f'a file at "{self.path}"' if self.invocation.arguments else "standard input"
         return self.invocation.fill(self.verb.spec.banner, {"shown": shown, "source": source})
 
+    def text(self, text: Term) -> Result:
+        """A text on its own: no row for json_stream (observed: 3.10.8)."""
+        if self.invocation.formatter == "json_stream":
+            raise crash(
+                f"%Protocol.UndefinedError{{protocol: Enumerable, value: {inspect(text)}, "
+                'description: ""}'
+            )
+        return Value(text)
+
     def execute(self) -> Result:
         """A dry run prints nothing, not even as JSON."""
         result = super().execute()
@@ -69,8 +80,7 @@ class ExportDefinitions(_Definitions):
     def output(self, message: Any) -> Result:
         """Exactly what came: no end of line follows."""
         if self.path == "-":
-            text = message.content.decode("utf-8", "surrogateescape")
-            return Value({"message": text} if self.invocation.is_json else text)
+            return self.text(message.content.decode("utf-8", "surrogateescape"))
         try:
             if self.path == "":
                 raise IsADirectoryError(errno.EISDIR, "")
@@ -171,4 +181,5 @@ class ImportDefinitions(_Definitions):
             return OK
         if self.invocation.is_quiet:
             return Silence()
-        return super().output(message)
+        result = super().output(message)
+        return self.text(result.term) if isinstance(result, Value) else result

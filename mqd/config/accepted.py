@@ -34,7 +34,7 @@ _ROWS: tuple[tuple[str, Kind, str], ...] = (
         listeners.ssl.$name
      """),
     ("broker", BOOLEAN, """
-        background_gc_enabled definitions.skip_if_unchanged hipe_compile log.exchange
+        background_gc_enabled hipe_compile log.exchange
         log.file.rotation.compress log.syslog log.syslog.multiline_mode proxy_protocol
         quorum_queue.compute_checksums reverse_dns_lookups ssl_allow_poodle_attack
         sysmon_handler.triggers.distribution_port sysmon_handler.triggers.port
@@ -72,8 +72,7 @@ _ROWS: tuple[tuple[str, Kind, str], ...] = (
         cluster_formation.randomized_startup_delay_range.max
         cluster_formation.randomized_startup_delay_range.min
         cluster_partition_handling.pause_if_all_down.nodes.$name credential_validator.regexp
-        credential_validator.validation_backend definitions.import_backend definitions.local.path
-        erlang.K load_definitions log.file.rotation.date
+        credential_validator.validation_backend erlang.K log.file.rotation.date
         log.journald.fields log.syslog.facility log.syslog.host log.syslog.identity log.syslog.ip
         motd_file password_hashing_module queue_leader_locator queue_master_locator raft.data_dir
         ssl_cert_login_from sysmon_handler.triggers.process.garbage_collection
@@ -106,9 +105,6 @@ _ROWS: tuple[tuple[str, Kind, str], ...] = (
      """),
     ("broker", one_of("rss", "erlang", "allocated", "legacy"), """
         vm_memory_calculation_strategy
-     """),
-    ("broker", one_of("sha", "sha224", "sha256", "sha384", "sha512"), """
-        definitions.hashing.algorithm
      """),
     ("broker", one_of("stop_node", "continue", "transient", "persistent"), """
         vhost_restart_strategy
@@ -231,7 +227,7 @@ _ROWS: tuple[tuple[str, Kind, str], ...] = (
         management.cors.allow_origins.$name management.csp.policy
         management.headers.content_type_options management.headers.frame_options
         management.headers.xss_protection management.hsts.policy management.http_log_dir
-        management.listener.ip management.load_definitions management.path_prefix management.ssl.ip
+        management.listener.ip management.path_prefix management.ssl.ip
         management.tcp.ip management.uaa_client_id management.uaa_location
         management_agent.filter_aggregated_queue_metrics_pattern
      """),

@@ -89,6 +89,17 @@ WORKING: tuple[Key, ...] = (
     _row("default_permissions.write", ".*", "What that user may publish to"),
     _row("default_permissions.read", ".*", "What that user may consume from"),
     Key("default_user_tags.$tag", BOOLEAN, None, "Tags of that user; default administrator"),
+    # definitions
+    Key("load_definitions", STRING, None,
+        "A file of definitions, or a folder of them, imported at every start; no guest then"),
+    Key("management.load_definitions", STRING, None, "The same, by its name of old"),
+    Key("definitions.local.path", STRING, None, "The same; wins over load_definitions"),
+    Key("definitions.import_backend", STRING, "local_filesystem",
+        "local_filesystem: where definitions come from"),
+    Key("definitions.skip_if_unchanged", BOOLEAN, False,
+        "Import only what is not what was imported last"),
+    Key("definitions.hashing.algorithm", one_of("sha", "sha224", "sha256", "sha384", "sha512"),
+        "sha256", "How what was imported is remembered"),
     # identity
     Key("cluster_name", STRING, None, "Name of the cluster; default rabbit@<host name>"),
     Key("distribution.listener.interface", STRING, None,

@@ -55,6 +55,16 @@ class FirstBoot:
 
 
 @dataclass(frozen=True, slots=True)
+class DefinitionsSettings:
+    """What is imported at every start. path: a file or a folder; None: nothing."""
+
+    path: str | None = None
+    backend: str = "local_filesystem"
+    skips_unchanged: bool = False
+    hashing: str = "sha256"  # as hashlib calls it
+
+
+@dataclass(frozen=True, slots=True)
 class ResourceSettings:
     """Thresholds of the two alarms. A relative value is None where the absolute one counts."""
 
@@ -89,6 +99,7 @@ class NodeSettings:
     sockets: SocketOptions
     amqp: AmqpSettings
     first_boot: FirstBoot
+    definitions: DefinitionsSettings
     loopback_users: frozenset[str]
     resources: ResourceSettings
     log: LogSettings
@@ -103,6 +114,7 @@ def node_settings(config: Configuration) -> NodeSettings:
         sockets=_sockets(config),
         amqp=_amqp(config),
         first_boot=_first_boot(config),
+        definitions=_definitions(config),
         loopback_users=_loopback_users(config),
         resources=_resources(config),
         log=_log(config),
@@ -168,6 +180,18 @@ def _first_boot(config: Configuration) -> FirstBoot:
         configure=str(config["default_permissions.configure"]),
         write=str(config["default_permissions.write"]),
         read=str(config["default_permissions.read"]),
+    )
+
+
+def _definitions(config: Configuration) -> DefinitionsSettings:
+    named = ("definitions.local.path", "load_definitions", "management.load_definitions")
+    paths = [path for path in map(config.__getitem__, named) if path]
+    hashing = str(config["definitions.hashing.algorithm"])
+    return DefinitionsSettings(
+        path=str(paths[0]) if paths else None,
+        backend=str(config["definitions.import_backend"]),
+        skips_unchanged=config["definitions.skip_if_unchanged"] is True,
+        hashing="sha1" if hashing == "sha" else hashing,
     )
 
 

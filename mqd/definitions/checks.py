@@ -1,8 +1,8 @@
 """Values of policies and runtime parameters in a file.
 
-Decides what is wrong with one, in the words of the verbs that set them, and the two shapes that a
-policy's definition has in files: an object, and the list of pairs that 3.10.8 exports for operator
-policies and itself refuses to import.
+Decides what is wrong with one, in the words of the verbs that set them, and the two shapes that the
+definition of an operator policy has in files: an object, and the list of pairs that 3.10.8 exports
+and itself refuses to import.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from mqd.policies.validation import faults
 Json = Any
 
 
-def policy_value(value: Json) -> Json:
-    """The value of a policy with defaults filled in and its definition an object."""
+def policy_value(value: Json, *, operator: bool) -> Json:
+    """The value of a policy with defaults filled in, its definition an object."""
     if not isinstance(value, dict):
         return value
     definition = value.get("definition")
-    if isinstance(definition, list) and definition and all(map(_is_pair, definition)):
+    if operator and isinstance(definition, list) and definition and all(map(_is_pair, definition)):
         definition = dict(definition)
     elif isinstance(definition, dict):
         definition = dict(sorted(definition.items()))

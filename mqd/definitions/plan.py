@@ -264,7 +264,7 @@ class Planner:
             reason = "policies may not be set using this method"
             raise Known(reason, f"{reason} ({vhost}/{component}/{parameter})")
         if component == OPERATOR_POLICY:
-            value = policy_value(value)
+            value = policy_value(value, operator=True)
         found = parameter_faults(component, parameter, value)
         if found:
             raise not_valid(found, f"{vhost}/{component}/{parameter}")
@@ -288,7 +288,8 @@ class Planner:
     def _add_policy(self, item: Object) -> None:
         policy = text(item, "name")
         vhost = self._vhost(item)
-        value = policy_value({key: item[key] for key in _POLICY_KEYS if key in item})
+        given = {key: item[key] for key in _POLICY_KEYS if key in item}
+        value = policy_value(given, operator=False)
         found = policy_faults(value, operator=False)
         if found:
             raise not_valid(found, f"{vhost}/{policy}")

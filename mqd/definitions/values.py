@@ -74,8 +74,8 @@ def kind_of(value: Json) -> str:
 
 
 def to_table(arguments: Mapping[str, Json]) -> Table:
-    """Arguments with wire types. Raises Wrong."""
-    return {key: _field(key, value) for key, value in arguments.items()}
+    """Arguments with wire types, in order of names as RabbitMQ's maps are. Raises Wrong."""
+    return {key: _field(key, arguments[key]) for key in sorted(arguments)}
 
 
 def _field(key: str, value: Json) -> Field:

@@ -51,10 +51,10 @@ def of_refused(refused: Refused, source: str, data: bytes, *, located: bool) -> 
 def places(refused: Refused, source: str, data: bytes) -> list[str]:
     """A line for every fault: file, line, object, what is wrong."""
     at = lines_of(data)
-    lines = []
-    for fault in refused.faults:
-        line = at.get(fault.at)
-        lines.append(f"{source}:{line}: {fault}" if line is not None else f"{source}: {fault}")
+    lines = [
+        f"{source}:{at[fault.at]}: {fault}" if fault.at in at else f"{source}: {fault}"
+        for fault in refused.faults
+    ]
     if refused.more:
         lines.append(f"{source}: and more; nothing was imported")
     return lines
