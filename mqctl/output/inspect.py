@@ -10,7 +10,14 @@ def pid_text(pid: Pid) -> str:
     return "#PID" + str(pid)
 
 
+_OPERATORS = frozenset(
+    ("+", "-", "*", "/", "++", "--", "<", ">", ">=", "==", "=", "|", "&", ".", "^", "!")
+)
+
+
 def _atom(name: str) -> str:
+    if name in _OPERATORS:
+        return ":" + name
     if name.replace("_", "a").replace("@", "a").isalnum() and not name[:1].isdigit() and name:
         return ":" + name
     return ':"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from mqctl.failures import crash
+from mqctl.failures import Failure, crash
 from mqctl.invocation import Invocation
 from mqctl.output.results import Done, Lines, Result, Rows, Value
-from mqctl.output.terms import Row, Term, is_proplist
+from mqctl.output.terms import Atom, Row, Term, is_proplist
 
 Say = Callable[[str], None]
 
@@ -67,8 +67,12 @@ def _items(items: list[Term], invocation: Invocation) -> Iterable[str]:
         return (str(item) if type(item) is str else inspect(item) for item in items)
     if invocation.formatter == "string":
         return (_text(item, "string") for item in items)
+    if invocation.formatter == "inspect" and items:
+        return _bracketed(items[0], items[1:], "inspect")
     if invocation.formatter == "csv":
         return (line for item in items for line in _csv_value(item))
+    if invocation.formatter == "pretty_table" and items:
+        raise _no_rows(items[0])
     return value_lines(items, invocation)
 
 
@@ -107,7 +111,7 @@ def _is_row(term: Term) -> bool:
 def _text(term: Term, name: str) -> str:
     from mqctl.output.inspect import inspect, text
 
-    if isinstance(term, str):
+    if isinstance(term, str) and not (name == "inspect" and isinstance(term, Atom)):
         return str(term)
     return inspect(term) if name == "inspect" else text(term)
 
@@ -133,10 +137,15 @@ def _csv_value(term: Term) -> Iterable[str]:
         return [f"{plain_record(keys)}\r\n{plain_record(values)}\r\n"]
     if isinstance(term, list):
         return [f"{plain_record(term)}\r\n"]
+    raise _no_rows(term)
+
+
+def _no_rows(term: Term) -> Failure:
+    """A value that cannot be shown as rows: the mirrored tool crashes (observed: 3.10.8)."""
     from mqctl.output.inspect import inspect
 
     shown = inspect(term)
-    raise crash(
+    return crash(
         f'%Protocol.UndefinedError{{protocol: Enumerable, value: {shown}, description: ""}}'
     )
 
@@ -181,7 +190,7 @@ def _whole(rows: list[Row], invocation: Invocation) -> Iterable[str]:
     return [table_box(rows)] if rows else []
 
 
-def _bracketed(first: Row | None, rest: Iterable[Row], name: str) -> Iterable[str]:
+def _bracketed(first: Term | None, rest: Iterable[Term], name: str) -> Iterable[str]:
     if name == "json":
         from mqctl.output.json import encode as render
     else:

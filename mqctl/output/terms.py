@@ -98,7 +98,7 @@ def from_term(term: Any) -> Term:
         return from_table(value)
     if kind == "octets":
         return Octets(value.decode("latin-1"))
-    wrap = {"atom": Atom, "chars": Chars, "pid": Pid}.get(kind)
+    wrap = {"atom": Atom, "chars": Chars, "pid": Pid, "big": int}.get(kind)
     return value if wrap is None else wrap(value)
 
 

@@ -65,6 +65,11 @@ class LocalStub:
                 request_serializer=mqd_dot_rpc_dot_v1_dot_local__pb2.CookieSourcesRequest.SerializeToString,
                 response_deserializer=mqd_dot_rpc_dot_v1_dot_values__pb2.Empty.FromString,
                 _registered_method=True)
+        self.Exec = channel.unary_unary(
+                '/mqd.rpc.v1.Local/Exec',
+                request_serializer=mqd_dot_rpc_dot_v1_dot_local__pb2.ExecRequest.SerializeToString,
+                response_deserializer=mqd_dot_rpc_dot_v1_dot_values__pb2.Empty.FromString,
+                _registered_method=True)
         self.HipeCompile = channel.unary_unary(
                 '/mqd.rpc.v1.Local/HipeCompile',
                 request_serializer=mqd_dot_rpc_dot_v1_dot_local__pb2.HipeCompileRequest.SerializeToString,
@@ -121,6 +126,12 @@ class LocalServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Exec(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def HipeCompile(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -170,6 +181,11 @@ def add_LocalServicer_to_server(servicer, server):
             'CookieSources': grpc.unary_unary_rpc_method_handler(
                     servicer.CookieSources,
                     request_deserializer=mqd_dot_rpc_dot_v1_dot_local__pb2.CookieSourcesRequest.FromString,
+                    response_serializer=mqd_dot_rpc_dot_v1_dot_values__pb2.Empty.SerializeToString,
+            ),
+            'Exec': grpc.unary_unary_rpc_method_handler(
+                    servicer.Exec,
+                    request_deserializer=mqd_dot_rpc_dot_v1_dot_local__pb2.ExecRequest.FromString,
                     response_serializer=mqd_dot_rpc_dot_v1_dot_values__pb2.Empty.SerializeToString,
             ),
             'HipeCompile': grpc.unary_unary_rpc_method_handler(
@@ -349,6 +365,33 @@ class Local:
             target,
             '/mqd.rpc.v1.Local/CookieSources',
             mqd_dot_rpc_dot_v1_dot_local__pb2.CookieSourcesRequest.SerializeToString,
+            mqd_dot_rpc_dot_v1_dot_values__pb2.Empty.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Exec(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mqd.rpc.v1.Local/Exec',
+            mqd_dot_rpc_dot_v1_dot_local__pb2.ExecRequest.SerializeToString,
             mqd_dot_rpc_dot_v1_dot_values__pb2.Empty.FromString,
             options,
             channel_credentials,

@@ -40,6 +40,7 @@ class LocalStub:
     ListCiphers: _grpc.UnaryUnaryMultiCallable[_local_pb2.ListCiphersRequest, _values_pb2.Empty]
     ListHashes: _grpc.UnaryUnaryMultiCallable[_local_pb2.ListHashesRequest, _values_pb2.Empty]
     CookieSources: _grpc.UnaryUnaryMultiCallable[_local_pb2.CookieSourcesRequest, _values_pb2.Empty]
+    Exec: _grpc.UnaryUnaryMultiCallable[_local_pb2.ExecRequest, _values_pb2.Empty]
     HipeCompile: _grpc.UnaryUnaryMultiCallable[_local_pb2.HipeCompileRequest, _values_pb2.Empty]
     RotateLogs: _grpc.UnaryUnaryMultiCallable[_local_pb2.RotateLogsRequest, _values_pb2.Empty]
     Wait: _grpc.UnaryUnaryMultiCallable[_local_pb2.WaitRequest, _values_pb2.Empty]
@@ -53,6 +54,7 @@ class LocalAsyncStub(LocalStub):
     ListCiphers: _aio.UnaryUnaryMultiCallable[_local_pb2.ListCiphersRequest, _values_pb2.Empty]  # type: ignore[assignment]
     ListHashes: _aio.UnaryUnaryMultiCallable[_local_pb2.ListHashesRequest, _values_pb2.Empty]  # type: ignore[assignment]
     CookieSources: _aio.UnaryUnaryMultiCallable[_local_pb2.CookieSourcesRequest, _values_pb2.Empty]  # type: ignore[assignment]
+    Exec: _aio.UnaryUnaryMultiCallable[_local_pb2.ExecRequest, _values_pb2.Empty]  # type: ignore[assignment]
     HipeCompile: _aio.UnaryUnaryMultiCallable[_local_pb2.HipeCompileRequest, _values_pb2.Empty]  # type: ignore[assignment]
     RotateLogs: _aio.UnaryUnaryMultiCallable[_local_pb2.RotateLogsRequest, _values_pb2.Empty]  # type: ignore[assignment]
     Wait: _aio.UnaryUnaryMultiCallable[_local_pb2.WaitRequest, _values_pb2.Empty]  # type: ignore[assignment]
@@ -97,6 +99,13 @@ class LocalServicer(metaclass=_abc_1.ABCMeta):
     def CookieSources(
         self,
         request: _local_pb2.CookieSourcesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_values_pb2.Empty, _abc.Awaitable[_values_pb2.Empty]]: ...
+
+    @_abc_1.abstractmethod
+    def Exec(
+        self,
+        request: _local_pb2.ExecRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_values_pb2.Empty, _abc.Awaitable[_values_pb2.Empty]]: ...
 

@@ -303,6 +303,7 @@ class Term(_message.Message):
     PROPLIST_FIELD_NUMBER: _builtins.int
     TABLE_FIELD_NUMBER: _builtins.int
     OCTETS_FIELD_NUMBER: _builtins.int
+    BIG_FIELD_NUMBER: _builtins.int
     atom: _builtins.str
     binary: _builtins.str
     """text: <<"..">>"""
@@ -314,6 +315,8 @@ class Term(_message.Message):
     pid: _builtins.str
     octets: _builtins.bytes
     """a binary that is no text"""
+    big: _builtins.str
+    """an integer beyond 64 bits, in decimal"""
     @_builtins.property
     def list(self) -> Global___TermList: ...
     @_builtins.property
@@ -342,12 +345,13 @@ class Term(_message.Message):
         proplist: Global___TermMap | None = ...,
         table: Global___Table | None = ...,
         octets: _builtins.bytes = ...,
+        big: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["atom", b"atom", "binary", b"binary", "boolean", b"boolean", "chars", b"chars", "float", b"float", "integer", b"integer", "kind", b"kind", "list", b"list", "map", b"map", "octets", b"octets", "pid", b"pid", "proplist", b"proplist", "table", b"table", "tuple", b"tuple"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["atom", b"atom", "big", b"big", "binary", b"binary", "boolean", b"boolean", "chars", b"chars", "float", b"float", "integer", b"integer", "kind", b"kind", "list", b"list", "map", b"map", "octets", b"octets", "pid", b"pid", "proplist", b"proplist", "table", b"table", "tuple", b"tuple"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["atom", b"atom", "binary", b"binary", "boolean", b"boolean", "chars", b"chars", "float", b"float", "integer", b"integer", "kind", b"kind", "list", b"list", "map", b"map", "octets", b"octets", "pid", b"pid", "proplist", b"proplist", "table", b"table", "tuple", b"tuple"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["atom", b"atom", "big", b"big", "binary", b"binary", "boolean", b"boolean", "chars", b"chars", "float", b"float", "integer", b"integer", "kind", b"kind", "list", b"list", "map", b"map", "octets", b"octets", "pid", b"pid", "proplist", b"proplist", "table", b"table", "tuple", b"tuple"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["atom", "binary", "chars", "integer", "float", "boolean", "pid", "list", "tuple", "map", "proplist", "table", "octets"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["atom", "binary", "chars", "integer", "float", "boolean", "pid", "list", "tuple", "map", "proplist", "table", "octets", "big"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 

@@ -1,0 +1,290 @@
+"""Functions of RabbitMQ's modules that expressions may call on a node.
+
+Decides which there are and what each answers: those that health checks, Pacemaker agents and
+runbooks are known to call, and their neighbours. They read, but for the few that agents use to
+set something. Everything else is undefined, as in Erlang. Never parses or evaluates.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+from mqd.admin import reports
+from mqd.admin.cluster import CLUSTER_NAME
+from mqd.admin.context import AdminContext, AppState, ListenerInfo, Watermark
+from mqd.admin.feature_flags import FLAGS
+from mqd.erlang.evaluator import Library
+from mqd.erlang.failures import TooLong
+from mqd.erlang.terms import OK, UNDEFINED, Atom, Term, boolean, chars
+from mqd.plugins import enabled
+
+_SECRET: Final = ("COOKIE", "PASS", "SECRET")
+_PRINTED_MAX: Final = 100_000
+
+
+def of_setting(value: object) -> Term:
+    """A setting's value as Erlang would hold it."""
+    if value is None:
+        return UNDEFINED
+    if isinstance(value, bool):
+        return boolean(value)
+    if isinstance(value, (int, float)):
+        return value
+    if isinstance(value, str):
+        return value.encode()
+    if isinstance(value, dict):
+        return [(Atom(str(key)), of_setting(item)) for key, item in value.items()]
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [of_setting(item) for item in value]
+    return chars(str(value))
+
+
+class NodeFunctions:
+    """The functions of one evaluation. printed: what the expression has had printed."""
+
+    def __init__(self, ctx: AdminContext) -> None:
+        self._ctx = ctx
+        self._node = ctx.node
+        self.printed = ""
+
+    @property
+    def table(self) -> Library:
+        """(module, function, arity) -> what answers it."""
+        return {**self._runtime(), **self._cluster(), **self._node_facts(), **self._objects()}
+
+    # -- the runtime -------------------------------------------------------------------------
+
+    def _runtime(self) -> Library:
+        return {
+            ("erlang", "node", 0): lambda: Atom(self._node.name),
+            ("erlang", "nodes", 0): list,
+            ("erlang", "disconnect_node", 1): lambda node: Atom("ignored"),
+            ("erlang", "system_info", 1): self._system_info,
+            ("os", "getenv", 1): self._getenv,
+            ("os", "getpid", 0): lambda: chars(str(self._node.pid)),
+            ("io", "format", 1): self._print,
+            ("io", "format", 2): self._print_with,
+            ("application", "get_env", 1): lambda name: UNDEFINED,
+            ("application", "get_env", 2): self._get_env,
+            ("application", "get_env", 3): lambda app, name, default: (
+                default if (found := self._get_env(app, name)) == UNDEFINED else found[1]
+            ),
+            ("application", "which_applications", 0): self._applications,
+            ("rabbit_misc", "which_applications", 0): self._applications,
+            ("app_utils", "load_applications", 1): lambda names: OK,
+            ("app_utils", "app_dependency_order", 2): lambda names, roots: [],
+            ("app_utils", "start_applications", 1): lambda names: OK,
+        }
+
+    def _system_info(self, what: Term) -> Term:
+        known: dict[str, Term] = {
+            "otp_release": chars("25"),
+            "process_count": 1,
+            "process_limit": 1_048_576,
+            "schedulers": os.cpu_count() or 1,
+            "schedulers_online": os.cpu_count() or 1,
+            "logical_processors": os.cpu_count() or 1,
+            "wordsize": 8,
+        }
+        return known[what]
+
+    def _getenv(self, name: Term) -> Term:
+        """Variables that hold secrets are not there."""
+        key = "".join(map(chr, name))
+        value = None if key.endswith(_SECRET) else os.environ.get(key)
+        return Atom("false") if value is None else chars(value)
+
+    def _print(self, text: Term) -> Term:
+        return self._print_with(text, [])
+
+    def _print_with(self, text: Term, given: list[Term]) -> Term:
+        if given:
+            raise TooLong("io:format with arguments is not known here")
+        shown = text.decode() if isinstance(text, bytes) else "".join(map(chr, text))
+        self.printed += shown.replace("~n", "\n").replace("~~", "~")
+        if len(self.printed) > _PRINTED_MAX:
+            raise TooLong(f"more than {_PRINTED_MAX} characters are printed")
+        return OK
+
+    def _get_env(self, application: Term, name: Term) -> Term:
+        if application != "rabbit":
+            return UNDEFINED
+        if name == "enabled_plugins_file":
+            return (OK, chars(str(self._node.enabled_plugins_file)))
+        if name == "tcp_listeners":
+            return (OK, [(chars(i.interface), i.port) for i in self._amqp_listeners()])
+        if name == "vm_memory_high_watermark":
+            watermark = self._node.memory().watermark
+            absolute = (Atom("absolute"), watermark.absolute_bytes)
+            return (OK, absolute if watermark.absolute_bytes else watermark.fraction)
+        environment = self._node.environment
+        if name not in environment or name.endswith("pass"):
+            return UNDEFINED
+        return (OK, of_setting(environment[name]))
+
+    def _applications(self) -> Term:
+        version = self._node.version
+        running = self._node.app_state is AppState.RUNNING
+        names = ("rabbit", *self._node.enabled_plugins) if running else ()
+        found = [(Atom(name), chars("RabbitMQ"), chars(version)) for name in names]
+        return [*found, (Atom("kernel"), chars("ERTS  CXC 138 10"), chars("8.5.3"))]
+
+    # -- the cluster -------------------------------------------------------------------------
+
+    def _cluster(self) -> Library:
+        return {
+            ("mnesia", "system_info", 1): self._mnesia,
+            ("rabbit_mnesia", "cluster_nodes", 1): lambda which: self._members(which),
+            ("rabbit_mnesia", "dir", 0): lambda: chars(str(self._node.data_directory)),
+            ("rabbit_mnesia", "is_clustered", 0): lambda: boolean(False),
+            ("rabbit_mnesia", "node_type", 0): lambda: Atom("disc"),
+            ("rabbit_mnesia", "status", 0): self._mnesia_status,
+            ("rabbit_node_monitor", "partitions", 0): list,
+            ("rabbit_nodes", "all", 0): lambda: [Atom(self._node.name)],
+            ("rabbit_nodes", "all_running", 0): lambda: self._members("running"),
+            ("rabbit_nodes", "cluster_name", 0): self._cluster_name,
+        }
+
+    def _members(self, which: str) -> Term:
+        """disc, ram, running or all of a single node."""
+        known = {"all": True, "disc": True, "ram": False, "running": self._runs}
+        return [Atom(self._node.name)] if known[which] else []
+
+    @property
+    def _runs(self) -> bool:
+        return self._node.app_state is AppState.RUNNING
+
+    def _mnesia(self, what: Term) -> Term:
+        known: dict[str, Term] = {
+            "is_running": Atom("yes" if self._runs else "no"),
+            "running_db_nodes": self._members("running"),
+            "db_nodes": self._members("all"),
+            "extra_db_nodes": [],
+            "directory": chars(str(self._node.data_directory)),
+        }
+        return known[what]
+
+    def _mnesia_status(self) -> Term:
+        return [
+            (Atom("nodes"), [(Atom("disc"), self._members("disc"))]),
+            (Atom("running_nodes"), self._members("running")),
+            (Atom("cluster_name"), self._cluster_name()),
+            (Atom("partitions"), []),
+        ]
+
+    def _cluster_name(self) -> Term:
+        state = self._ctx.metadata.state
+        default = self._node.cluster_name_default
+        return str(state.global_parameters.get(CLUSTER_NAME, default)).encode()
+
+    # -- the node ----------------------------------------------------------------------------
+
+    def _node_facts(self) -> Library:
+        version = chars(self._node.version)
+        return {
+            ("rabbit", "is_running", 0): lambda: boolean(self._runs),
+            ("rabbit", "is_booting", 0): lambda: boolean(self._node.app_state is AppState.BOOTING),
+            ("rabbit", "product_name", 0): lambda: chars(reports.PRODUCT),
+            ("rabbit", "product_version", 0): lambda: version,
+            ("rabbit_misc", "version", 0): lambda: version,
+            ("rabbit_alarm", "get_alarms", 0): self._alarms,
+            ("rabbit_plugins", "active", 0): lambda: [Atom(p) for p in self._node.enabled_plugins],
+            ("rabbit_plugins", "read_enabled", 1): self._read_enabled,
+            ("rabbit_plugins", "setup", 0): list,
+            ("rabbit_feature_flags", "is_enabled", 1): lambda name: boolean(
+                name in {flag.name for flag in FLAGS}
+            ),
+            ("rabbit_disk_monitor", "get_disk_free", 0): lambda: self._node.disk().free_bytes,
+            ("rabbit_disk_monitor", "get_disk_free_limit", 0): (
+                lambda: self._node.disk().limit_bytes
+            ),
+            ("vm_memory_monitor", "get_memory_limit", 0): lambda: self._node.memory().limit_bytes,
+            ("vm_memory_monitor", "get_total_memory", 0): (
+                lambda: self._node.memory().machine_bytes
+            ),
+            ("vm_memory_monitor", "get_vm_memory_high_watermark", 0): (
+                lambda: self._get_env("rabbit", "vm_memory_high_watermark")[1]
+            ),
+            ("vm_memory_monitor", "set_vm_memory_high_watermark", 1): self._set_watermark,
+            ("rabbit_vm", "memory", 0): self._memory,
+            ("rabbit_networking", "active_listeners", 0): self._listeners,
+        }
+
+    def _alarms(self) -> Term:
+        return [
+            ((Atom("resource_limit"), Atom(alarm.resource), Atom(alarm.node)), [])
+            for alarm in reports.alarms(self._ctx)
+        ]
+
+    def _read_enabled(self, path: Term) -> Term:
+        """Of the node's own file; no other is read."""
+        if "".join(map(chr, path)) != str(self._node.enabled_plugins_file):
+            raise TooLong("only the node's own enabled_plugins file is read")
+        return [Atom(name) for name in enabled.read(self._node.enabled_plugins_file)]
+
+    def _set_watermark(self, fraction: Term) -> Term:
+        if not isinstance(fraction, (int, float)) or not 0 <= fraction <= 1:
+            raise ValueError(fraction)
+        self._node.set_memory_watermark(Watermark(float(fraction)))
+        return OK
+
+    def _memory(self) -> Term:
+        memory = self._node.memory()
+        total = (Atom("total"), [(Atom("rss"), memory.total_bytes)])
+        parts = [(Atom(name), size) for name, size in memory.parts.items()]
+        return [*parts, (Atom("strategy"), Atom(memory.strategy)), total]
+
+    def _listeners(self) -> Term:
+        return [
+            (Atom("listener"), Atom(self._node.name), Atom(i.protocol), chars(i.interface), i.port)
+            for i in self._node.listeners()
+        ]
+
+    def _amqp_listeners(self) -> list[ListenerInfo]:
+        return [info for info in self._node.listeners() if info.protocol == "amqp"]
+
+    # -- what the broker holds ---------------------------------------------------------------
+
+    def _objects(self) -> Library:
+        return {
+            ("rabbit_vhost", "list_names", 0): self._vhosts,
+            ("rabbit_vhost", "exists", 1): lambda name: boolean(name in self._vhosts()),
+            ("rabbit_vhost", "count", 0): lambda: len(self._vhosts()),
+            ("rabbit_auth_backend_internal", "list_users", 0): self._users,
+            ("rabbit_amqqueue", "list", 0): self._queues,
+            ("rabbit_amqqueue", "list", 1): lambda vhost: self._queues(vhost),
+            ("rabbit_amqqueue", "list_names", 0): self._queues,
+            ("rabbit_amqqueue", "count", 0): lambda: len(self._queues()),
+            ("rabbit_exchange", "list_names", 0): self._exchanges,
+            ("rabbit_exchange", "count", 0): lambda: len(self._exchanges()),
+            ("rabbit_connection_tracking", "count", 0): (lambda: len(self._ctx.broker.connections)),
+        }
+
+    def _vhosts(self) -> list[Term]:
+        return [name.encode() for name in sorted(self._ctx.metadata.state.vhosts)]
+
+    def _users(self) -> Term:
+        return [
+            [
+                (Atom("user"), name.encode()),
+                (Atom("tags"), [Atom(tag) for tag in user.tags]),
+            ]
+            for name, user in sorted(self._ctx.metadata.state.users.items())
+        ]
+
+    def _queues(self, vhost: Term = None) -> list[Term]:
+        """{resource, VHost, queue, Name} of each: not RabbitMQ's whole record."""
+        return [
+            (Atom("resource"), host.encode(), Atom("queue"), name.encode())
+            for host, content in sorted(self._ctx.broker.vhosts.items())
+            if vhost is None or host.encode() == vhost
+            for name in sorted(content.queues)
+        ]
+
+    def _exchanges(self) -> list[Term]:
+        return [
+            (Atom("resource"), host.encode(), Atom("exchange"), name.encode())
+            for host, content in sorted(self._ctx.broker.vhosts.items())
+            for name in sorted(content.exchanges)
+        ]
