@@ -65,6 +65,11 @@ def _is_number(text: str) -> bool:
     return "_" not in digits
 
 
+def _is_negative(word: str) -> bool:
+    """-1, and -1D as well (observed: 3.10.8): arguments, no options."""
+    return word[:1] == "-" and word[1:2].isdigit()
+
+
 def _key(name: str) -> str | None:
     """Switch name as typed -> key; underscores are not part of the syntax."""
     return None if "_" in name else name.replace("-", "_")
@@ -136,7 +141,7 @@ class _Parser:
     def _short(self, word: str, rest: list[str]) -> list[str]:
         name, equals, text = word[1:].partition("=")
         value = text if equals else None
-        if value is None and _is_number(word):
+        if value is None and _is_negative(word):
             self.result.arguments.append(word)
             return rest
         original = "-" + name
@@ -168,7 +173,7 @@ class _Parser:
 
 
 def _may_be_value(word: str) -> bool:
-    return not word.startswith("-") or word == "-" or word.startswith("- ") or _is_number(word)
+    return not word.startswith("-") or word == "-" or word.startswith("- ") or _is_negative(word)
 
 
 def parse(argv: Sequence[str], switches: Mapping[str, Kind], aliases: Mapping[str, str]) -> Parsed:

@@ -200,7 +200,7 @@ def as_proplist(m: Any) -> Term:
         (Atom("versions"), versions),
         (
             Atom("maintenance_status"),
-            [(Atom(e.node), MAINTENANCE[e.under_maintenance]) for e in m.maintenance],
+            [(Atom(e.node), _maintenance(e)) for e in m.maintenance],
         ),
         (Atom("feature_flags"), flags),
     ]

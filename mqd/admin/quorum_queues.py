@@ -171,7 +171,7 @@ async def grow_to_count(
     queues = list(found) if missing > 0 and request.strategy == "all" else []
     reason = f"error: the cluster has 1 node, {request.count} are needed"
     for batch in batches(
-        (_replication(queue, reason) for queue in queues),
+        (replication(queue, reason) for queue in queues),
         lambda chunk: pb.ReplicationRows(rows=chunk),
     ):
         yield batch
@@ -184,13 +184,14 @@ async def shrink(
     queues = matching(ctx, "", "", ("quorum",)) if request.target == ctx.node.name else iter(())
     reason = "error: the last node cannot be removed"
     for batch in batches(
-        (_replication(queue, reason) for queue in queues),
+        (replication(queue, reason) for queue in queues),
         lambda chunk: pb.ReplicationRows(rows=chunk),
     ):
         yield batch
 
 
-def _replication(queue: Queue, result: str) -> pb.ReplicationRow:
+def replication(queue: Queue, result: str) -> pb.ReplicationRow:
+    """A row of growing or shrinking."""
     return pb.ReplicationRow(
         vhost=text(queue.vhost.name), name=text(queue.name), size=1, result=result
     )

@@ -33,6 +33,8 @@ class ExchangeDefinition:
 class QueueDefinition:
     """queue.declare. `id` is unique for every queue that ever was on this node: a queue declared
     again under an old name is another queue, and what the store keeps for the old one is not its.
+
+    max_age_s: how long a stream keeps messages, set by an operator; None: arguments and policy say.
     """
 
     id: int
@@ -43,6 +45,7 @@ class QueueDefinition:
     exclusive: bool = False
     arguments: Table = field(default_factory=dict)
     type: str = "classic"
+    max_age_s: int | None = None
 
     @property
     def resource(self) -> Resource:

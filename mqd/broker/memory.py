@@ -141,6 +141,10 @@ class MemoryStream:
         return sum(len(message.content) for message in self._messages)
 
     @property
+    def segment_count(self) -> int:
+        return 1 if self._messages else 0
+
+    @property
     def last_chunk_offset(self) -> int:
         return self.chunks[-1][0] if self.chunks else self.next_offset
 

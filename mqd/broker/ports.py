@@ -99,6 +99,10 @@ class StreamLog(Protocol):
         """On disc."""
 
     @property
+    def segment_count(self) -> int:
+        """Files of it; 0 until the first message is on disc."""
+
+    @property
     def last_chunk_offset(self) -> int:
         """The first of the messages that were written last, in one go; `next_offset` for none."""
 

@@ -194,6 +194,8 @@ class VHost:
             if owner is not None:
                 owner.exclusive_queues.append(found)
             self.version += 1
+        elif found.definition.id == definition.id and found.definition != definition:
+            found.redefine(definition)
         return found
 
     def apply_delete_queue(self, name: str) -> None:

@@ -122,7 +122,7 @@ class App:
 
     async def send_clients_away(self, text: str) -> None:
         for entry in list(self.broker.connections.values()):
-            entry.close(320, f"CONNECTION_FORCED - {text}")
+            entry.close(320, text)
 
     def set_alarm(self, name: str, on: bool) -> None:
         """The memory alarm, or the disc alarm for want of space."""

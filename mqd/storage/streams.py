@@ -278,6 +278,10 @@ class StreamFiles:
         return self.next_offset
 
     @property
+    def segment_count(self) -> int:
+        return len(self._segments)
+
+    @property
     def last_chunk_offset(self) -> int:
         """The first message of those that were written last in one go."""
         if self.next_offset <= self.first_offset:

@@ -4,6 +4,7 @@ connect: NAME (user, vhost)     a connection that stays open until the scenario 
 queue: NAME (arguments, ...)    declare over connection `on`, "main" when not said
 bind: [EXCHANGE, QUEUE, KEY]    publish: QUEUE (count, body, properties)    get: QUEUE
 consume: QUEUE (tag, prefetch)  closed: NAME (reason)           the broker closed it, saying so
+refused: NAME                   nobody listens for one more
 """
 
 from __future__ import annotations
@@ -43,6 +44,10 @@ class Clients:
         self._connections[name] = pika.BlockingConnection(parameters)
         self._channels[name] = self._connections[name].channel()
 
+    def _refused(self, name: str, options: dict[str, Any]) -> None:
+        with pytest.raises(AMQPConnectionError):
+            self._connect(name, options)
+
     def _channel(self, options: dict[str, Any]) -> Any:
         name = options.pop("on", "main")
         if name not in self._channels:
@@ -75,7 +80,7 @@ class Clients:
     def _closed(self, name: str, options: dict[str, Any]) -> None:
         with pytest.raises(ConnectionClosed) as caught:
             self._listen(name)
-        assert options["reason"] in caught.value.reply_text
+        assert caught.value.reply_text.startswith(options["reason"])
 
     def _listen(self, name: str) -> None:
         end = time.monotonic() + _CLOSED_WITHIN_S

@@ -226,6 +226,11 @@ class Queue(ABC):
 
     # -- rules --------------------------------------------------------------------------------
 
+    def redefine(self, definition: QueueDefinition) -> None:
+        """An operator changed what no client can say: the queue is the same."""
+        self.definition = definition
+        self.rules_changed(self.rules)
+
     def apply_policy(self, policy: Applied | None) -> None:
         """Another policy applies, or none does."""
         self.policy = policy

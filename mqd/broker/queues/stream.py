@@ -100,7 +100,10 @@ class StreamQueue(Queue):
 
     def rules_changed(self, before: QueueRules) -> None:
         rules = self.rules
-        self.log.keep(rules.max_length_bytes, rules.max_age_s, rules.segment_bytes)
+        max_age_s = self.definition.max_age_s
+        if max_age_s is None:
+            max_age_s = rules.max_age_s
+        self.log.keep(rules.max_length_bytes, max_age_s, rules.segment_bytes)
 
     # -- in -----------------------------------------------------------------------------------
 

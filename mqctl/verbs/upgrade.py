@@ -1,0 +1,56 @@
+"""Verbs around upgrades that differ from the common behaviour."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mqctl import exit_codes
+from mqctl.behaviour import Behaviour
+from mqctl.failures import Failure, error
+from mqctl.output.results import Result, Silence, Value
+from mqctl.verbs.replicas import Rebalance
+
+
+class AwaitReplicas(Behaviour):
+    """Says so when there is nobody to wait for."""
+
+    def output(self, message: Any) -> Result:
+        """-q silences the answer too, and json words it as a check (observed: 3.10.8)."""
+        text = (
+            "Target node seems to be the only one in a single node cluster, the {} does not apply"
+        )
+        if self.invocation.is_json:
+            return Value({"result": "ok", "message": text.format("check")})
+        if not message.alone or self.invocation.is_quiet:
+            return Silence()
+        return Value(text.format("command"))
+
+
+class PostUpgrade(Rebalance):
+    """Shows where leaders are afterwards."""
+
+    def validate(self) -> None:
+        """It has no kind."""
+        Behaviour.validate(self)
+
+
+class TargetClusterSize(Behaviour):
+    """A check: exit 69 while members are missing."""
+
+    def output(self, message: Any) -> Result:
+        """How many there are of how many."""
+        reached = message.members >= message.target
+        node = self.invocation.node
+        counts = f"{message.members} of {message.target} members"
+        if self.invocation.is_json:
+            body = {"result": "ok" if reached else "error", "message": counts}
+            if reached:
+                return Value(body)
+            from mqctl.output.json import encode
+
+            raise Failure(exit_codes.UNAVAILABLE, encode(body))
+        if not reached:
+            raise error(f"Target cluster size is not reached on node {node}: {counts}")
+        if self.options.get("silent"):
+            return Silence()
+        return Value(f"Target cluster size is reached on node {node}: {counts}")
