@@ -40,6 +40,7 @@ from tests.fault.crash_witness import Copy, Witness
 from tests.nodes import Node
 
 _WORK_MAX_S = 0.5
+_BEGIN_MAX_S = 3.0
 _PATIENCE_S = 20.0
 
 
@@ -103,6 +104,8 @@ class Rounds:
         """On a thread of its own: the moment has nothing to do with what the clients do."""
         process = self.node.process
         assert process is not None
+        if self.dice.random() < 0.8:
+            self._await_work()
         time.sleep(self.dice.uniform(0.0, _WORK_MAX_S))
         if self.dice.random() < 0.1:
             self.deaths["stopping"] += 1
@@ -111,6 +114,16 @@ class Rounds:
         else:
             self.deaths["working"] += 1
         self.node.kill()
+
+    def _await_work(self) -> None:
+        """Until messages are confirmed, a bounded time: on a busy machine all would die idle."""
+        figures, streams = self.witness.figures, self.features.streams
+        before = figures.confirmed, streams.active
+        end = time.monotonic() + _BEGIN_MAX_S
+        while time.monotonic() < end and (
+            figures.confirmed == before[0] or streams.active == before[1]
+        ):
+            time.sleep(0.005)
 
     def _come_back(self) -> None:
         while self.dice.random() < 0.2:
