@@ -16,6 +16,8 @@ LARGER = {"mqd/transport/session.py": 560}
 # Where processes are started or killed at random moments, a short bounded wait is all there is.
 POLLING = (
     "tests/nodes.py",
+    "tests/clients/celery_scenario_tasks.py",
+    "tests/clients/test_celery_scenarios.py",
     "tests/ctl/test_golden.py",
     "tests/fault/",
     "tests/perf/loads.py",
