@@ -52,7 +52,7 @@ def address_text(numbers: tuple[int, ...]) -> str:
 
 
 def _flat(value: Term) -> str:
-    if isinstance(value, int):
+    if type(value) is int:
         return str(value)
     from mqctl.output.erlang import flat
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mqctl.output import csv, erlang, inspect, json, pretty_table, table
-from mqctl.output.terms import Atom, Chars, Pid, address, from_term
+from mqctl.output.terms import Atom, Chars, Octets, Pid, address, from_term
 from mqd.rpc.v1 import values_pb2
 
 PID = Pid("<rabbit@host.1795354533.5695.0>")
@@ -29,6 +29,7 @@ TABLE = [
         ([Atom("a"), Atom("b")], "[a, b]"),
         (PID, "<rabbit@host.1795354533.5695.0>"),
         ((0, 9, 1), "{0,9,1}"),
+        ((False, 0), "{false, 0}"),
         (address("127.0.0.1"), "127.0.0.1"),
         (address("::1"), "::1"),
         (address("host name"), "host name"),
@@ -158,6 +159,10 @@ def test_inspect() -> None:
     row = [(Atom("user"), "guest"), (Atom("tags"), [Atom("administrator")])]
     assert inspect.inspect(row) == '[user: "guest", tags: [:administrator]]'
     assert inspect.inspect({"a": (1, Atom("x y"))}) == '%{"a" => {1, :"x y"}}'
+    assert (
+        inspect.inspect({Atom("b"): 1.5, Atom("a"): Octets("\x01é")}) == "%{a: <<1, 233>>, b: 1.5}"
+    )
+    assert inspect.inspect(Chars("")) == "[]"
     assert inspect.text("as it is") == "as it is"
     assert inspect.text(Atom("ok")) == "ok"
 
