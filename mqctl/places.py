@@ -6,7 +6,14 @@ together). Never makes a file.
 
 from __future__ import annotations
 
+import contextlib
 import os
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mqd.config.variables import Variables
 
 SYSTEM_DATA = "/var/lib/mqd"
 SYSTEM_CONFIG = "/etc/rabbitmq"
@@ -23,16 +30,20 @@ def variable(name: str) -> str:
     found = given(name)
     if found:
         return found
+    path = given("CONF_ENV_FILE") or os.path.join(config_folder(), "rabbitmq-env.conf")
+    return _file_variables(path).text(name) if os.path.isfile(path) else ""
+
+
+@cache
+def _file_variables(path: str) -> Variables:
+    """A file that is wrong says nothing here; the daemon says what is wrong with it."""
+    from mqd.config.parse import ConfigError
     from mqd.config.variables import Variables
 
-    path = given("CONF_ENV_FILE") or os.path.join(config_folder(), "rabbitmq-env.conf")
-    variables = Variables({})
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            variables.add_file(file.read(), path)
-    except OSError:
-        pass
-    return variables.text(name)
+    variables = Variables(os.environ)
+    with contextlib.suppress(ConfigError):
+        variables.add_file(Path(path))
+    return variables
 
 
 def config_folder() -> str:

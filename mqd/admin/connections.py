@@ -34,7 +34,7 @@ _COLUMNS: Final[dict[str, _Read]] = {
     **CONNECTION,
     # in the order the client sent them, unlike declare arguments (observed: 3.10.8)
     "client_properties": lambda e: values.table(e.client_properties),
-    "protocol": lambda e: values.term_tuple(map(values.term, e.protocol)),
+    "protocol": lambda e: values.term_tuple(map(values.erlang_term, e.protocol)),
 }
 
 

@@ -10,7 +10,7 @@ import enum
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from mqd.errors import ErrorCode, MqdError
 from mqd.names import NodeName
@@ -146,8 +146,8 @@ class NodeControl(Protocol):
         """Those that run, by name."""
 
     @property
-    def environment(self) -> Mapping[str, object]:
-        """Every configuration key with its effective value (str, int, float, bool or a list)."""
+    def environment(self) -> Mapping[str, Mapping[str, Any]]:
+        """By application and key, as RabbitMQ has it: terms of `mqd.config.erlang`."""
 
     @property
     def in_maintenance(self) -> bool: ...

@@ -18,7 +18,6 @@ from mqd.errors import ErrorCode, MqdError
 from mqd.rpc.v1 import nodes_pb2 as pb
 from mqd.rpc.v1 import values_pb2
 
-SECRET_SETTINGS: Final = frozenset(("default_pass", "ssl_options.password"))
 LOG_LEVELS: Final = ("debug", "info", "warning", "error", "critical", "none")
 
 _STARTUP_POLL_S: Final = 0.05
@@ -88,10 +87,12 @@ async def await_startup(ctx: AdminContext, request: pb.AwaitStartupRequest) -> v
 
 
 async def environment(ctx: AdminContext, request: pb.EnvironmentRequest) -> pb.EnvironmentReply:
-    """Every setting with the value in effect; secrets are left out (observed: 3.10.8)."""
-    found = sorted(ctx.node.environment.items())
-    settings = {key: values.term(value) for key, value in found if key not in SECRET_SETTINGS}
-    return pb.EnvironmentReply(applications=values.proplist({"rabbit": values.proplist(settings)}))
+    """Every application with its settings; secrets are left out (observed: 3.10.8)."""
+    applications = {
+        app: values.proplist({key: values.erlang_term(value) for key, value in rows.items()})
+        for app, rows in ctx.node.environment.items()
+    }
+    return pb.EnvironmentReply(applications=values.proplist(applications))
 
 
 async def suspend_listeners(

@@ -7,9 +7,9 @@ listed (`listing`) and never formats for people: that is the tool's part.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from mqd.amqp.fields import Field, Table
+from mqd.config.erlang import Atom, Chars, Plain
 from mqd.rpc.v1 import values_pb2 as pb
 
 
@@ -78,20 +78,26 @@ def proplist(pairs: Mapping[str, pb.Term]) -> pb.Term:
     )
 
 
-def term(value: Any) -> pb.Term:
-    """A configuration value; None is the atom undefined."""
-    if value is None:
-        return atom("undefined")
+def erlang_term(value: Plain) -> pb.Term:
+    """A term of `mqd.config.erlang`; true and false are atoms there and booleans here."""
+    if isinstance(value, Atom):
+        return pb.Term(boolean=value == "true") if value in ("true", "false") else atom(value)
+    if isinstance(value, Chars):
+        return pb.Term(chars=text(value))
+    if isinstance(value, bytes):
+        try:
+            return pb.Term(binary=value.decode())
+        except UnicodeDecodeError:
+            return pb.Term(octets=value)
     if isinstance(value, bool):
         return pb.Term(boolean=value)
-    if isinstance(value, int):
-        return pb.Term(integer=value)
     if isinstance(value, float):
         return pb.Term(float=value)
-    if isinstance(value, str):
-        return binary(value)
-    if isinstance(value, Mapping):
-        return proplist({str(key): term(item) for key, item in value.items()})
-    if isinstance(value, Iterable):
-        return term_list(term(item) for item in value)
-    return binary(str(value))
+    if isinstance(value, int):
+        small = -(1 << 63) <= value < 1 << 63
+        return pb.Term(integer=value) if small else atom(str(value))
+    if isinstance(value, dict):
+        pairs = [pb.TermPair(key=erlang_term(k), value=erlang_term(v)) for k, v in value.items()]
+        return pb.Term(map=pb.TermMap(pairs=pairs))
+    items = [erlang_term(item) for item in value]
+    return term_tuple(items) if isinstance(value, tuple) else term_list(items)

@@ -8,6 +8,7 @@ grouped by area and by kind; the families at the end repeat the same members und
 from __future__ import annotations
 
 from mqd.config.keys import CATEGORIES, LEVELS
+from mqd.config.reasons import reason
 from mqd.config.schema import Key
 from mqd.config.values import (
     ADDRESS,
@@ -15,6 +16,7 @@ from mqd.config.values import (
     DURATION,
     INTEGER,
     NONE,
+    OPTIONS,
     QUANTITY,
     SIZE,
     STRING,
@@ -32,6 +34,9 @@ _LEVEL = one_of(*LEVELS)
 _ROWS: tuple[tuple[str, Kind, str], ...] = (
     ("broker", ADDRESS, """
         listeners.ssl.$name
+     """),
+    ("broker", OPTIONS, """
+        inet_default_connect_options
      """),
     ("broker", BOOLEAN, """
         background_gc_enabled hipe_compile log.exchange
@@ -251,6 +256,94 @@ _ROWS: tuple[tuple[str, Kind, str], ...] = (
     ("stream protocol", STRING, """
         stream.advertised_host stream.advertised_tls_host
      """),
+    ("AMQP 1.0", STRING, """
+        amqp1_0.default_user amqp1_0.default_vhost amqp1_0.protocol_strict_mode
+     """),
+    ("LDAP", STRING, """
+        auth_ldap.ssl_options
+     """),
+    ("OAuth 2", STRING, """
+        auth_oauth2.https.peer_verification
+     """),
+    ("Prometheus", STRING, """
+        prometheus.ssl.backlog
+     """),
+    ("TLS", STRING, """
+        ssl_options
+     """),
+    ("authentication cache", STRING, """
+        auth_cache.cache_module auth_cache.cache_refusals auth_cache.cache_ttl
+        auth_cache.cached_backend auth_cache.cached_backend.authn auth_cache.cached_backend.authz
+     """),
+    ("broker", STRING, """
+        definitions.https.url definitions.tls.reuse_session
+     """),
+    ("management", STRING, """
+        management.listener.ssl_opts management.ssl.backlog
+     """),
+    ("peer discovery", STRING, """
+        aws.prefer_imdsv2 cluster_formation.aws.access_key_id cluster_formation.aws.instance_tags
+        cluster_formation.aws.instance_tags.$name cluster_formation.aws.region
+        cluster_formation.aws.secret_key cluster_formation.aws.use_autoscaling_group
+        cluster_formation.aws.use_private_ip cluster_formation.consul.acl_token
+        cluster_formation.consul.cluster_name cluster_formation.consul.deregister_after
+        cluster_formation.consul.domain_suffix cluster_formation.consul.host
+        cluster_formation.consul.include_nodes_with_warnings cluster_formation.consul.lock_prefix
+        cluster_formation.consul.lock_timeout cluster_formation.consul.lock_wait_time
+        cluster_formation.consul.port cluster_formation.consul.scheme
+        cluster_formation.consul.ssl_options cluster_formation.consul.svc
+        cluster_formation.consul.svc_addr cluster_formation.consul.svc_addr_auto
+        cluster_formation.consul.svc_addr_nic cluster_formation.consul.svc_addr_use_nodename
+        cluster_formation.consul.svc_meta cluster_formation.consul.svc_meta.$name
+        cluster_formation.consul.svc_port cluster_formation.consul.svc_tags
+        cluster_formation.consul.svc_tags.$name cluster_formation.consul.svc_ttl
+        cluster_formation.consul.use_longname cluster_formation.etcd.cluster_name
+        cluster_formation.etcd.endpoints cluster_formation.etcd.endpoints.$index
+        cluster_formation.etcd.host cluster_formation.etcd.key_prefix
+        cluster_formation.etcd.lock_timeout cluster_formation.etcd.lock_wait_time
+        cluster_formation.etcd.node_ttl cluster_formation.etcd.password cluster_formation.etcd.port
+        cluster_formation.etcd.scheme cluster_formation.etcd.ssl_options
+        cluster_formation.etcd.username cluster_formation.k8s.address_type
+        cluster_formation.k8s.cert_path cluster_formation.k8s.host
+        cluster_formation.k8s.hostname_suffix cluster_formation.k8s.namespace_path
+        cluster_formation.k8s.port cluster_formation.k8s.scheme cluster_formation.k8s.service_name
+        cluster_formation.k8s.token_path cluster_formation.node_cleanup.interval
+        cluster_formation.node_cleanup.only_log_warning cluster_formation.proxy.http_proxy
+        cluster_formation.proxy.https_proxy cluster_formation.proxy.proxy_exclusions.$name
+     """),
+    ("trust store", STRING, """
+        trust_store.directory trust_store.providers.$name trust_store.refresh_interval
+        trust_store.ssl_options trust_store.url
+     """),
+    ("web sockets", STRING, """
+        web_mqtt.cowboy_opts.idle_timeout web_mqtt.cowboy_opts.max_empty_lines
+        web_mqtt.cowboy_opts.max_header_name_length web_mqtt.cowboy_opts.max_header_value_length
+        web_mqtt.cowboy_opts.max_headers web_mqtt.cowboy_opts.max_keepalive
+        web_mqtt.cowboy_opts.max_request_line_length web_mqtt.cowboy_opts.timeout
+        web_mqtt.max_connections web_mqtt.num_acceptors.ssl web_mqtt.num_acceptors.tcp
+        web_mqtt.proxy_protocol web_mqtt.ssl.backlog web_mqtt.ssl.cacertfile web_mqtt.ssl.certfile
+        web_mqtt.ssl.ciphers.$cipher web_mqtt.ssl.client_renegotiation web_mqtt.ssl.crl_check
+        web_mqtt.ssl.depth web_mqtt.ssl.honor_cipher_order web_mqtt.ssl.honor_ecc_order
+        web_mqtt.ssl.ip web_mqtt.ssl.keyfile web_mqtt.ssl.listener web_mqtt.ssl.password
+        web_mqtt.ssl.port web_mqtt.ssl.reuse_sessions web_mqtt.ssl.secure_renegotiate
+        web_mqtt.ssl.versions.$version web_mqtt.tcp.backlog web_mqtt.tcp.ip web_mqtt.tcp.listener
+        web_mqtt.tcp.port web_mqtt.ws_opts.compress web_mqtt.ws_opts.idle_timeout
+        web_mqtt.ws_opts.max_frame_size web_mqtt.ws_path web_stomp.cowboy_opts.idle_timeout
+        web_stomp.cowboy_opts.max_empty_lines web_stomp.cowboy_opts.max_header_name_length
+        web_stomp.cowboy_opts.max_header_value_length web_stomp.cowboy_opts.max_headers
+        web_stomp.cowboy_opts.max_keepalive web_stomp.cowboy_opts.max_request_line_length
+        web_stomp.cowboy_opts.timeout web_stomp.max_connections web_stomp.num_acceptors.ssl
+        web_stomp.num_acceptors.tcp web_stomp.port web_stomp.proxy_protocol web_stomp.ssl.backlog
+        web_stomp.ssl.cacertfile web_stomp.ssl.certfile web_stomp.ssl.ciphers.$cipher
+        web_stomp.ssl.client_renegotiation web_stomp.ssl.crl_check web_stomp.ssl.depth
+        web_stomp.ssl.honor_cipher_order web_stomp.ssl.honor_ecc_order web_stomp.ssl.ip
+        web_stomp.ssl.keyfile web_stomp.ssl.listener web_stomp.ssl.password web_stomp.ssl.port
+        web_stomp.ssl.reuse_sessions web_stomp.ssl.secure_renegotiate
+        web_stomp.ssl.versions.$version web_stomp.tcp.backlog web_stomp.tcp.ip
+        web_stomp.tcp.listener web_stomp.tcp.port web_stomp.use_http_auth web_stomp.ws_frame
+        web_stomp.ws_opts.compress web_stomp.ws_opts.idle_timeout web_stomp.ws_opts.max_frame_size
+        web_stomp.ws_path
+     """),
     ("RabbitMQ 4", STRING, """
         anonymous_login_pass anonymous_login_user auth_http.authorization_failure_disclosure
         auth_ldap.queries.resource_access auth_ldap.queries.tags auth_ldap.queries.topic_access
@@ -269,8 +362,8 @@ _ROWS: tuple[tuple[str, Kind, str], ...] = (
         management.http.max_body_size management.require_auth_for_api_reference
         management.restrictions.operator_policy_changes.disabled
         management.restrictions.quorum_queue_replica_operations.disabled
-        management.ssl.max_connections management.tcp.max_connections max_channels_per_connection
-        max_connections message_interceptors.$stage.$name.$key metadata_store.khepri.default_timeout
+        management.ssl.max_connections management.tcp.max_connections
+        message_interceptors.$stage.$name.$key metadata_store.khepri.default_timeout
         metadata_store.khepri.snapshot_interval mqtt.disconnect_on_unauthorized
         mqtt.mailbox_soft_limit mqtt.max_connections mqtt.max_packet_size_authenticated
         mqtt.max_packet_size_unauthenticated mqtt.max_session_expiry_interval_seconds
@@ -310,6 +403,7 @@ _ROWS: tuple[tuple[str, Kind, str], ...] = (
 _TLS_PREFIXES = """
     ssl_options definitions.tls management.ssl management.listener.ssl_opts prometheus.ssl
     log.syslog.ssl_options auth_ldap.ssl_options auth_oauth2.https auth_http.ssl_options
+    cluster_formation.consul.ssl_options cluster_formation.etcd.ssl_options trust_store.ssl_options
 """
 _TLS_MEMBERS = """
     verify fail_if_no_peer_cert cacertfile certfile cert keyfile key.RSAPrivateKey
@@ -331,7 +425,10 @@ _FORMATTER_MEMBERS = """
     formatter formatter.time_format formatter.level_format formatter.single_line
     formatter.plaintext.format formatter.json.field_map formatter.json.verbosity_map
 """
-_CATEGORY_MEMBERS = "file file.rotation.date file.rotation.size file.rotation.count"
+_CATEGORY_MEMBERS = """
+    file file.rotation.date file.rotation.size file.rotation.count rotation.date rotation.compress
+    rotation.size rotation.count
+"""
 _CONSOLE_MEMBERS = " ".join(f"color_esc_seqs.{level}" for level in LEVELS if level != "none")
 
 
@@ -345,7 +442,7 @@ def _families() -> list[tuple[str, list[str]]]:
         ("sockets", [*_SOCKET_PREFIXES.split(), *_family(_SOCKET_PREFIXES, _SOCKET_MEMBERS)]),
         ("log", _family(_FORMATTER_PREFIXES, _FORMATTER_MEMBERS)),
         ("log", _family("log.console", "use_colors " + _CONSOLE_MEMBERS)),
-        ("log", _family(" ".join(f"log.{c}" for c in CATEGORIES), _CATEGORY_MEMBERS)),
+        ("log", _family(" ".join(f"log.{c}" for c in (*CATEGORIES, "default")), _CATEGORY_MEMBERS)),
     ]
 
 
@@ -354,14 +451,18 @@ def _accepted() -> tuple[Key, ...]:
 
     taken = {key.name for key in WORKING}
     rows = []
+
+    def add(name: str, kind: Kind, area: str) -> None:
+        if name not in taken:
+            taken.add(name)
+            rows.append(Key(name, kind, None, area, works=False, reason=reason(name, area)))
+
     for area, kind, names in _ROWS:
         for name in names.split():
-            taken.add(name)
-            rows.append(Key(name, kind, None, area, works=False))
+            add(name, kind, area)
     for area, members in _families():
-        fresh = [name for name in members if name not in taken]
-        rows += [Key(name, STRING, None, area, works=False) for name in fresh]
-        taken.update(fresh)
+        for name in members:
+            add(name, STRING, area)
     return tuple(rows)
 
 

@@ -15,6 +15,7 @@ from mqd.config.values import (
     NATURAL,
     NONE,
     NUMBER,
+    OPTIONS,
     QUANTITY,
     SIZE,
     STRING,
@@ -49,7 +50,20 @@ def _socket_rows() -> tuple[Key, ...]:
     p = "tcp_listen_options."
     return (
         Key(p + "backlog", NATURAL, 1024, "Connections that may wait to be accepted"),
+        Key(p + "nodelay", BOOLEAN, True, "Send small writes at once (TCP_NODELAY)"),
         Key(p + "keepalive", BOOLEAN, False, "TCP keepalive probes (SO_KEEPALIVE)"),
+        Key(p + "linger.on", BOOLEAN, None, "Closing waits for what is unsent (SO_LINGER)"),
+        Key(p + "linger.timeout", NATURAL, None, "How long it does; 0 drops it", "s"),
+        Key(p + "priority", NATURAL, None, "Priority of packets (SO_PRIORITY)"),
+        Key(p + "tos", NATURAL, None, "Type of service of packets (IP_TOS)"),
+        Key(p + "dontroute", BOOLEAN, None, "Reach only directly connected hosts (SO_DONTROUTE)"),
+        Key(p + "raw", OPTIONS, None, "Options that have no name, as a classic file has them"),
+        Key(
+            "inet_default_listen_options",
+            OPTIONS,
+            None,
+            "Options of every listening socket, beneath tcp_listen_options; kernel's in Erlang",
+        ),
         Key(p + "recbuf", SIZE, None, "Receive buffer of each connection (SO_RCVBUF)", "bytes"),
         Key(p + "sndbuf", SIZE, None, "Send buffer of each connection (SO_SNDBUF)", "bytes"),
     )
@@ -100,6 +114,12 @@ WORKING: tuple[Key, ...] = (
         "Import only what is not what was imported last"),
     Key("definitions.hashing.algorithm", one_of("sha", "sha224", "sha256", "sha384", "sha512"),
         "sha256", "How what was imported is remembered"),
+    # encrypted values
+    Key("config_entry_decoder.passphrase", STRING, None, "Passphrase of encrypted: values"),
+    Key("config_entry_decoder.passphrase_file", STRING, None, "File that holds it"),
+    Key("config_entry_decoder.cipher", STRING, None, "Cipher; default that of mqctl encode"),
+    Key("config_entry_decoder.hash", STRING, None, "Hash; default that of mqctl encode"),
+    Key("config_entry_decoder.iterations", NATURAL, None, "Rounds; default those of mqctl encode"),
     # identity
     Key("cluster_name", STRING, None, "Name of the cluster; default rabbit@<host name>"),
     Key("distribution.listener.interface", STRING, None,

@@ -19,11 +19,17 @@ _QUOTED = re.compile(r"'(?P<text>(?:[^'\\]|\\.)*)'\s*(?:#.*)?")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One setting as it was written, and where."""
+    """One setting as it was written, and where.
+
+    literal: $(...) in it stands for itself. clears: rows of the table that end here, before the
+    entries that follow; such an entry has no key of its own.
+    """
 
     key: str
     value: str
     origin: str  # file:line
+    clears: tuple[str, ...] = ()
+    literal: bool = False
 
 
 class ConfigError(MqdError):

@@ -16,7 +16,9 @@ from mqd.config.values import Kind, Value
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One row. `default` is None where nothing is set by default; `unit` may be empty."""
+    """One row. `default` is None where nothing is set by default; `unit` may be empty. `reason`
+    says of a key that does not work why it changes nothing. `live`: a new value counts without a
+    restart."""
 
     name: str
     kind: Kind
@@ -24,6 +26,8 @@ class Key:
     doc: str
     unit: str = ""
     works: bool = True
+    reason: str = ""
+    live: bool = False
 
 
 def segments(name: str) -> tuple[str, ...]:

@@ -12,17 +12,16 @@ from dataclasses import dataclass, field
 
 from mqd.config.keys import CATEGORIES
 from mqd.config.load import Configuration
+from mqd.config.socket_options import NAMED, OptionList, SocketOption, linger
 from mqd.config.values import Address, Value
 
 
 @dataclass(frozen=True, slots=True)
 class SocketOptions:
-    """For the listening socket and those accepted from it; 0 sizes leave the system's."""
+    """For the listening socket and those accepted from it, in the order they are set."""
 
     backlog: int = 1024
-    keepalive: bool = False
-    receive_buffer_bytes: int = 0
-    send_buffer_bytes: int = 0
+    options: tuple[SocketOption, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,12 +144,23 @@ def _listeners(config: Configuration) -> tuple[Address, ...]:
 
 
 def _sockets(config: Configuration) -> SocketOptions:
-    return SocketOptions(
-        backlog=_number(config["tcp_listen_options.backlog"]),
-        keepalive=config["tcp_listen_options.keepalive"] is True,
-        receive_buffer_bytes=_number(config["tcp_listen_options.recbuf"] or 0),
-        send_buffer_bytes=_number(config["tcp_listen_options.sndbuf"] or 0),
-    )
+    """What is named stands above what the runtime's own defaults say."""
+    found: list[SocketOption] = []
+    beneath = config["inet_default_listen_options"]
+    if isinstance(beneath, OptionList):
+        found += beneath.options
+    prefix = "tcp_listen_options."
+    for name, (level, option, _) in NAMED.items():
+        value = None if name == "linger" else config[prefix + name]
+        if isinstance(value, int) and (config.is_set(prefix + name) or name == "nodelay"):
+            found.append(SocketOption(level, option, int(value)))
+    if config.is_set(prefix + "linger.on") or config.is_set(prefix + "linger.timeout"):
+        seconds = _number(config[prefix + "linger.timeout"] or 0)
+        found.append(linger(config[prefix + "linger.on"] is not False, seconds))
+    raw = config[prefix + "raw"]
+    if isinstance(raw, OptionList):
+        found += raw.options
+    return SocketOptions(_number(config[prefix + "backlog"]), tuple(found))
 
 
 def _amqp(config: Configuration) -> AmqpSettings:

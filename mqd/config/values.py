@@ -10,6 +10,8 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from mqd.config.socket_options import OptionError, OptionList, option_list
+
 
 @dataclass(frozen=True, slots=True)
 class Address:
@@ -22,7 +24,7 @@ class Address:
         return f"{self.host}:{self.port}" if self.host else str(self.port)
 
 
-Value = str | int | float | bool | Address | None
+Value = str | int | float | bool | Address | OptionList | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +122,16 @@ def _word(text: str) -> Value:
     return text
 
 
+def _option_list(text: str) -> OptionList:
+    from mqd.config.erlang import parse
+    from mqd.config.parse import ConfigError
+
+    try:
+        return option_list(parse(text))
+    except (ConfigError, OptionError) as error:
+        raise ValueError(text) from error
+
+
 def _nothing(text: str) -> None:
     if text != "none":
         raise ValueError(text)
@@ -135,6 +147,7 @@ ADDRESS = Kind("a port or address:port", _address)
 SIZE = Kind("a size such as 131072 or 128KB", _size)
 QUANTITY = Kind("a number of bytes such as 500MB or 2GiB", _quantity)
 DURATION = Kind("milliseconds, or a duration such as 30s", _duration_ms)
+OPTIONS = Kind("a list of socket options such as [{raw,6,18,<<5000:64/native>>}]", _option_list)
 NONE = Kind("the word none", _nothing)
 
 

@@ -22,7 +22,7 @@ from mqd.auth.access import Access
 from mqd.broker.broker import Broker
 from mqd.broker.settings import Settings as BrokerSettings
 from mqd.clock import Clock
-from mqd.config.settings import FirstBoot, NodeSettings, SocketOptions
+from mqd.config.settings import FirstBoot, NodeSettings
 from mqd.config.values import Address
 from mqd.daemon import definitions
 from mqd.errors import ErrorCode, MqdError
@@ -100,7 +100,7 @@ class App:
                 address.host or None,
                 address.port,
                 sockets.backlog,
-                _socket_options(sockets),
+                [(one.level, one.name, one.value) for one in sockets.options],
             )
         except OSError as error:
             reason = error.strerror or str(error)
@@ -239,15 +239,6 @@ async def _closed(what: str, close: Callable[[], Awaitable[bool]]) -> None:
         _log.error(
             "not all %s could be written before the end: what was not confirmed may be lost", what
         )
-
-
-def _socket_options(sockets: SocketOptions) -> list[tuple[int, int, int]]:
-    wanted = (
-        (socket.SO_KEEPALIVE, int(sockets.keepalive)),
-        (socket.SO_RCVBUF, sockets.receive_buffer_bytes),
-        (socket.SO_SNDBUF, sockets.send_buffer_bytes),
-    )
-    return [(socket.SOL_SOCKET, name, value) for name, value in wanted if value]
 
 
 def _seeds(first: FirstBoot) -> Seeds:

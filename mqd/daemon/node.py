@@ -21,6 +21,8 @@ from mqd.admin.context import (
 )
 from mqd.broker.broker import Broker
 from mqd.clock import Clock
+from mqd.config.applications import SHOWN_DEFAULTS, environment
+from mqd.config.erlang import Plain
 from mqd.config.load import Configuration
 from mqd.daemon import machine
 from mqd.daemon.compose import Blueprint
@@ -132,12 +134,28 @@ class Node(Lifecycle):
         return self.app.plugins.names if self.app else ()
 
     @property
-    def environment(self) -> Mapping[str, object]:
-        rows = self._files.configuration.effective()
-        return {
-            row.name: row.value if isinstance(row.value, int | float) else str(row.value)
-            for row in rows
+    def environment(self) -> Mapping[str, Mapping[str, Plain]]:
+        config = self._files.configuration
+        data = self.data_directory
+        rows = (
+            (row.key.name, row.name, row.value)
+            for row in config.effective()
+            if row.origin != "default" or row.key.name in SHOWN_DEFAULTS
+        )
+        paths = {
+            "data": str(data),
+            "stream": str(data / "stream"),
+            "quorum": str(data / "quorum"),
+            "feature_flags": f"{data}-feature_flags",
+            "plugins_expand": str(self.plugins_expand),
+            "enabled_plugins": str(self.enabled_plugins_file),
+            "plugins": ":".join(map(str, self.plugin_folders)),
         }
+        found = environment(rows, config.applications, paths, self.enabled_plugins)
+        port = self.clustering.port if self.clustering else 0
+        if port:
+            found["kernel"] |= {"inet_dist_listen_max": port, "inet_dist_listen_min": port}
+        return found
 
     # -- what it uses -------------------------------------------------------------------------
 

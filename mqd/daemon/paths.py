@@ -49,7 +49,7 @@ class NodePaths:
     data: Path
     log_base: Path
     config_files: tuple[Path, ...]
-    ignored_config: Path | None  # a classic config file, which this version does not read
+    ignored_config: Path | None  # a classic file beside a rabbitmq.conf, which wins
     enabled_plugins: Path
     plugin_folders: tuple[Path, ...]  # of other people's plugins
     plugins_expand: Path  # named to those who ask, and not used
@@ -143,15 +143,29 @@ def _home(environ: Mapping[str, str]) -> Path:
 def _config_files(variables: Variables, base: Bases) -> tuple[tuple[Path, ...], Path | None]:
     """The files that exist, in the order they are read, later ones winning."""
     given = variables.text("CONFIG_FILE")
-    main = Path(given.removesuffix(".config")) if given else base.config / "rabbitmq"
-    conf = main if main.suffix == ".conf" else main.with_name(main.name + ".conf")
-    classic = conf.with_suffix(".config")
-    files = [conf] if conf.is_file() else []
+    main = Path(given) if given else base.config / "rabbitmq"
+    stem = main.with_suffix("") if main.suffix in (".conf", ".config") else main
+    conf, classic = stem.with_name(stem.name + ".conf"), stem.with_name(stem.name + ".config")
+    if main.suffix == ".config" and classic.is_file():
+        conf = classic  # named as it is, it is the one
+    files = [conf] if conf != classic and conf.is_file() else []
     files += _further(variables.text("CONFIG_FILES") or str(base.config / "conf.d"))
     if not given and base.own_config.is_file():
         files.append(base.own_config)
-    ignored = classic if not conf.is_file() and classic.is_file() else None
+    there = classic.is_file()
+    ignored = classic if there and conf != classic and conf.is_file() else None
+    if there and ignored is None:
+        files.append(classic)
+    advanced = _advanced(variables, base)
+    if advanced.is_file():
+        files.append(advanced)
     return tuple(path.absolute() for path in files), ignored
+
+
+def _advanced(variables: Variables, base: Bases) -> Path:
+    """Its name may lack the suffix."""
+    path = Path(variables.text("ADVANCED_CONFIG_FILE") or base.config / "advanced.config")
+    return path if path.suffix == ".config" else path.with_name(path.name + ".config")
 
 
 def _further(pattern: str) -> list[Path]:
@@ -167,9 +181,8 @@ def apply_environment_file(variables: Variables, base: Bases) -> None:
     """Read rabbitmq-env.conf where there is one. Raises ConfigError when it cannot be read."""
     path = environment_file(variables, base)
     try:
-        text = path.read_text("utf-8", "replace")
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    except OSError as error:
-        raise ConfigError([f"{path}: cannot be read: {error.strerror}"]) from error
-    variables.add_file(text, str(path))
+        there = path.is_file()
+    except OSError:
+        there = True  # reading it says what is wrong
+    if there:
+        variables.add_file(path)

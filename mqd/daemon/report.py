@@ -11,12 +11,17 @@ import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
+from mqd.config.env_file import UNCHANGED
 from mqd.config.load import Configuration
+from mqd.config.notes import Note
 from mqd.config.values import Value
-from mqd.config.variables import VARIABLES, Variables
+from mqd.config.variables import NO_EFFECT, VARIABLES, Variables
 from mqd.daemon.logs import Outputs
 from mqd.daemon.paths import NodePaths
 from mqd.plugins import catalogue, table
+
+HIDDEN = "********"
+SECRETS = ("_pass", ".password", "passcode", "passphrase", "secret", "_secret_key", "acl_token")
 
 USAGE = """\
 Usage: mqd [option]
@@ -37,23 +42,48 @@ def checked(config: Configuration, variables: Variables, paths: NodePaths) -> It
     """The lines of `mqd --check`: the effective configuration in its own syntax."""
     yield f"# node {paths.node}"
     yield f"# data directory {paths.data}"
-    for path in config.files:
-        yield f"# read {path}"
-    for path in variables.files:
-        yield f"# read {path}"
+    for file in config.files:
+        yield f"# read {file}"
+    for file in variables.files:
+        yield f"# read {file}"
     for warning in warnings(variables, paths):
-        yield f"# warning: {warning}"
+        yield "# warning: " + warning.replace("\n", "\n#   ")
     for name in sorted(VARIABLES):
         if (found := variables.get(name)) is not None:
             secret = name in ("DEFAULT_PASS", "ERLANG_COOKIE")
-            yield f"# {name} = {'********' if secret else found.value}  ({found.origin})"
+            yield f"# {name} = {HIDDEN if secret else found.value}  ({found.origin})"
+    for name, (soft, hard, origin) in variables.limits.items():
+        shown = ", ".join(f"{k} {v}" for k, v in (("soft", soft), ("hard", hard)) if v != UNCHANGED)
+        yield f"# limit of {name}: {shown}  ({origin})"
+    if config.threads is not None:
+        yield f"# threads for work that waits: {config.threads}"
     rows = [
-        (f"{row.name} = {_shown(row.name, row.value)}", _origin(row.origin, row.key.works))
+        (f"{row.name} = {shown_value(row.name, row.value)}", row.origin)
         for row in config.effective()
+        if row.key.works
     ]
     width = min(max((len(text) for text, _ in rows), default=0), 60)
     for text, origin in rows:
         yield f"{text:<{width}}  # {origin}"
+    notes = list(without_effect(config, variables))
+    if notes:
+        yield "# without effect:"
+    for note in notes:
+        row = config.set.get(note.what)
+        said = f"{note.what} = {shown_value(row.name, row.value)}" if row else note.what
+        yield f"# {said}  # {note.origin}: {note.reason}"
+
+
+def without_effect(config: Configuration, variables: Variables) -> Iterable[Note]:
+    """Everything that was given and changes nothing, with the reason."""
+    yield from config.without_effect()
+    for name, reason in NO_EFFECT.items():
+        if (found := variables.get(name)) is not None:
+            yield Note(f"RABBITMQ_{name}", reason, found.origin)
+    for name, found in variables.unknown():
+        near = variables.nearest(name)
+        hint = f"; did you mean RABBITMQ_{near}?" if near else ""
+        yield Note(f"RABBITMQ_{name}", f"no variable of mqd or RabbitMQ{hint}", found.origin)
 
 
 def plugin_lines(names: Iterable[str], paths: NodePaths) -> Iterable[str]:
@@ -76,9 +106,10 @@ def unknown_plugin(path: Path, name: str) -> str:
     return f"{path}: plugin '{name}' is not started: {table.advice(name)}"
 
 
-def _shown(name: str, value: Value) -> str:
-    if name.endswith(("_pass", ".password", "passcode")):
-        return "********"
+def shown_value(name: str, value: Value) -> str:
+    """As it is written in rabbitmq.conf; secrets are not shown."""
+    if name.endswith(SECRETS):
+        return HIDDEN
     if value is None:
         return "none"
     if isinstance(value, bool):
@@ -86,18 +117,12 @@ def _shown(name: str, value: Value) -> str:
     return str(value)
 
 
-def _origin(origin: str, works: bool) -> str:
-    return origin if works else f"{origin} (accepted, no effect in this version)"
-
-
 def warnings(variables: Variables, paths: NodePaths) -> list[str]:
     """What was given and is not used."""
     found = list(variables.warnings)
     if paths.ignored_config is not None:
-        found.append(
-            f"{paths.ignored_config}: Erlang terms are not read by this version; write "
-            f"{paths.ignored_config.with_suffix('.conf').name} with 'key = value' lines"
-        )
+        conf = paths.ignored_config.with_suffix(".conf")
+        found.append(f"{paths.ignored_config} is not read: {conf} is there, which wins")
     return found
 
 

@@ -15,11 +15,12 @@ import logging
 import signal
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from types import FrameType
 from typing import Any
 
 from mqd import __version__
-from mqd.daemon import machine, report
+from mqd.daemon import limits, machine, report
 from mqd.daemon.clock import SystemClock
 from mqd.daemon.compose import Blueprint
 from mqd.daemon.cookie import read_or_create
@@ -48,8 +49,12 @@ def run(setup: Setup, on_ready: Callable[[], None]) -> int:
         write_pid_file(setup.paths.pid_file)
         if not setup.paths.keep_pid_file:
             taken.callback(remove_pid_file, setup.paths.pid_file)
-        machine.raise_open_files_limit()
+        refused = limits.apply(setup.variables.limits)
+        if limits.OPEN_FILES not in setup.variables.limits:
+            machine.raise_open_files_limit()
         _introduce(setup, cookie)
+        for warning in refused:
+            _log.warning("%s", warning)
         try:
             blueprint = _blueprint(setup, clock, pids)
             node = _node(setup, blueprint, cookie, log)
@@ -66,6 +71,8 @@ def run(setup: Setup, on_ready: Callable[[], None]) -> int:
 def _introduce(setup: Setup, cookie: str) -> None:
     for warning in report.warnings(setup.variables, setup.paths):
         _log.warning("%s", warning)
+    for note in report.without_effect(setup.configuration, setup.variables):
+        _log.info("Configuration: %s has no effect: %s (%s)", note.what, note.reason, note.origin)
     _log.info("Starting mqd %s, compatible with RabbitMQ 3.10.8", __version__)
     _log.info("%s", report.log_header(setup.paths, setup.logs, setup.configuration, cookie))
     sys.stdout.write(report.banner(__version__, setup.paths, setup.logs, setup.configuration))
@@ -98,7 +105,10 @@ def _node(setup: Setup, blueprint: Blueprint, cookie: str, log: Logging) -> Node
 
 async def _serve(node: Node, setup: Setup, on_ready: Callable[[], None]) -> None:
     _listen_to_signals(node)
-    asyncio.get_running_loop().set_exception_handler(_stray_exception)
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(_stray_exception)
+    if setup.configuration.threads:
+        loop.set_default_executor(ThreadPoolExecutor(setup.configuration.threads))
     async with contextlib.AsyncExitStack() as opened:
         opened.push_async_callback(node.stop_app)
         setup.clustering.check_free()

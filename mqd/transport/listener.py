@@ -11,7 +11,7 @@ import errno
 import logging
 import platform
 import socket
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from mqd.amqp.fields import Table
 from mqd.amqp.handshake import Offer, start_frame
@@ -29,6 +29,7 @@ _TICK_S = 0.5
 _BACKLOG = 1024
 # asyncio sets it only where socket.proto says TCP, which create_server leaves at 0
 _NODELAY = (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+_NOT_INHERITED = ((socket.SOL_SOCKET, socket.SO_PRIORITY), (socket.IPPROTO_IP, socket.IP_TOS))
 _CAPABILITIES = (
     "publisher_confirms",
     "exchange_exchange_bindings",
@@ -72,6 +73,7 @@ class Listener:
         self._waking: asyncio.TimerHandle | None = None
         self._wake_ms = 0
         self._seen: dict[Session, tuple[int, int]] = {}
+        self._not_inherited: Sequence[tuple[int, int, int | bytes]] = ()
         self._empty = asyncio.Event()
         self._empty.set()
         self._overdue = Overdue(settings.consumer_timeout_ms)
@@ -93,12 +95,13 @@ class Listener:
         host: str | None,
         port: int,
         backlog: int = _BACKLOG,
-        options: Iterable[tuple[int, int, int]] = (),
+        options: Sequence[tuple[int, int, int | bytes]] = (),
     ) -> None:
         """Listen; host None is every address of the machine, by one socket for IPv6 and IPv4 as
         RabbitMQ has it, where the machine can. Raises OSError.
 
-        options: (level, name, value) for setsockopt; accepted sockets inherit them.
+        options: (level, name, value) for setsockopt; accepted sockets inherit them, or are given
+        those that the kernel does not hand on.
         """
         loop = asyncio.get_running_loop()
         turn = self.broker.turn
@@ -114,9 +117,15 @@ class Listener:
         for listening in server.sockets:
             for option in (_NODELAY, *options):
                 listening.setsockopt(*option)
+        self._not_inherited = [each for each in options if each[:2] in _NOT_INHERITED]
         self._servers.append(server)
         if self._ticking is None:
             self._ticking = loop.call_later(_TICK_S, self._tick)
+
+    def tune(self, transport: asyncio.Transport) -> None:
+        """Set on an accepted socket what it did not inherit."""
+        for option in self._not_inherited:
+            transport.get_extra_info("socket").setsockopt(*option)
 
     def _session(self) -> asyncio.Protocol:
         self._empty.clear()

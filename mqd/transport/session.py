@@ -100,6 +100,7 @@ class Session(asyncio.Protocol):
         transport = self._transport
         self._gate = Gate(self.connection, transport)
         self._listener.buffers.add(transport)
+        self._listener.tune(transport)
         if hasattr(transport, "max_size"):
             transport.max_size = self._listener.broker.settings.read_bytes_max
         peer, ours = self._peer(), self._ours()

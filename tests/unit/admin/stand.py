@@ -133,7 +133,7 @@ class StandNode:
         self.clock = ManualClock(90_500)
         self.started_at_ms = 500
         self.log_files: Sequence[str] = ("<stdout>",)
-        self.environment: Mapping[str, object] = {"heartbeat": 60, "default_user": "guest"}
+        self.environment: Mapping[str, Mapping[str, Any]] = {"rabbit": {"heartbeat": 60}}
         self.calls: list[tuple[object, ...]] = []
 
     def listeners(self) -> Sequence[ListenerInfo]:

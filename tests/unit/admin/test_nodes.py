@@ -6,6 +6,7 @@ import pytest
 
 from mqd.admin import nodes
 from mqd.admin.context import AppState, Watermark
+from mqd.config.erlang import Atom, Chars
 from mqd.errors import ErrorCode, MqdError
 from mqd.rpc.v1 import nodes_pb2 as pb
 from tests.unit.admin.stand import NODE, Stand
@@ -120,16 +121,20 @@ async def test_what_is_refused_before_the_node_hears_of_it(  # type: ignore[no-u
     assert stand.node.calls == []
 
 
-async def test_environment_is_one_application_with_typed_values() -> None:
+async def test_environment_has_terms_of_every_kind() -> None:
     stand = Stand()
-    stand.node.environment = {"b": 1, "a": "x", "c": True, "d": [0.5], "e": None}
+    rows = {"a": b"x", "b": 1, "c": Atom("true"), "d": [0.5], "e": b"\xff", "f": (Chars("y"),)}
+    stand.node.environment = {"rabbit": rows | {"g": {Atom("k"): 1 << 70}}}
     reply = await nodes.environment(stand.ctx, pb.EnvironmentRequest())
     (application,) = reply.applications.proplist.pairs
     assert application.key.atom == "rabbit"
     pairs = application.value.proplist.pairs
-    assert [pair.key.atom for pair in pairs] == ["a", "b", "c", "d", "e"]
-    assert (pairs[0].value.binary, pairs[1].value.integer, pairs[2].value.boolean) == ("x", 1, True)
-    assert (pairs[3].value.list.items[0].float, pairs[4].value.atom) == (0.5, "undefined")
+    assert [pair.key.atom for pair in pairs] == ["a", "b", "c", "d", "e", "f", "g"]
+    values = [pair.value for pair in pairs]
+    assert (values[0].binary, values[1].integer, values[2].boolean) == ("x", 1, True)
+    assert (values[3].list.items[0].float, values[4].octets) == (0.5, b"\xff")
+    assert values[5].tuple.items[0].chars == "y"
+    assert values[6].map.pairs[0].value.atom == str(1 << 70)
 
 
 async def test_force_gc_answers() -> None:

@@ -179,7 +179,7 @@ def test_facts(tmp_path: Path) -> None:
             assert node.memory().total_bytes > 1_000_000
             assert node.disk().limit_bytes == 0
             assert node.file_descriptors().used > 3
-            assert node.environment["heartbeat"] == 60
+            assert node.environment["rabbit"]["heartbeat"] == 60
             assert node.cluster_name_default.startswith("embedded@")
             assert (node.log_files, node.config_files, node.enabled_plugins) == ((), (), ())
 

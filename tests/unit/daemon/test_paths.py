@@ -129,12 +129,27 @@ def test_a_missing_config_file_is_none(base: Bases) -> None:
     assert resolved(base, {"RABBITMQ_CONFIG_FILE": "/no/where"}).config_files == ()
 
 
-def test_a_classic_file_alone_is_pointed_out(base: Bases) -> None:
+def test_a_classic_file_is_read_where_there_is_no_other(base: Bases) -> None:
     classic = base.config / "rabbitmq.config"
     classic.write_text("[].")
-    assert resolved(base).ignored_config == classic
-    (base.config / "rabbitmq.conf").write_text("")
+    (base.config / "advanced.config").write_text("[].")
+    names = [path.name for path in resolved(base).config_files]
+    assert names == ["rabbitmq.config", "advanced.config"]
     assert resolved(base).ignored_config is None
+    (base.config / "rabbitmq.conf").write_text("")
+    assert resolved(base).ignored_config == classic
+    names = [path.name for path in resolved(base).config_files]
+    assert names == ["rabbitmq.conf", "advanced.config"]
+
+
+def test_a_classic_file_named_as_it_is_wins(base: Bases, tmp_path: Path) -> None:
+    for name in ("my.conf", "my.config", "more.config"):
+        (tmp_path / name).write_text("")
+    environ = {"RABBITMQ_ADVANCED_CONFIG_FILE": f"{tmp_path}/more"}
+    found = resolved(base, environ | {"RABBITMQ_CONFIG_FILE": f"{tmp_path}/my.config"})
+    assert found.config_files == (tmp_path / "my.config", tmp_path / "more.config")
+    found = resolved(base, environ | {"RABBITMQ_CONFIG_FILE": f"{tmp_path}/my"})
+    assert found.config_files == (tmp_path / "my.conf", tmp_path / "more.config")
 
 
 def test_further_files_by_folder_or_pattern(base: Bases, tmp_path: Path) -> None:

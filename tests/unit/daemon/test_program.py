@@ -71,7 +71,7 @@ def test_check_prints_every_value_with_its_origin(tmp_path: Path) -> None:
     (tmp_path / "rabbitmq.conf").write_text(
         "heartbeat = 7\ndefault_pass = secret\nmanagement.tcp.port = 15700\n"
     )
-    (tmp_path / "env.conf").write_text("NODENAME=checked@h\nulimit -n 5\n")
+    (tmp_path / "env.conf").write_text("NODENAME=checked@h\nulimit -n 50\n")
     done = mqd(tmp_path, "--check", RABBITMQ_NODE_PORT="5999")
     assert (done.returncode, done.stderr) == (0, "")
     lines = [re.sub(r" +", " ", line) for line in done.stdout.splitlines()]
@@ -79,8 +79,9 @@ def test_check_prints_every_value_with_its_origin(tmp_path: Path) -> None:
     assert f"heartbeat = 7 # {tmp_path}/rabbitmq.conf:1" in lines
     assert "channel_max = 2047 # default" in lines
     assert "listeners.tcp.default = 5999 # RABBITMQ_NODE_PORT" in lines
-    assert any("15700 # " in line and "no effect in this version" in line for line in lines)
-    assert any(line.startswith("# warning:") and "ulimit" in line for line in lines)
+    assert "# without effect:" in lines
+    assert any("15700 # " in line and "no plugin for it" in line for line in lines)
+    assert any(line.startswith("# limit of open files: soft 50") for line in lines)
     assert "secret" not in done.stdout
 
 
