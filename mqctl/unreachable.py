@@ -69,9 +69,9 @@ def cookie_hash(invocation: Invocation) -> str:
     return base64.b64encode(digest).decode()
 
 
-def report(invocation: Invocation, reason: str) -> str:
-    """The whole text."""
-    node = invocation.node
+def report(invocation: Invocation, reason: str, node: str = "") -> str:
+    """The whole text. node: when it is not the one that the call was meant for."""
+    node = node or invocation.node
     lines = [f"  * {line}\n" for line in _findings(node, reason)]
     home = os.environ.get("HOME") or os.path.expanduser("~")
     details = (

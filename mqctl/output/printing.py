@@ -71,8 +71,10 @@ def _items(items: list[Term], invocation: Invocation) -> Iterable[str]:
         return _bracketed(items[0], items[1:], "inspect")
     if invocation.formatter == "csv":
         return (line for item in items for line in _csv_value(item))
-    if invocation.formatter == "pretty_table" and items:
+    if invocation.formatter == "pretty_table" and items and not _is_row(items[0]):
         raise _no_rows(items[0])
+    if invocation.formatter == "json_stream" and items and _is_row(items[0]):
+        return _json_lines(items[0], items[1:])
     return value_lines(items, invocation)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from mqctl.behaviour import Behaviour
 from mqctl.client import Unreachable
 from mqctl.failures import Invalid, error
+from mqctl.invocation import Invocation
 from mqctl.node_names import short_host
 from mqctl.output.results import OK, Lines, Result, Value
 
@@ -145,7 +146,7 @@ class ForceBoot(Behaviour):
             return self._mark()
 
     def _mark(self) -> Result:
-        directory = self._data_directory()
+        directory = data_directory(self.invocation)
         try:
             with open(os.path.join(directory, "force_load"), "wb"):
                 return OK
@@ -153,12 +154,13 @@ class ForceBoot(Behaviour):
             text = f"cannot write {directory}/force_load: {problem.strerror}"
             raise error(text) from problem
 
-    def _data_directory(self) -> str:
-        """As the node finds its own: the option, the environment, the system's place."""
-        option = self.options.get("mnesia_dir")
-        for name in ("RABBITMQ_MNESIA_DIR", "MQD_MNESIA_DIR"):
-            option = option or os.environ.get(name)
-        if option:
-            return str(option)
-        base = os.environ.get("RABBITMQ_MNESIA_BASE") or os.environ.get("MQD_MNESIA_BASE")
-        return os.path.join(base or "/var/lib/rabbitmq/mnesia", self.invocation.node)
+
+def data_directory(invocation: Invocation) -> str:
+    """As the node finds its own: the option, the environment, the system's place."""
+    option = invocation.options.get("mnesia_dir")
+    for name in ("RABBITMQ_MNESIA_DIR", "MQD_MNESIA_DIR"):
+        option = option or os.environ.get(name)
+    if option:
+        return str(option)
+    base = os.environ.get("RABBITMQ_MNESIA_BASE") or os.environ.get("MQD_MNESIA_BASE")
+    return os.path.join(base or "/var/lib/rabbitmq/mnesia", invocation.node)

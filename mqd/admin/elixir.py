@@ -6,7 +6,10 @@ write it. Never used for anything but error texts.
 
 from __future__ import annotations
 
+import re
 from typing import Final
+
+_BARE_ATOM: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_@]*[?!]?")
 
 _ESCAPES: Final = {
     "\\": "\\\\",
@@ -36,3 +39,10 @@ def charlist(value: str) -> str:
 def _escaped(value: str, quote: str) -> str:
     out = "".join(f"\\{c}" if c == quote else _ESCAPES.get(c, c) for c in value)
     return out.replace("#{", "\\#{")
+
+
+def atom(name: str) -> str:
+    """An atom: :name, quoted where the syntax asks for it."""
+    if _BARE_ATOM.fullmatch(name):
+        return f":{name}"
+    return f':"{_escaped(name, chr(34))}"'

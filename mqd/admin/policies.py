@@ -111,14 +111,16 @@ def _rows(ctx: AdminContext, vhost: str, component: str) -> Iterator[pb.PolicyRo
         for (place, kind, name), value in ctx.metadata.state.parameters.items()
         if place == vhost and kind == component
     ]
-    return (
-        pb.PolicyRow(
-            vhost=text(vhost),
-            name=text(policy.name),
-            pattern=text(policy.pattern),
-            apply_to=policy.apply_to,
-            definition=json_text.show(policy.definition),
-            priority=policy.priority,
-        )
-        for policy in sorted(found, key=lambda policy: policy.name)
+    return (row(vhost, policy) for policy in sorted(found, key=lambda policy: policy.name))
+
+
+def row(vhost: str, policy: Policy) -> pb.PolicyRow:
+    """A policy of a vhost as it is listed."""
+    return pb.PolicyRow(
+        vhost=text(vhost),
+        name=text(policy.name),
+        pattern=text(policy.pattern),
+        apply_to=policy.apply_to,
+        definition=json_text.show(policy.definition),
+        priority=policy.priority,
     )

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 _FRONT: Final = -(1 << 62)  # positions before all others: what came back waits there, in that order
 _ROOM_AGAIN: Final = 0.8  # of the length: from there on a queue that was full takes messages
-_LOG_BEGINS: Final = 3
+_LOG_BEGINS: Final = 2
 _OWED_RETRY_MS: Final = 1000
 _OWED_TRIED_MAX: Final = 256  # at a time, the one that waited longest first
 
@@ -146,9 +146,10 @@ class QuorumQueue(OrderedQueue):
 
     @property
     def log_index(self) -> int:
-        """How long its log is: a new queue's has three entries (observed: 3.10.8), every message
-        that comes is one, and so is one that is sent back to the end."""
-        return _LOG_BEGINS + self._unranked.arrived_count
+        """How long its log is: a new queue's has two entries, the first publisher is one
+        (observed: 3.10.8), and so is every message that comes or is sent back to the end."""
+        count = self._unranked.arrived_count
+        return _LOG_BEGINS + count + (1 if count else 0)
 
     def shed(self) -> None:
         """Put on disc all but what is delivered next."""

@@ -80,6 +80,11 @@ class LocalStub:
                 request_serializer=mqd_dot_rpc_dot_v1_dot_local__pb2.RotateLogsRequest.SerializeToString,
                 response_deserializer=mqd_dot_rpc_dot_v1_dot_values__pb2.Empty.FromString,
                 _registered_method=True)
+        self.RenameClusterNode = channel.unary_unary(
+                '/mqd.rpc.v1.Local/RenameClusterNode',
+                request_serializer=mqd_dot_rpc_dot_v1_dot_local__pb2.RenameClusterNodeRequest.SerializeToString,
+                response_deserializer=mqd_dot_rpc_dot_v1_dot_values__pb2.Empty.FromString,
+                _registered_method=True)
         self.Wait = channel.unary_unary(
                 '/mqd.rpc.v1.Local/Wait',
                 request_serializer=mqd_dot_rpc_dot_v1_dot_local__pb2.WaitRequest.SerializeToString,
@@ -144,6 +149,13 @@ class LocalServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RenameClusterNode(self, request, context):
+        """Of a node that is down, on its files.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Wait(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -196,6 +208,11 @@ def add_LocalServicer_to_server(servicer, server):
             'RotateLogs': grpc.unary_unary_rpc_method_handler(
                     servicer.RotateLogs,
                     request_deserializer=mqd_dot_rpc_dot_v1_dot_local__pb2.RotateLogsRequest.FromString,
+                    response_serializer=mqd_dot_rpc_dot_v1_dot_values__pb2.Empty.SerializeToString,
+            ),
+            'RenameClusterNode': grpc.unary_unary_rpc_method_handler(
+                    servicer.RenameClusterNode,
+                    request_deserializer=mqd_dot_rpc_dot_v1_dot_local__pb2.RenameClusterNodeRequest.FromString,
                     response_serializer=mqd_dot_rpc_dot_v1_dot_values__pb2.Empty.SerializeToString,
             ),
             'Wait': grpc.unary_unary_rpc_method_handler(
@@ -446,6 +463,33 @@ class Local:
             target,
             '/mqd.rpc.v1.Local/RotateLogs',
             mqd_dot_rpc_dot_v1_dot_local__pb2.RotateLogsRequest.SerializeToString,
+            mqd_dot_rpc_dot_v1_dot_values__pb2.Empty.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RenameClusterNode(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mqd.rpc.v1.Local/RenameClusterNode',
+            mqd_dot_rpc_dot_v1_dot_local__pb2.RenameClusterNodeRequest.SerializeToString,
             mqd_dot_rpc_dot_v1_dot_values__pb2.Empty.FromString,
             options,
             channel_credentials,

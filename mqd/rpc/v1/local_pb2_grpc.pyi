@@ -43,6 +43,8 @@ class LocalStub:
     Exec: _grpc.UnaryUnaryMultiCallable[_local_pb2.ExecRequest, _values_pb2.Empty]
     HipeCompile: _grpc.UnaryUnaryMultiCallable[_local_pb2.HipeCompileRequest, _values_pb2.Empty]
     RotateLogs: _grpc.UnaryUnaryMultiCallable[_local_pb2.RotateLogsRequest, _values_pb2.Empty]
+    RenameClusterNode: _grpc.UnaryUnaryMultiCallable[_local_pb2.RenameClusterNodeRequest, _values_pb2.Empty]
+    """Of a node that is down, on its files."""
     Wait: _grpc.UnaryUnaryMultiCallable[_local_pb2.WaitRequest, _values_pb2.Empty]
 
 @_typing.type_check_only
@@ -57,6 +59,8 @@ class LocalAsyncStub(LocalStub):
     Exec: _aio.UnaryUnaryMultiCallable[_local_pb2.ExecRequest, _values_pb2.Empty]  # type: ignore[assignment]
     HipeCompile: _aio.UnaryUnaryMultiCallable[_local_pb2.HipeCompileRequest, _values_pb2.Empty]  # type: ignore[assignment]
     RotateLogs: _aio.UnaryUnaryMultiCallable[_local_pb2.RotateLogsRequest, _values_pb2.Empty]  # type: ignore[assignment]
+    RenameClusterNode: _aio.UnaryUnaryMultiCallable[_local_pb2.RenameClusterNodeRequest, _values_pb2.Empty]  # type: ignore[assignment]
+    """Of a node that is down, on its files."""
     Wait: _aio.UnaryUnaryMultiCallable[_local_pb2.WaitRequest, _values_pb2.Empty]  # type: ignore[assignment]
 
 class LocalServicer(metaclass=_abc_1.ABCMeta):
@@ -122,6 +126,14 @@ class LocalServicer(metaclass=_abc_1.ABCMeta):
         request: _local_pb2.RotateLogsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_values_pb2.Empty, _abc.Awaitable[_values_pb2.Empty]]: ...
+
+    @_abc_1.abstractmethod
+    def RenameClusterNode(
+        self,
+        request: _local_pb2.RenameClusterNodeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_values_pb2.Empty, _abc.Awaitable[_values_pb2.Empty]]:
+        """Of a node that is down, on its files."""
 
     @_abc_1.abstractmethod
     def Wait(

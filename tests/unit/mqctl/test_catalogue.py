@@ -62,7 +62,16 @@ def test_templates_name_known_fields(name: str, scope: int) -> None:
     verb = find(name, scope)
     given = {"node", "vhost", "timeout", "timeout_ms", "timeout_whole", "detail"}
     given |= {field.name for field in verb.method.input_type.fields}
-    overridden = {"on_exchange", "conditions", "which", "whose", "limit", "family", "where"}
+    overridden = {
+        "on_exchange",
+        "conditions",
+        "which",
+        "whose",
+        "limit",
+        "family",
+        "where",
+        "warning",
+    }
     overridden |= {"shown", "source"}
     texts = [verb.spec.banner, *(rule.text for rule in verb.spec.errors)]
     for text in texts:

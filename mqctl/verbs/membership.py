@@ -1,0 +1,184 @@
+"""Verbs on the members of a cluster that differ from the common behaviour."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from mqctl import exit_codes
+from mqctl.behaviour import Behaviour
+from mqctl.client import Client, Refused, TimedOut, Unreachable, find_cookie
+from mqctl.failures import BadEnvironment, Failure, Invalid, bad_argument, error
+from mqctl.node_names import resolve, wants_long
+from mqctl.output.inspect import inspect
+from mqctl.output.results import Lines, Result, Value
+from mqctl.output.terms import Atom
+from mqctl.verbs.stopping import data_directory
+
+NEED_NODE_STOPPED = "this command requires the target node to be stopped."
+_TYPE_FAULT = "The node type must be either disc or ram."
+_PROBE_WITHIN_S = 5.0
+
+
+def answers(client: Client) -> Any:
+    """What the node says of itself. Raises Unreachable."""
+    from mqd.rpc.v1 import nodes_pb2
+
+    try:
+        return client.call(
+            "/mqd.rpc.v1.Nodes/Probe", nodes_pb2.ProbeRequest(), nodes_pb2.ProbeReply
+        ).one()
+    except (Refused, TimedOut) as problem:
+        raise Unreachable(str(problem) or "it does not answer in time") from problem
+
+
+class _WithAnother(Behaviour):
+    """A verb that brings the node together with another one, whose name may lack its host."""
+
+    def build_request(self) -> Any:
+        """The other one's full name; a name that cannot be one is left as it is."""
+        request = super().build_request()
+        self._typed = request.target
+        if "@" not in request.target:
+            long_names = wants_long(self.options.get("longnames"))
+            try:
+                request.target = resolve(request.target, long_names, self.verb.name)
+            except Failure:
+                request.target = self._typed
+        return request
+
+    def banner(self) -> str:
+        """As typed."""
+        return self.invocation.fill(self.verb.spec.banner, {"target": self._typed})
+
+    def explain(self, refused: Refused) -> Exception:
+        """What is wrong with the other one comes first."""
+        if refused.code != "UNAVAILABLE":
+            return super().explain(refused)
+        target = self.invocation.request.target
+        option = self.options.get("erlang_cookie")
+        cookie = find_cookie(None if option is None else str(option), target)
+        client = Client(target, _PROBE_WITHIN_S, cookie)
+        try:
+            reply = answers(client)
+        except Unreachable as problem:
+            from mqctl.unreachable import report
+
+            text = report(self.invocation, problem.reason, target)
+            return Failure(exit_codes.UNAVAILABLE, text)
+        finally:
+            client.close()
+        from mqd.rpc.v1 import nodes_pb2
+
+        if reply.app != nodes_pb2.APP_STATE_RUNNING:
+            return error("mnesia_not_running")
+        return error(refused.detail)
+
+
+class UpdateClusterNodes(_WithAnother):
+    """Nothing else differs."""
+
+
+class JoinCluster(_WithAnother):
+    """As one type of member or the other, not both."""
+
+    def check_arity(self) -> None:
+        """The types are looked at first."""
+        if self.options.get("disc") and self.options.get("ram"):
+            raise bad_argument(_TYPE_FAULT)
+        super().check_arity()
+
+
+class ChangeClusterNodeType(Behaviour):
+    """disc, which may be written disk, or ram."""
+
+    def validate(self) -> None:
+        """Only these."""
+        super().validate()
+        if self.invocation.request.kind not in ("disc", "disk", "ram"):
+            raise bad_argument(_TYPE_FAULT)
+
+    def output(self, message: Any) -> Result:
+        """A node that is of that type is told so."""
+        if message.changed:
+            return super().output(message)
+        kind = "ram" if self.invocation.request.kind == "ram" else "disc"
+        return Value(f"Node type is already {kind}", wrapped=True)
+
+
+class ForgetClusterNode(Behaviour):
+    """Online through a member, offline on the files of one that is down."""
+
+    def banner(self) -> str:
+        """With a warning for offline use."""
+        warning = ". Warning: quorum queues cannot be shrunk in offline mode"
+        offline = self.invocation.request.offline
+        return self.invocation.fill(self.verb.spec.banner, {"warning": warning * offline})
+
+    def execute(self) -> Result:
+        """A node that runs has its files to itself."""
+        if not self.invocation.request.offline:
+            return super().execute()
+        need_node_stopped(self)
+        self.print_banner()
+        if self.options.get("dry_run"):
+            return Lines(())
+        steps = self._offline()
+        if self.invocation.is_json:
+            list(steps)  # an array that a failure leaves open is no JSON
+        return Lines(steps)
+
+    def _offline(self) -> Iterator[str]:
+        node, target = self.invocation.node, self.invocation.request.target
+        yield f"  * Impersonating node: {node}..."
+        yield " done"
+        yield f"  * Mnesia directory: {data_directory(self.invocation)}..."
+        if target == node:
+            reason = "{:combine_error, :schema, 'Last replica'}"
+            raise error(f"{{:failed_to_remove_node, {inspect(Atom(target))}, {reason}}}")
+        raise error("{:not_a_cluster_node, 'The node selected is not in the cluster.'}")
+
+
+def need_node_stopped(behaviour: Behaviour) -> None:
+    """Raises BadEnvironment when the node answers."""
+    try:
+        answers(behaviour.client)
+    except Unreachable:
+        return
+    raise BadEnvironment(NEED_NODE_STOPPED)
+
+
+class RenameClusterNode(Behaviour):
+    """Pairs of an old name and a new one."""
+
+    def check_arity(self) -> None:
+        """One pair at least."""
+        if len(self.invocation.arguments) < 2:
+            raise Invalid("not enough arguments.")
+
+    def execute(self) -> Result:
+        """What is wrong with the pairs comes before the node is looked for (observed: 3.10.8)."""
+        names = self.invocation.arguments
+        if len(names) % 2:
+            text = "Bad argument: Argument list should contain even number of nodes"
+            raise BadEnvironment(text, exit_codes.DATA)
+        need_node_stopped(self)
+        self.print_banner()
+        if self.options.get("dry_run"):
+            return Lines(())
+        unknown = [name for name in names[::2] if name != self.invocation.node]
+        if unknown:
+            listed = ", ".join(inspect(Atom(name)) for name in unknown)
+            raise error(f"{{:rename_failed, {{:nodes_not_in_cluster, [{listed}]}}}}")
+        directory = data_directory(self.invocation)
+        raise error(
+            f"mqd keeps a node's name in no file but the name of its folder: rename {directory} "
+            f"and start the node as {names[1]}"
+        )
+
+    def banner(self) -> str:
+        """A pair a line."""
+        names = self.invocation.arguments
+        pairs = zip(names[::2], names[1::2], strict=True)
+        listed = "\n".join(f"{old} -> {new} " for old, new in pairs)
+        return f"Renaming cluster nodes: \n {listed}\n"
