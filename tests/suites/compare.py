@@ -76,7 +76,7 @@ def _counts(outcomes: Outcomes) -> str:
 
 
 def _table(comparisons: Iterable[Comparison]) -> None:
-    row = "{:<12} {:>6} {:>12} {:>12} {:>16} {:>16}".format
+    row = "{:<16} {:>6} {:>12} {:>12} {:>16} {:>16}".format
     print()
     print(row("suite", "tests", "mqd passed", "mqd failed", "RabbitMQ passed", "RabbitMQ failed"))
     for one in comparisons:

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import json
 import shutil
-import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
-from tests.suites import java_client, oslo
+from tests.suites import celery_suite, java_client, oslo
 from tests.suites.brokers import Running
 from tests.suites.stand_in import StandIn
 from tests.suites.workshop import (
@@ -21,6 +20,7 @@ from tests.suites.workshop import (
     Suite,
     Workshop,
     plain_environment,
+    read_junit,
     run_bounded,
 )
 
@@ -45,23 +45,7 @@ def _run_pytest(suite: Suite, workshop: Workshop, broker: Running, work: Path) -
             *suite.paths,
         ]
         run_bounded(words, workshop.source(suite.folder), environment, work / "output")
-    outcomes = _read_junit(report) if report.exists() else {}
-    if not outcomes:
-        raise RuntimeError(f"{suite.name} ran no test; see {work / 'output'}")
-    return outcomes
-
-
-def _read_junit(report: Path) -> Outcomes:
-    outcomes: Outcomes = {}
-    for case in ElementTree.parse(report).iter("testcase"):
-        module = case.get("classname", "").removeprefix("amqpstorm.tests.").removeprefix("t.")
-        name = f"{module}.{case.get('name')}"
-        kinds = {child.tag for child in case}
-        if kinds & {"failure", "error"}:
-            outcomes[name] = "failed"
-        elif outcomes.get(name) != "failed":
-            outcomes[name] = "skipped" if "skipped" in kinds else "passed"
-    return outcomes
+    return read_junit(suite, report, work / "output")
 
 
 def _run_go(suite: Suite, workshop: Workshop, broker: Running, work: Path) -> Outcomes:
@@ -213,6 +197,17 @@ SUITES: tuple[Suite, ...] = (
             ("EffectVisibilityCrossNodeTest", _CLUSTER),
         ),
         missing=java_client.missing,
+    ),
+    Suite(
+        "celery",
+        celery_suite.run_integration,
+        folder="celery",
+        paths=("t/integration/test_tasks.py", "t/integration/test_inspect.py"),
+    ),
+    Suite(
+        "celery-scenarios",
+        celery_suite.run_scenarios,
+        paths=("tests/clients/test_celery.py", "tests/clients/test_celery_scenarios.py"),
     ),
     Suite("oslo-simulator", oslo.run_simulator),
 )

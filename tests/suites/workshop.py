@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import tarfile
+import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -139,6 +140,24 @@ def said_outcomes(suite: Suite, output: Path) -> Outcomes:
         if line.startswith("outcome "):
             _, kind, name = line.split(" ", 2)
             outcomes[name] = kind
+    if not outcomes:
+        raise RuntimeError(f"{suite.name} ran no test; see {output}")
+    return outcomes
+
+
+def read_junit(suite: Suite, report: Path, output: Path) -> Outcomes:
+    """What pytest reported; a test with several outcomes failed if one is. Raises RuntimeError."""
+    if not report.exists():
+        raise RuntimeError(f"{suite.name} made no report; see {output}")
+    outcomes: Outcomes = {}
+    for case in ElementTree.parse(report).iter("testcase"):
+        module = case.get("classname", "").removeprefix("amqpstorm.tests.").removeprefix("t.")
+        name = f"{module}.{case.get('name')}"
+        kinds = {child.tag for child in case}
+        if kinds & {"failure", "error"}:
+            outcomes[name] = "failed"
+        elif outcomes.get(name) != "failed":
+            outcomes[name] = "skipped" if "skipped" in kinds else "passed"
     if not outcomes:
         raise RuntimeError(f"{suite.name} ran no test; see {output}")
     return outcomes
