@@ -6,6 +6,8 @@ come from `mqd.limits`. Keys that are only accepted are in `accepted`.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from mqd import limits
 from mqd.config.schema import Key
 from mqd.config.values import (
@@ -73,7 +75,7 @@ def _row(name: str, value: Value, doc: str) -> Key:
     return Key(name, STRING, value, doc)
 
 
-WORKING: tuple[Key, ...] = (
+_ROWS: tuple[Key, ...] = (
     # listening
     Key("listeners.tcp", NONE, None, "none: no plain TCP listener"),
     Key("listeners.tcp.$name", ADDRESS, None, "An AMQP listener; one row each, default 5672"),
@@ -142,3 +144,16 @@ WORKING: tuple[Key, ...] = (
     # log
     *_log_rows(),
 )  # fmt: skip
+
+# A new value of these counts from a SIGHUP on; of connections, for those that come then.
+_LIVE_WORDS = """
+    auth_mechanisms.$num channel_max cluster_name connection_max consumer_timeout
+    disk_free_limit.absolute disk_free_limit.relative frame_max handshake_timeout heartbeat
+    log.console.level log.default.level log.file.level log.journald.level loopback_users
+    loopback_users.$user max_message_size memory_monitor_interval product.name product.version
+    total_memory_available_override_value vm_memory_high_watermark.absolute
+    vm_memory_high_watermark.relative vm_memory_high_watermark_paging_ratio
+"""
+LIVE = frozenset(_LIVE_WORDS.split()) | {f"log.{name}.level" for name in CATEGORIES}
+
+WORKING: tuple[Key, ...] = tuple(replace(key, live=key.name in LIVE) for key in _ROWS)

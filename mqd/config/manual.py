@@ -104,7 +104,8 @@ def _entry(key: Key) -> Iterator[str]:
     yield f".TP\n.B {_escaped(key.name)}"
     unit = f", {key.unit}" if key.unit else ""
     default = "" if key.default is None else f" Default: {_escaped(_shown(key))}{unit}."
-    yield f"{_escaped(key.doc)}. Value: {_escaped(key.kind.label)}.{default}"
+    live = " Counts from a reload on." if key.live else ""
+    yield f"{_escaped(key.doc)}. Value: {_escaped(key.kind.label)}.{default}{live}"
 
 
 def _shown(key: Key) -> str:

@@ -58,17 +58,35 @@ class Alarms:
         self._directory = directory
         self._set_alarm = set_alarm
         self._share = share
+        self._use_memory(settings)
+        self._use_disk(settings)
+        self._on: set[str] = set()
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+
+    def _use_memory(self, settings: ResourceSettings) -> None:
         self._memory_interval_s = settings.memory_interval_ms / 1000
         self.memory_total_bytes = settings.memory_total_bytes or machine.memory_total_bytes()
         self.memory_fraction = settings.memory_relative or 0.0
         self.memory_absolute_bytes = settings.memory_absolute_bytes
         self._paging_ratio = settings.paging_ratio
+
+    def _use_disk(self, settings: ResourceSettings) -> None:
         if settings.disk_relative is not None:
             self.disk_limit_bytes = int(settings.disk_relative * self.memory_total_bytes)
         else:
             self.disk_limit_bytes = settings.disk_absolute_bytes
-        self._on: set[str] = set()
-        self._timers: dict[str, asyncio.TimerHandle] = {}
+
+    def use_memory(self, settings: ResourceSettings) -> None:
+        """Of a configuration that was read again."""
+        self._use_memory(settings)
+        if self._timers:
+            self.check_memory()
+
+    def use_disk(self, settings: ResourceSettings) -> None:
+        """The same for the disc."""
+        self._use_disk(settings)
+        if self._timers:
+            self.check_disk()
 
     @property
     def memory_limit_bytes(self) -> int:

@@ -15,7 +15,7 @@ import os
 import socket
 import sys
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mqd.auth.access import Access
@@ -111,6 +111,16 @@ class App:
                 f"cannot listen on {address.host or '*'}:{address.port}: {reason}; "
                 "set RABBITMQ_NODE_PORT or listeners.tcp",
             ) from error
+
+    def use_settings(self, settings: NodeSettings) -> None:
+        """From the next connection on; which addresses are listened on stays."""
+        fresh = broker_settings(settings)
+        self._blueprint = replace(self._blueprint, settings=settings)
+        self.broker.settings = fresh
+        self._listener.use_settings(fresh)
+        auth = self.broker.auth
+        if isinstance(auth, Access):
+            auth.loopback_users = settings.loopback_users
 
     def suspend_listeners(self) -> None:
         self._listener.suspend()

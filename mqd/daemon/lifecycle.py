@@ -15,9 +15,11 @@ import asyncio
 import logging
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from mqd.admin.context import AppState, app_running
+from mqd.config.settings import NodeSettings
 from mqd.daemon.alarms import Alarms
 from mqd.daemon.compose import App, Blueprint, boot
 from mqd.daemon.locks import LOCK_FILE
@@ -44,6 +46,7 @@ class Lifecycle:
         self.app_state = AppState.STOPPED
         self.in_maintenance = False
         self.shutdown_wanted = asyncio.Event()
+        self.reload_wanted = asyncio.Event()
         self.alarms = Alarms(
             blueprint.node,
             blueprint.data,
@@ -84,6 +87,12 @@ class Lifecycle:
             if name not in plugins:
                 _log.warning("%s", unknown_plugin(path, name))
         return catalogue.start(names, _tell_of_broken, plugins, folders)
+
+    def use_settings(self, settings: NodeSettings) -> None:
+        """Of a configuration that was read again: for new connections, and for the next app."""
+        self.blueprint = replace(self.blueprint, settings=settings)
+        if self.app is not None:
+            self.app.use_settings(settings)
 
     # -- plugins ------------------------------------------------------------------------------
 

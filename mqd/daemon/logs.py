@@ -277,6 +277,25 @@ class Logging:
         for category, level in self._out.settings.categories.items():
             logging.getLogger(f"mqd.{category}").setLevel(LEVELS[level])
 
+    def use_levels(self, settings: LogSettings) -> None:
+        """Those of a configuration that was read again; outputs stay what they are."""
+        self._root.setLevel(LEVELS[settings.default_level])
+        for handler in self._handlers:
+            if isinstance(handler, FileHandler):
+                level = settings.file_level
+            elif isinstance(handler, JournalHandler):
+                level = settings.journald_level
+            elif isinstance(handler, _StreamHandler):
+                level = settings.console_level
+            else:
+                continue
+            if level is not None:
+                handler.setLevel(LEVELS[level])
+        for category in self._out.settings.categories.keys() - settings.categories.keys():
+            logging.getLogger(f"mqd.{category}").setLevel(logging.NOTSET)
+        self._out = replace(self._out, settings=settings)
+        self._set_categories()
+
     def set_level(self, level: str) -> None:
         """At run time, for everything: `rabbitmqctl set_log_level`."""
         self._root.setLevel(LEVELS[level])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mqd.admin.context import (
@@ -198,6 +198,10 @@ class Node(Lifecycle):
 
     def set_disk_free_limit(self, limit_bytes: int) -> None:
         self.alarms.set_disk_limit(limit_bytes)
+
+    def use_configuration(self, configuration: Configuration) -> None:
+        """What `environment` tells from now on."""
+        self._files = replace(self._files, configuration=configuration)
 
     def set_log_level(self, level: str) -> None:
         if self._logging is not None:

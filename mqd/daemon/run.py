@@ -2,7 +2,7 @@
 
 Decides the order in which a process takes and gives back what is the machine's: log, data lock,
 cookie, pid file, AMQP, control socket. Signals: TERM and INT drain and end, USR1 logs where every
-thread is, HUP does nothing (observed: 3.10.8 ignores it).
+thread is, HUP reads the configuration again (3.10.8 ignores it).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import contextlib
 import gc
 import importlib
 import logging
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -27,7 +28,8 @@ from mqd.daemon.cookie import read_or_create
 from mqd.daemon.locks import DataLock, remove_pid_file, write_pid_file
 from mqd.daemon.logs import Logging, skip_unused_details
 from mqd.daemon.node import Node, NodeFiles
-from mqd.daemon.setup import Setup
+from mqd.daemon.reload import Reloader, reader
+from mqd.daemon.setup import Setup, read_setup
 from mqd.errors import MqdError
 from mqd.names import PidSource
 
@@ -37,6 +39,7 @@ _log = logging.getLogger(__name__)
 def run(setup: Setup, on_ready: Callable[[], None]) -> int:
     """Returns the exit code when the node was told to end. Raises MqdError when it cannot
     start; whatever it took is given back."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to reload
     with contextlib.ExitStack() as taken:
         lock = DataLock(setup.paths.data)
         taken.callback(lock.release)
@@ -58,7 +61,8 @@ def run(setup: Setup, on_ready: Callable[[], None]) -> int:
         try:
             blueprint = _blueprint(setup, clock, pids)
             node = _node(setup, blueprint, cookie, log)
-            asyncio.run(_serve(node, setup, on_ready))
+            read = reader(read_setup, os.environ)
+            asyncio.run(_serve(node, setup, Reloader(node, setup, log, read), on_ready))
         except MqdError as error:
             _log.error("the node cannot run: %s", error.detail)
             raise
@@ -103,7 +107,9 @@ def _node(setup: Setup, blueprint: Blueprint, cookie: str, log: Logging) -> Node
     return Node(blueprint, files, setup.notifier, log)
 
 
-async def _serve(node: Node, setup: Setup, on_ready: Callable[[], None]) -> None:
+async def _serve(
+    node: Node, setup: Setup, reloader: Reloader, on_ready: Callable[[], None]
+) -> None:
     _listen_to_signals(node)
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(_stray_exception)
@@ -115,7 +121,7 @@ async def _serve(node: Node, setup: Setup, on_ready: Callable[[], None]) -> None
         await node.start_app()
         await _serve_control(node, setup, opened)
         _ready(node, on_ready)
-        await node.shutdown_wanted.wait()
+        await _until_told(node, reloader)
         _log.info("RabbitMQ is asked to stop...")
         setup.notifier.stopping("Stopping")
 
@@ -136,6 +142,21 @@ def _ready(node: Node, on_ready: Callable[[], None]) -> None:
     node.notifier.ready("Ready")
     _feed_watchdog(node)
     on_ready()
+
+
+async def _until_told(node: Node, reloader: Reloader) -> None:
+    """Wait for the end; what was asked for by SIGHUP until now and from now on is done."""
+
+    async def reload_when_asked() -> None:
+        while True:
+            await node.reload_wanted.wait()
+            node.reload_wanted.clear()
+            await reloader.reload()
+
+    async with asyncio.TaskGroup() as tasks:
+        reloading = tasks.create_task(reload_when_asked())
+        await node.shutdown_wanted.wait()
+        reloading.cancel()
 
 
 def _log_stacks(_number: int, _frame: FrameType | None) -> None:
@@ -175,5 +196,5 @@ def _listen_to_signals(node: Node) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, node.request_shutdown)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    loop.add_signal_handler(signal.SIGHUP, node.reload_wanted.set)
     signal.signal(signal.SIGUSR1, _log_stacks)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import time
 from collections.abc import Mapping
 
 
@@ -32,6 +33,12 @@ class Notifier:
         """Show a line in `systemctl status`; with extend_s also ask for that much more time."""
         more = f"\nEXTEND_TIMEOUT_USEC={extend_s * 1_000_000}" if extend_s else ""
         self._send(f"STATUS={text}{more}")
+
+    def reloading(self) -> None:
+        """Until the next READY=1."""
+        self._send(
+            f"RELOADING=1\nMONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}"
+        )
 
     def stopping(self, status: str) -> None:
         self._send(f"STOPPING=1\nSTATUS={status}")

@@ -76,9 +76,13 @@ class Listener:
         self._not_inherited: Sequence[tuple[int, int, int | bytes]] = ()
         self._empty = asyncio.Event()
         self._empty.set()
-        self._overdue = Overdue(settings.consumer_timeout_ms)
         self.buffers = Buffers(broker.room)
-        properties = server_properties(settings, broker.node)
+        self.use_settings(settings)
+
+    def use_settings(self, settings: Settings) -> None:
+        """For connections that come from now on; the timeout of consumers for all."""
+        self._overdue = Overdue(settings.consumer_timeout_ms)
+        properties = server_properties(settings, self.broker.node)
         mechanisms = " ".join(sorted(settings.auth_mechanisms))
         of_eight: Table = {**properties, "capabilities": ("table", {})}
         self.offer = Offer(

@@ -206,9 +206,8 @@ def test_kill_leaves_nothing_in_the_way_of_the_next_start(node: Node) -> None:
             channel.queue_declare("lost", passive=True)
 
 
-def test_usr1_logs_where_every_thread_is_and_hup_does_nothing(node: Node) -> None:
+def test_usr1_logs_where_every_thread_is(node: Node) -> None:
     assert node.process is not None
-    node.process.send_signal(signal.SIGHUP)
     node.process.send_signal(signal.SIGUSR1)
     assert answers_amqp(node.port)
     assert node.stop() == 0
