@@ -20,6 +20,7 @@ from mqctl.output.results import OK, Result, Silence, Value
 from mqctl.output.terms import Term
 
 _SHOWN = {"json": "JSON", "erlang": "Erlang term format"}
+CONTENT_BYTES_MAX = 67_000_000
 _IMPORT_SHOWN = "/mqd.rpc.v1.Definitions/ImportShown"
 
 
@@ -130,7 +131,7 @@ class ImportDefinitions(_Definitions):
         if problem is not None:
             raise problem
         if not self.invocation.arguments:
-            self.invocation.request.content = sys.stdin.buffer.read()
+            self.invocation.request.content = self._bounded(sys.stdin.buffer.read())
             self.invocation.request.located = sys.stderr.isatty()
         return self._watched() if self._is_watched() else self.run()
 
@@ -142,6 +143,14 @@ class ImportDefinitions(_Definitions):
             raise self._not_read(problem) from problem
         if not content:
             raise error(f"File {self.path} is zero-sized", exit_codes.DATA)
+        return self._bounded(content)
+
+    def _bounded(self, content: bytes) -> bytes:
+        """What the node takes in one call."""
+        if len(content) > CONTENT_BYTES_MAX:
+            what = f"File {self.path}" if self.path else "What comes"
+            text = f"{what} is larger than {CONTENT_BYTES_MAX // 1_000_000} MB: import it in parts"
+            raise error(text, exit_codes.DATA)
         return content
 
     def _not_read(self, problem: OSError) -> Failure:

@@ -22,9 +22,8 @@ from mqd.auth.access import Access
 from mqd.broker.broker import Broker
 from mqd.broker.settings import Settings as BrokerSettings
 from mqd.clock import Clock
-from mqd.config.settings import FirstBoot, NodeSettings
+from mqd.config.settings import DefinitionsSettings, FirstBoot, NodeSettings
 from mqd.config.values import Address
-from mqd.daemon import definitions
 from mqd.errors import ErrorCode, MqdError
 from mqd.metadata import bridge
 from mqd.metadata.first_boot import Seeds, identify, seed
@@ -196,14 +195,15 @@ async def boot(
 
     Raises MqdError with what hinders; what was opened until then is closed again.
     """
-    configured = definitions.sources(blueprint.settings.definitions)
+    configured = blueprint.settings.definitions
+    importing = _definitions(configured, blueprint.data)
     async with contextlib.AsyncExitStack() as opened:
         writer = Writer()
         opened.callback(writer.stop)
         step("metadata")
         metadata = MetadataStore.open(blueprint.data / "metadata.db", writer)
         opened.push_async_callback(_closed, "metadata", metadata.close)
-        if blueprint.settings.definitions.path is not None:
+        if configured.path is not None:
             pass  # whoever has definitions gets what they say, and no guest (observed: 3.10.8)
         elif await seed(metadata, _seeds(blueprint.settings.first_boot)):
             _tell_of_seeds(blueprint.settings.first_boot)
@@ -227,9 +227,7 @@ async def boot(
         if recovered:
             _log.info("Recovered %d messages", recovered)
         step("definitions")
-        await definitions.load(
-            configured, blueprint.settings.definitions, blueprint.data, metadata, broker
-        )
+        await importing(metadata, broker)
         step("networking")
         settings = broker.settings
         listener = Listener(broker, settings, blueprint.clock)
@@ -242,6 +240,25 @@ async def boot(
         await app.listen()
         app._opened = opened.pop_all()
         return app
+
+
+def _definitions(
+    settings: DefinitionsSettings, data: Path
+) -> Callable[[MetadataStore, Broker], Awaitable[None]]:
+    """What imports the files that the configuration names; they are read now. Raises MqdError.
+
+    The modules are loaded where there are files: they take a tenth of the time of a start.
+    """
+    if settings.path is None:
+        return _import_nothing
+    from mqd.daemon import definitions
+
+    found = definitions.sources(settings)
+    return lambda metadata, broker: definitions.load(found, settings, data, metadata, broker)
+
+
+async def _import_nothing(_metadata: MetadataStore, _broker: Broker) -> None:
+    pass
 
 
 async def _closed(what: str, close: Callable[[], Awaitable[bool]]) -> None:

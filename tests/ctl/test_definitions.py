@@ -96,6 +96,14 @@ def test_no_permission(node: Node, tmp_path: Path) -> None:
         assert (done.returncode, done.stderr) == (65, f"Error:\n{text}\n")
 
 
+def test_a_file_that_is_too_large(node: Node, tmp_path: Path) -> None:
+    file = tmp_path / "x.json"
+    file.write_bytes(b" " * 67_000_001)
+    done = call(node, "import_definitions", str(file))
+    text = f"File {file} is larger than 67 MB: import it in parts"
+    assert (done.returncode, done.stderr) == (65, f"Error:\n{text}\n")
+
+
 # -- a terminal -----------------------------------------------------------------------------------
 
 
