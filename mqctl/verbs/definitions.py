@@ -13,6 +13,7 @@ from typing import Any
 
 from mqctl import exit_codes
 from mqctl.behaviour import Behaviour
+from mqctl.client import Refused
 from mqctl.failures import Failure, bad_argument, crash, error
 from mqctl.invocation import Invocation
 from mqctl.output.inspect import inspect
@@ -185,7 +186,11 @@ class ImportDefinitions(_Definitions):
         return self.output(result)
 
     def output(self, message: Any) -> Result:
-        """Nothing when quiet; an object as JSON."""
+        """Nothing when quiet; an object as JSON. A refusal is in the reply."""
+        if message.refused:
+            from mqd.rpc.v1 import values_pb2
+
+            raise Refused(values_pb2.ErrorCode.Name(message.refused), message.text)
         if self.invocation.is_json:
             return OK
         if self.invocation.is_quiet:

@@ -212,8 +212,8 @@ class Planner:
             shown = tags if isinstance(tags, str) else None
             record = replace(record, tags=tags_of(tags), tags_text=shown)
         kind = metadata.get("default_queue_type")
-        if kind not in (None, "undefined"):
-            if kind not in KNOWN:
+        if kind is not None and kind != "undefined":
+            if not isinstance(kind, str) or kind not in KNOWN:
                 raise Wrong(f"default_queue_type must be one of {', '.join(KNOWN)}")
             record = replace(record, default_queue_type=kind)
         self._vhosts[vhost] = record

@@ -164,6 +164,13 @@ BROKEN = [
 ]
 
 
+def test_all_that_is_left_is_shown(node: Node, tmp_path: Path) -> None:
+    file = tmp_path / "x.json"
+    file.write_text("{" + "é" * 4000)  # more than fits into a status
+    done = call(node, "import_definitions", str(file))
+    assert f'{{:unexpected_token, "{"é" * 4000}"}}' in done.stderr
+
+
 @pytest.mark.parametrize(("content", "code", "words"), BROKEN)
 def test_broken_files(node: Node, tmp_path: Path, content: bytes, code: int, words: str) -> None:
     file = tmp_path / "x.json"

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mqd.admin import definitions
-from mqd.errors import MqdError
+from mqd.errors import ErrorCode, MqdError
 from mqd.metadata.machine import commands_of
 from mqd.rpc.v1 import definitions_pb2 as pb
 from tests.unit.admin.stand import Stand
@@ -172,12 +172,11 @@ def shape(stand: Stand) -> Any:
 async def bring_in(stand: Stand, content: bytes, form: str = "json") -> MqdError | None:
     """What the file is refused with."""
     before = shape(stand)
-    try:
-        await definitions.import_(stand.ctx, request(content, form))
-    except MqdError as error:
-        assert shape(stand) == before
-        return error
-    return None
+    reply = await definitions.import_(stand.ctx, request(content, form))
+    if not reply.refused:
+        return None
+    assert shape(stand) == before
+    return MqdError(ErrorCode(reply.refused), reply.text)
 
 
 @settings(max_examples=150, deadline=None)

@@ -22,10 +22,11 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from mqd.rpc.v1 import values_pb2 as mqd_dot_rpc_dot_v1_dot_values__pb2
 from mqd.rpc.v1 import verb_pb2 as mqd_dot_rpc_dot_v1_dot_verb__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cmqd/rpc/v1/definitions.proto\x12\nmqd.rpc.v1\x1a\x15mqd/rpc/v1/verb.proto\"\x86\x01\n\x11\x45xportDefinitions\x12=\n\tfile_path\x18\x01 \x01(\tB*\xb2\xbb\x18&\x08\x01\x32\"Where to, or - for standard output\x12\x32\n\x06\x66ormat\x18\x02 \x01(\tB\"\xb2\xbb\x18\x1e\x32\x0ejson or erlang:\x06\x66ormatB\x04json\"&\n\x13\x45xportedDefinitions\x12\x0f\n\x07\x63ontent\x18\x01 \x01(\x0c\"\x8d\x02\n\x11ImportDefinitions\x12\x43\n\tfile_path\x18\x01 \x01(\tB0\xb2\xbb\x18,\x08\x01\x10\x01\x32&The file; standard input when left out\x12\x32\n\x06\x66ormat\x18\x02 \x01(\tB\"\xb2\xbb\x18\x1e\x32\x0ejson or erlang:\x06\x66ormatB\x04json\x12M\n\x11skip_if_unchanged\x18\x03 \x01(\x08\x42\x32\xb2\xbb\x18.2,Does nothing when the file holds nothing new\x12\x17\n\x07\x63ontent\x18\x04 \x01(\x0c\x42\x06\xb2\xbb\x18\x02p\x01\x12\x17\n\x07located\x18\x05 \x01(\x08\x42\x06\xb2\xbb\x18\x02p\x01\"\'\n\x13ImportedDefinitions\x12\x10\n\x08left_out\x18\x01 \x03(\t\"^\n\x0eImportProgress\x12\x0c\n\x04\x64one\x18\x01 \x01(\r\x12\r\n\x05total\x18\x02 \x01(\r\x12/\n\x06result\x18\x03 \x01(\x0b\x32\x1f.mqd.rpc.v1.ImportedDefinitions2\xb3\x06\n\x0b\x44\x65\x66initions\x12\xb6\x02\n\x06\x45xport\x12\x1d.mqd.rpc.v1.ExportDefinitions\x1a\x1f.mqd.rpc.v1.ExportedDefinitions\"\xeb\x01\xaa\xbb\x18\xe6\x01\n\x12\x65xport_definitions\x12\x01\x01\x1a\x0b\x64\x65\x66initions\"pExports users, virtual hosts, policies, queues and all else that is defined, to a file or (-) to standard output(\x03\x32?Exporting definitions in {shown} to a file at \"{file_path}\" ...z\x0b\x64\x65\x66initions\x12\x9e\x03\n\x06Import\x12\x1d.mqd.rpc.v1.ImportDefinitions\x1a\x1f.mqd.rpc.v1.ImportedDefinitions\"\xd3\x02\xaa\xbb\x18\xce\x02\n\x12import_definitions\x12\x01\x01\x1a\x0b\x64\x65\x66initions\"lImports definitions from a file or, without one, from standard input: all of them, or none when one is wrong(\x03\x32\x32Importing definitions in {shown} from {source} ...R]Successfully started definition import. This process is asynchronous and can take some time.\nZ\x06\x08\x05\x10\x41 \x01Z\x04\x08\t\x10\x41Z\x04\x08\x07\x10\x45Z\x04\x08\x01\x10\x46z\x0b\x64\x65\x66initions\x12J\n\x0bImportShown\x12\x1d.mqd.rpc.v1.ImportDefinitions\x1a\x1a.mqd.rpc.v1.ImportProgress0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cmqd/rpc/v1/definitions.proto\x12\nmqd.rpc.v1\x1a\x17mqd/rpc/v1/values.proto\x1a\x15mqd/rpc/v1/verb.proto\"\x86\x01\n\x11\x45xportDefinitions\x12=\n\tfile_path\x18\x01 \x01(\tB*\xb2\xbb\x18&\x08\x01\x32\"Where to, or - for standard output\x12\x32\n\x06\x66ormat\x18\x02 \x01(\tB\"\xb2\xbb\x18\x1e\x32\x0ejson or erlang:\x06\x66ormatB\x04json\"&\n\x13\x45xportedDefinitions\x12\x0f\n\x07\x63ontent\x18\x01 \x01(\x0c\"\x8d\x02\n\x11ImportDefinitions\x12\x43\n\tfile_path\x18\x01 \x01(\tB0\xb2\xbb\x18,\x08\x01\x10\x01\x32&The file; standard input when left out\x12\x32\n\x06\x66ormat\x18\x02 \x01(\tB\"\xb2\xbb\x18\x1e\x32\x0ejson or erlang:\x06\x66ormatB\x04json\x12M\n\x11skip_if_unchanged\x18\x03 \x01(\x08\x42\x32\xb2\xbb\x18.2,Does nothing when the file holds nothing new\x12\x17\n\x07\x63ontent\x18\x04 \x01(\x0c\x42\x06\xb2\xbb\x18\x02p\x01\x12\x17\n\x07located\x18\x05 \x01(\x08\x42\x06\xb2\xbb\x18\x02p\x01\"]\n\x13ImportedDefinitions\x12\x10\n\x08left_out\x18\x01 \x03(\t\x12&\n\x07refused\x18\x02 \x01(\x0e\x32\x15.mqd.rpc.v1.ErrorCode\x12\x0c\n\x04text\x18\x03 \x01(\t\"^\n\x0eImportProgress\x12\x0c\n\x04\x64one\x18\x01 \x01(\r\x12\r\n\x05total\x18\x02 \x01(\r\x12/\n\x06result\x18\x03 \x01(\x0b\x32\x1f.mqd.rpc.v1.ImportedDefinitions2\xb3\x06\n\x0b\x44\x65\x66initions\x12\xb6\x02\n\x06\x45xport\x12\x1d.mqd.rpc.v1.ExportDefinitions\x1a\x1f.mqd.rpc.v1.ExportedDefinitions\"\xeb\x01\xaa\xbb\x18\xe6\x01\n\x12\x65xport_definitions\x12\x01\x01\x1a\x0b\x64\x65\x66initions\"pExports users, virtual hosts, policies, queues and all else that is defined, to a file or (-) to standard output(\x03\x32?Exporting definitions in {shown} to a file at \"{file_path}\" ...z\x0b\x64\x65\x66initions\x12\x9e\x03\n\x06Import\x12\x1d.mqd.rpc.v1.ImportDefinitions\x1a\x1f.mqd.rpc.v1.ImportedDefinitions\"\xd3\x02\xaa\xbb\x18\xce\x02\n\x12import_definitions\x12\x01\x01\x1a\x0b\x64\x65\x66initions\"lImports definitions from a file or, without one, from standard input: all of them, or none when one is wrong(\x03\x32\x32Importing definitions in {shown} from {source} ...R]Successfully started definition import. This process is asynchronous and can take some time.\nZ\x06\x08\x05\x10\x41 \x01Z\x04\x08\t\x10\x41Z\x04\x08\x07\x10\x45Z\x04\x08\x01\x10\x46z\x0b\x64\x65\x66initions\x12J\n\x0bImportShown\x12\x1d.mqd.rpc.v1.ImportDefinitions\x1a\x1a.mqd.rpc.v1.ImportProgress0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -50,16 +51,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DEFINITIONS'].methods_by_name['Export']._serialized_options = b'\252\273\030\346\001\n\022export_definitions\022\001\001\032\013definitions\"pExports users, virtual hosts, policies, queues and all else that is defined, to a file or (-) to standard output(\0032?Exporting definitions in {shown} to a file at \"{file_path}\" ...z\013definitions'
   _globals['_DEFINITIONS'].methods_by_name['Import']._loaded_options = None
   _globals['_DEFINITIONS'].methods_by_name['Import']._serialized_options = b'\252\273\030\316\002\n\022import_definitions\022\001\001\032\013definitions\"lImports definitions from a file or, without one, from standard input: all of them, or none when one is wrong(\00322Importing definitions in {shown} from {source} ...R]Successfully started definition import. This process is asynchronous and can take some time.\nZ\006\010\005\020A \001Z\004\010\t\020AZ\004\010\007\020EZ\004\010\001\020Fz\013definitions'
-  _globals['_EXPORTDEFINITIONS']._serialized_start=68
-  _globals['_EXPORTDEFINITIONS']._serialized_end=202
-  _globals['_EXPORTEDDEFINITIONS']._serialized_start=204
-  _globals['_EXPORTEDDEFINITIONS']._serialized_end=242
-  _globals['_IMPORTDEFINITIONS']._serialized_start=245
-  _globals['_IMPORTDEFINITIONS']._serialized_end=514
-  _globals['_IMPORTEDDEFINITIONS']._serialized_start=516
-  _globals['_IMPORTEDDEFINITIONS']._serialized_end=555
-  _globals['_IMPORTPROGRESS']._serialized_start=557
-  _globals['_IMPORTPROGRESS']._serialized_end=651
-  _globals['_DEFINITIONS']._serialized_start=654
-  _globals['_DEFINITIONS']._serialized_end=1473
+  _globals['_EXPORTDEFINITIONS']._serialized_start=93
+  _globals['_EXPORTDEFINITIONS']._serialized_end=227
+  _globals['_EXPORTEDDEFINITIONS']._serialized_start=229
+  _globals['_EXPORTEDDEFINITIONS']._serialized_end=267
+  _globals['_IMPORTDEFINITIONS']._serialized_start=270
+  _globals['_IMPORTDEFINITIONS']._serialized_end=539
+  _globals['_IMPORTEDDEFINITIONS']._serialized_start=541
+  _globals['_IMPORTEDDEFINITIONS']._serialized_end=634
+  _globals['_IMPORTPROGRESS']._serialized_start=636
+  _globals['_IMPORTPROGRESS']._serialized_end=730
+  _globals['_DEFINITIONS']._serialized_start=733
+  _globals['_DEFINITIONS']._serialized_end=1552
 # @@protoc_insertion_point(module_scope)

@@ -3,7 +3,8 @@
 isort:skip_file
 Definitions: mqd/admin/definitions.py. mqctl/verbs/definitions.py reads and writes the files.
 
-What is wrong with a file comes as the text to print. INVALID_ARGUMENT: it cannot be read as what --format
+What is wrong with a file comes as the text to print, in the reply: it may be longer than a status takes.
+INVALID_ARGUMENT: it cannot be read as what --format
 says. PRECONDITION_FAILED: an object in it cannot be added. INTERNAL: it is no object at all. NO_SUCH_VHOST:
 an object is of a vhost that there is not. In every case nothing of it was applied.
 """
@@ -12,6 +13,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from mqd.rpc.v1 import values_pb2 as _values_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -102,6 +104,12 @@ class ImportedDefinitions(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     LEFT_OUT_FIELD_NUMBER: _builtins.int
+    REFUSED_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    refused: _values_pb2.ErrorCode.ValueType
+    """unspecified: everything is imported"""
+    text: _builtins.str
+    """why it is refused"""
     @_builtins.property
     def left_out(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """bindings that lead from or to what is not there, a sentence each"""
@@ -110,10 +118,12 @@ class ImportedDefinitions(_message.Message):
         self,
         *,
         left_out: _abc.Iterable[_builtins.str] | None = ...,
+        refused: _values_pb2.ErrorCode.ValueType = ...,
+        text: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["left_out", b"left_out"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["left_out", b"left_out", "refused", b"refused", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -3,7 +3,8 @@
 isort:skip_file
 Definitions: mqd/admin/definitions.py. mqctl/verbs/definitions.py reads and writes the files.
 
-What is wrong with a file comes as the text to print. INVALID_ARGUMENT: it cannot be read as what --format
+What is wrong with a file comes as the text to print, in the reply: it may be longer than a status takes.
+INVALID_ARGUMENT: it cannot be read as what --format
 says. PRECONDITION_FAILED: an object in it cannot be added. INTERNAL: it is no object at all. NO_SUCH_VHOST:
 an object is of a vhost that there is not. In every case nothing of it was applied.
 """

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import zlib
 from typing import Any
 
 import pytest
 
 from mqd.admin import definitions
+from mqd.admin.context import AdminContext
 from mqd.admin.importing import Import
+from mqd.definitions import terms
 from mqd.definitions.faults import Refused
 from mqd.errors import ErrorCode, MqdError
 from mqd.metadata import commands as c
@@ -25,6 +28,13 @@ def request(document: Any, **fields: Any) -> pb.ImportDefinitions:
     return pb.ImportDefinitions(file_path="f.json", format="json", content=content, **fields)
 
 
+async def bring_in(ctx: AdminContext, asked: pb.ImportDefinitions) -> None:
+    """Raises what the reply says."""
+    reply = await definitions.import_(ctx, asked)
+    if reply.refused:
+        raise MqdError(ErrorCode(reply.refused), reply.text)
+
+
 def many(count: int) -> dict[str, Any]:
     return {"queues": [{"name": f"q{index}", **QUEUE} for index in range(count)]}
 
@@ -33,13 +43,11 @@ def many(count: int) -> dict[str, Any]:
 @pytest.mark.parametrize("shape", ["json", "JSON", "erlang"])
 async def test_what_comes_out_goes_in(shape: str) -> None:
     stand, other = Stand(), Stand()
-    await definitions.import_(stand.ctx, request(many(3)))
+    await bring_in(stand.ctx, request(many(3)))
     stand.metadata.propose_now(c.PutVhost(VhostRecord("v", "d", ("t",), "quorum")))
     stand.metadata.propose_now(c.PutGlobalParameter("g", [1, {"a": True}]))
     exported = await definitions.export(stand.ctx, pb.ExportDefinitions(format=shape))
-    await definitions.import_(
-        other.ctx, pb.ImportDefinitions(format=shape, content=exported.content)
-    )
+    await bring_in(other.ctx, pb.ImportDefinitions(format=shape, content=exported.content))
     again = await definitions.export(other.ctx, pb.ExportDefinitions(format=shape))
     assert again.content == exported.content
     assert set(other.broker.vhosts["/"].queues) == {"q0", "q1", "q2"}
@@ -49,9 +57,9 @@ async def test_what_comes_out_goes_in(shape: str) -> None:
 @pytest.mark.asyncio
 async def test_nothing_new_writes_nothing() -> None:
     stand = Stand()
-    await definitions.import_(stand.ctx, request(many(2)))
+    await bring_in(stand.ctx, request(many(2)))
     proposed = len(stand.metadata.proposed)
-    await definitions.import_(stand.ctx, request(many(2)))
+    await bring_in(stand.ctx, request(many(2)))
     assert len(stand.metadata.proposed) == proposed
 
 
@@ -69,7 +77,7 @@ async def test_a_refusal_changes_nothing(document: Any, code: ErrorCode) -> None
     stand = Stand()
     before = list(commands_of(stand.metadata.state))
     with pytest.raises(MqdError) as caught:
-        await definitions.import_(stand.ctx, request(document))
+        await bring_in(stand.ctx, request(document))
     assert caught.value.code is code
     assert list(commands_of(stand.metadata.state)) == before
     assert not stand.broker.vhosts["/"].queues
@@ -89,7 +97,7 @@ async def test_where_is_said_in_files_of_several_lines(
     content: bytes, fields: dict[str, Any], lines: int
 ) -> None:
     with pytest.raises(MqdError) as caught:
-        await definitions.import_(Stand().ctx, request(content, **fields))
+        await bring_in(Stand().ctx, request(content, **fields))
     assert len(caught.value.detail.splitlines()) == lines
 
 
@@ -107,7 +115,7 @@ async def test_progress_is_told_and_then_the_result() -> None:
 async def test_what_ends_with_the_node_is_there_but_not_written() -> None:
     stand = Stand()
     queue = {**QUEUE, "name": "q", "durable": False}
-    await definitions.import_(stand.ctx, request({"queues": [queue]}))
+    await bring_in(stand.ctx, request({"queues": [queue]}))
     assert not stand.broker.vhosts["/"].queues["q"].durable
     assert not stand.metadata.state.queues
 
@@ -155,3 +163,15 @@ async def test_what_changes_all_the_time_is_planned_at_one_go() -> None:
         stand.metadata.propose_now(c.PutGlobalParameter("g", changes))
     assert changes == 3
     assert len(stand.metadata.state.queues) == 150
+
+
+@pytest.mark.asyncio
+async def test_names_that_are_no_text_are_told() -> None:
+    stand = Stand()
+    binding = {"source": "amq.topic", "destination": "X", "destination_type": "queue"}
+    packed = terms.encode({"bindings": [{**binding, "vhost": "/"}]})
+    content = b"\x83" + zlib.decompress(packed[6:]).replace(b"X", b"\xff")
+    reply = await definitions.import_(
+        stand.ctx, pb.ImportDefinitions(format="erlang", content=content)
+    )
+    assert "there is no queue '\ufffd'" in reply.left_out[0]

@@ -323,6 +323,10 @@ def test_no_object(make: Make, state: State) -> None:
             "vhosts[0] 'v': default_queue_type must be one of classic, quorum, stream",
         ),
         (
+            {"vhosts": [{"name": "v", "default_queue_type": []}]},
+            "vhosts[0] 'v': default_queue_type must be one of classic, quorum, stream",
+        ),
+        (
             {"vhosts": [{"name": "v", "tags": [1]}]},
             "vhosts[0] 'v': tags must be texts, but one is a number",
         ),
