@@ -113,6 +113,18 @@ def _handed_to_the_dying(found: Difference) -> bool:
     )
 
 
+def _turned_round(found: Difference) -> bool:
+    """A quorum queue let go of several messages at once, and the same dead letters arrive."""
+    if "x-queue-type='quorum'" not in "\n".join(found.program[: found.index]):
+        return False
+    theirs, ours = ([_NUMBERS.sub(" ", line) for line in one] for one in (found.theirs, found.ours))
+    moved = {
+        line for pair in zip(theirs, ours, strict=False) for line in pair if pair[0] != pair[1]
+    }
+    return sorted(theirs) == sorted(ours) and all("reason='maxlen'" in line for line in moved)
+
+
+_NUMBERS = re.compile(r" #\d+\*? | left=\d+$")
 _HOLDS = re.compile(r": basic\.(consume|get) (?!.*no_ack=true)")
 _COUNTS = re.compile(r"^z/1 (queue\.declare-ok|got #)")
 _IS_LEFT = re.compile(r"^z/1 (queue\.declare-ok|got #\d+\*)")
@@ -121,6 +133,7 @@ ALLOWED: tuple[Allowed, ...] = (
     Allowed("consumer count of a quorum queue", _counts_who_got),
     Allowed("streams", _recovered_a_stream),
     Allowed("a connection that ends", _handed_to_the_dying),
+    Allowed("a quorum queue that lets go of several messages at once", _turned_round),
     Allowed("a message of a higher priority that is over when it comes", _expired_behind_others),
 )
 

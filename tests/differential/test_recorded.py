@@ -69,6 +69,7 @@ def test_what_is_allowed_is_in_the_manual() -> None:
     assert [row.entry for row in ALLOWED if row.entry not in entries] == []
 
 
+DEATH = "x q {headers={x-death=[{count=l:1, reason='maxlen', queue='q', time=T:$now}]}}"
 GETTING = ("a/1: queue.declare queue=q0 durable=true arguments={x-queue-type='quorum'}",)
 LEAVING = ("a/1: basic.consume queue=q0", "a/2: basic.consume queue=q0 no_ack=true")
 
@@ -98,6 +99,18 @@ LEAVING = ("a/1: basic.consume queue=q0", "a/2: basic.consume queue=q0 no_ack=tr
             LEAVING,
             "z/1 queue.declare-ok q0 1 0\nz/1 got #1* '' q0 m left=0",
             "z/1 queue.declare-ok q0 0 0",
+            None,
+        ),
+        (
+            (*GETTING, "a/1: publish routing_key=q0"),
+            f"z/1 got #1 {DEATH} m2 left=1\nz/1 got #2 {DEATH} m1 left=0",
+            f"z/1 got #1 {DEATH} m1 left=1\nz/1 got #2 {DEATH} m2 left=0",
+            "a quorum queue that lets go of several messages at once",
+        ),
+        (
+            (*GETTING, "a/1: publish routing_key=q0"),
+            "z/1 got #1 '' q m2 left=1\nz/1 got #2 '' q m1 left=0",
+            "z/1 got #1 '' q m1 left=1\nz/1 got #2 '' q m2 left=0",
             None,
         ),
         (
