@@ -109,3 +109,36 @@ def test_the_names_work(tmp_path: Path) -> None:
         assert "started 1 plugins." in run("rabbitmq-plugins", "enable", "rabbitmq_sharding").stdout
     finally:
         assert run("rabbitmqctl", "shutdown").returncode == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes somebody else")
+def test_a_root_shell_becomes_the_services_user(tmp_path: Path) -> None:
+    """In file systems of its own; mqd is played by a script that says who it is."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / "mqd").write_text('#!/bin/sh\necho "$(id -un) $(pwd) $HOME $*"\n')
+    ours = [path for path in tmp_path.parents if path.name.startswith("pytest-")]
+    for path in (programs, programs / "mqd", tmp_path, *ours):
+        path.chmod(path.stat().st_mode | 0o055)
+    compat = tmp_path / "compat"
+    assert install(Path("/"), BINDIR=str(programs), COMPATDIR=str(compat)).returncode == 0
+
+    def run(prepare: str) -> str:
+        done = subprocess.run(
+            ["unshare", "-m", "sh", "-ec", f'{prepare}\nexec {compat}/rabbitmq-server "a b"'],
+            env={"PATH": os.environ["PATH"], "HOME": "/root"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if "unshare failed" in done.stderr or "permission denied" in done.stderr:
+            pytest.skip(done.stderr)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.split("\n")[0]
+
+    mounts = "mount -t tmpfs none /var/lib; mount -t tmpfs none /run; mkdir /var/lib/mqd"
+    assert run(f"{mounts}; chown nobody /var/lib/mqd; stat -c %U /var/lib/mqd >&2") == (
+        "nobody /var/lib/mqd /var/lib/mqd a b"
+    )
+    here = os.getcwd()
+    assert run(mounts) == f"root {here} /root a b"

@@ -37,9 +37,9 @@ print("LOADED", *loaded)
 """
 
 
-def loaded(*argv: str) -> set[str]:
+def loaded(*argv: str, tool: str = "mqctl") -> set[str]:
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, "mqctl", *argv],
+        [sys.executable, "-c", PROGRAM, tool, *argv],
         capture_output=True,
         text=True,
         timeout=30,
@@ -65,6 +65,16 @@ def test_a_listing_imports_only_its_own_area(fake: FakeNode) -> None:
         "mqctl.output.table",
         "mqctl.output.terms",
     }
+
+
+def test_the_node_looks_for_plugins(fake: FakeNode) -> None:
+    """Installed distributions are looked through there, not here."""
+    from mqd.rpc.v1 import plugins_pb2
+
+    fake.answer("Plugins/List", plugins_pb2.ListPlugins, lambda *_: plugins_pb2.PluginsReply())
+    modules = loaded("list", tool="mq-plugins")
+    assert not (modules & (HEAVY | {"tempfile"}))
+    assert not [name for name in modules if name.startswith("mqd.broker")]
 
 
 @pytest.mark.usefixtures("run_dir")
