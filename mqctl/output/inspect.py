@@ -16,6 +16,8 @@ _OPERATORS = frozenset(
 
 
 def _atom(name: str) -> str:
+    if name in ("nil", "true", "false"):
+        return name
     if name in _OPERATORS:
         return ":" + name
     if name.replace("_", "a").replace("@", "a").isalnum() and not name[:1].isdigit() and name:

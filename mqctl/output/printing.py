@@ -121,6 +121,8 @@ def _text(term: Term, name: str) -> str:
 def _table_value(term: Term, invocation: Invocation) -> Iterable[str]:
     from mqctl.output.table import header, line
 
+    if isinstance(term, dict):
+        term = sorted(term.items())
     if isinstance(term, list) and term and is_proplist(term):
         heading = [header(term)] if invocation.table_headers else []
         return [*heading, line(term)]

@@ -10,11 +10,15 @@ import contextlib
 import errno
 import os
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from mqctl import exit_codes
 from mqctl.failures import Failure, error
 from mqctl.output.inspect import inspect
 from mqctl.output.terms import Chars
+
+if TYPE_CHECKING:
+    from mqd.plugins.enabled import Malformed
 
 DENIED = "the file does not exist or permission was denied (EACCES)"
 
@@ -26,7 +30,7 @@ def _erlang_code(problem: OSError) -> str:
 def read(path: str) -> list[str]:
     """Names in the order of the file; no file, no plugins. Raises Failure 65 or 69."""
     from mqd.config.parse import ConfigError
-    from mqd.plugins.enabled import parse
+    from mqd.plugins.enabled import Malformed, parse
 
     place = inspect(Chars(path))
     try:
@@ -42,9 +46,21 @@ def read(path: str) -> list[str]:
         detail = f"{{:cannot_read_enabled_plugins_file, {place}, :{_erlang_code(problem)}}}"
     except UnicodeDecodeError:
         detail = f"{path}: it is not text"
+    except Malformed as problem:
+        detail = _erlang_fault(problem, place)
     except ConfigError as problem:
         detail = "\n".join(problem.problems)
     raise error(f"Error:\n{detail}")
+
+
+def _erlang_fault(problem: Malformed, place: str) -> str:
+    """In 3.10.8's words, of which scripts know some; they name the line, too."""
+    if problem.is_after:
+        return f"{{:malformed_enabled_plugins_file, {place}}}"
+    at = f"'{problem.found}'" if problem.found in ("[", "]", ",", ".") else problem.found
+    found = inspect(Chars(at)) if at else "[]"
+    fault = f"{{{problem.line}, :erl_parse, ['syntax error before: ', {found}]}}"
+    return f"{{:cannot_read_enabled_plugins_file, {place}, {fault}}}"
 
 
 def write(path: str, names: Sequence[str]) -> None:

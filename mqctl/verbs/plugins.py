@@ -189,7 +189,7 @@ class List(PluginVerb):
             pattern = re.compile(self.invocation.request.pattern)
         except re.error as problem:
             self.print_banner()
-            reason = f"{inspect(Chars(problem.msg))}, {problem.pos or 0}"
+            reason = ", ".join(_pcre_fault(problem))
             text = f"{{:badmatch, {{:error, {{{reason}}}}}}}\n"
             raise error(text, exit_codes.SOFTWARE) from None
         self._matching = {name for name in known.plugins if pattern.search(name)}
@@ -263,6 +263,19 @@ class List(PluginVerb):
             Atom("plugins"): rows,
             Atom("status"): Atom("running" if known.node else "node_down"),
         }
+
+
+def _pcre_fault(problem: re.error) -> tuple[str, str]:
+    """What is wrong with a pattern, and where, in PCRE's words for the usual mistakes."""
+    size = len(problem.pattern or "")
+    words = {
+        "missing ), unterminated subpattern": ("missing )", size),
+        "unterminated character set": ("missing terminating ] for character class", size),
+        "unbalanced parenthesis": ("unmatched parentheses", problem.pos),
+        "bad escape (end of pattern)": ("\\ at end of pattern", size),
+    }
+    text, place = words.get(problem.msg, (problem.msg, problem.pos))
+    return inspect(Chars(text)), str(place or 0)
 
 
 def _named(names: Sequence[str]) -> tuple[str, str]:
@@ -476,8 +489,9 @@ class Change(PluginVerb):
             self.say("\n".join([*lines, f"Applying plugin configuration to {node}..."]))
             return
         atoms = [Atom(one) for one in now]
-        if name in ("erlang", "pretty_table"):
+        if name == "erlang":
             self.first = atoms  # printed together with what follows
+        if name in ("erlang", "pretty_table"):
             return
         if name == "json":
             self.say("[")
@@ -492,8 +506,13 @@ class Change(PluginVerb):
             Atom(key): value if type(value) is Atom else [Atom(one) for one in value]
             for key, value in report.items()
         }
-        if name in ("erlang", "pretty_table"):
+        if name == "erlang":
             self.say(_shown([self.first, term], name))
+            return
+        if name == "pretty_table":
+            from mqctl.output.pretty_table import table_box
+
+            self.say(table_box([sorted(term.items())]))
             return
         self.say(("," if name == "json" else "") + _shown(term, name))
         if name == "json":
@@ -525,19 +544,25 @@ def _moves(started: int, stopped: int) -> str:
 
 
 def _shown(term: Term, name: str) -> str:
+    """The set, or the report, in another format than the verbs' own."""
     if name in ("json", "json_stream"):
         from mqctl.output.json import encode
 
-        return encode(term)
+        return encode(term) + ("\n" if name == "json_stream" else "")
     if name == "erlang":
         from mqctl.output.erlang import format_term
 
         return format_term(term)
+    if name in ("csv", "table") and isinstance(term, dict):
+        from mqctl.output import csv, table
+
+        row = sorted(term.items())
+        return csv.record(value for _, value in row) if name == "csv" else table.line(row)
     if name == "csv":
         from mqctl.output.csv import record
 
-        return record(term if isinstance(term, list) else [v for _, v in sorted(term.items())])
-    return inspect(term)
+        return record(term) if term else "\n"
+    return inspect(term) if term or name == "inspect" else ""
 
 
 class Enable(Change):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mqd.broker.broker import Broker
     from mqd.clock import Clock
     from mqd.metadata.store import MetadataStore
-    from mqd.plugins.table import Plugins
+    from mqd.plugins.table import Plugin, Plugins
 
 
 class AppState(enum.Enum):
@@ -142,8 +142,8 @@ class NodeControl(Protocol):
         """Where RabbitMQ would unpack plugins."""
 
     @property
-    def enabled_plugins(self) -> Sequence[str]:
-        """Those that run, by name."""
+    def running_plugins(self) -> Sequence[Plugin]:
+        """By name."""
 
     @property
     def environment(self) -> Mapping[str, Mapping[str, Any]]:

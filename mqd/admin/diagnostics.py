@@ -53,7 +53,8 @@ async def status(ctx: AdminContext, request: pb.StatusRequest) -> pb.StatusReply
         net_ticktime_s=_NET_TICKTIME_S,
         enabled_plugin_file=str(node.enabled_plugins_file),
         active_plugins=[
-            pb.PluginVersion(name=name, version=node.version) for name in node.enabled_plugins
+            pb.PluginVersion(name=row.name, version=row.version, description=row.description)
+            for row in node.running_plugins
         ],
         data_directory=str(node.data_directory),
         raft_data_directory=str(node.data_directory / "quorum" / node.name),

@@ -126,9 +126,12 @@ class NodeFunctions:
     def _applications(self) -> Term:
         version = self._node.version
         running = self._node.app_state is AppState.RUNNING
-        names = ("rabbit", *self._node.enabled_plugins) if running else ()
-        found = [(Atom(name), chars("RabbitMQ"), chars(version)) for name in names]
-        return [*found, (Atom("kernel"), chars("ERTS  CXC 138 10"), chars("8.5.3"))]
+        own = [(Atom("rabbit"), chars("RabbitMQ"), chars(version))] if running else []
+        plugins = [
+            (Atom(row.name), chars(row.description), chars(row.version))
+            for row in self._node.running_plugins
+        ]
+        return [*own, *plugins, (Atom("kernel"), chars("ERTS  CXC 138 10"), chars("8.5.3"))]
 
     # -- the cluster -------------------------------------------------------------------------
 
@@ -189,7 +192,9 @@ class NodeFunctions:
             ("rabbit", "product_version", 0): lambda: version,
             ("rabbit_misc", "version", 0): lambda: version,
             ("rabbit_alarm", "get_alarms", 0): self._alarms,
-            ("rabbit_plugins", "active", 0): lambda: [Atom(p) for p in self._node.enabled_plugins],
+            ("rabbit_plugins", "active", 0): lambda: [
+                Atom(row.name) for row in self._node.running_plugins
+            ],
             ("rabbit_plugins", "read_enabled", 1): self._read_enabled,
             ("rabbit_plugins", "setup", 0): list,
             ("rabbit_feature_flags", "is_enabled", 1): lambda name: boolean(

@@ -65,7 +65,7 @@ async def set_(ctx: AdminContext, request: pb.SetPlugins) -> pb.PluginsApplied:
 async def _reply(ctx: AdminContext, troubles: Mapping[str, str]) -> pb.PluginsReply:
     node = ctx.node
     known = await node.known_plugins()
-    running = set(node.enabled_plugins)
+    running = {plugin.name for plugin in node.running_plugins}
     rows = [
         pb.PluginRow(
             name=plugin.name,

@@ -31,6 +31,7 @@ from mqd.daemon.logs import Logging, Outputs
 from mqd.daemon.systemd import Notifier
 from mqd.metadata.store import MetadataStore
 from mqd.names import NodeName
+from mqd.plugins.table import Plugin
 
 VERSION = "3.10.8"  # what clients and scripts take the node for
 AMQP_PURPOSE = "AMQP 0-9-1 and AMQP 1.0"
@@ -130,8 +131,8 @@ class Node(Lifecycle):
         return self.blueprint.plugins_expand or data.with_name(data.name + "-plugins-expand")
 
     @property
-    def enabled_plugins(self) -> Sequence[str]:
-        return self.app.plugins.names if self.app else ()
+    def running_plugins(self) -> Sequence[Plugin]:
+        return self.app.plugins.plugins if self.app else ()
 
     @property
     def environment(self) -> Mapping[str, Mapping[str, Plain]]:
@@ -151,7 +152,8 @@ class Node(Lifecycle):
             "enabled_plugins": str(self.enabled_plugins_file),
             "plugins": ":".join(map(str, self.plugin_folders)),
         }
-        found = environment(rows, config.applications, paths, self.enabled_plugins)
+        plugins = [row.name for row in self.running_plugins]
+        found = environment(rows, config.applications, paths, plugins)
         port = self.clustering.port if self.clustering else 0
         if port:
             found["kernel"] |= {"inet_dist_listen_max": port, "inet_dist_listen_min": port}

@@ -135,7 +135,7 @@ async def _serve_control(node: Node, setup: Setup, opened: contextlib.AsyncExitS
 
 
 def _ready(node: Node, on_ready: Callable[[], None]) -> None:
-    sys.stdout.write(f" completed with {len(node.enabled_plugins)} plugins.\n")
+    sys.stdout.write(f" completed with {len(node.running_plugins)} plugins.\n")
     sys.stdout.flush()
     _tune_collector()
     machine.keep_freed_memory()

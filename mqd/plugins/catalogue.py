@@ -27,10 +27,14 @@ class Broken(Exception):
 
 
 class Running(NamedTuple):
-    """names: by name. exchange_types: the built-in ones and theirs."""
+    """plugins: by name. exchange_types: the built-in ones and theirs."""
 
-    names: tuple[str, ...]
+    plugins: tuple[Plugin, ...]
     exchange_types: Registry
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(plugin.name for plugin in self.plugins)
 
 
 NONE = Running((), BUILT_IN)
@@ -65,7 +69,8 @@ def start(
             report(name, str(error))
         else:
             running.append(name)
-    return Running(tuple(sorted(running)), MappingProxyType(types))
+    rows = tuple(plugins[name] for name in sorted(running))
+    return Running(rows, MappingProxyType(types))
 
 
 def exchange_types(names: Iterable[str]) -> Registry:

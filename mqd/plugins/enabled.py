@@ -20,11 +20,24 @@ _TOKEN = re.compile(
     |(?P<mark>[\[\],.])""",
     re.VERBOSE,
 )
+
+
+class Malformed(ConfigError):
+    """A text that is no list of words. line and found as Erlang would name them: where its parser
+    stops, and at what, nothing at the end; is_after: the list itself is right."""
+
+    def __init__(self, problem: str, line: int, found: str, is_after: bool) -> None:
+        super().__init__([problem])
+        self.line = line
+        self.found = found
+        self.is_after = is_after
+
+
 _PLAIN = re.compile(r"[a-z][A-Za-z0-9_@]*")
 
 
 def parse(text: str, file: str) -> list[str]:
-    """Names in the order of the file, each once. Raises ConfigError with file and line."""
+    """Names in the order of the file, each once. Raises Malformed with file and line."""
     names: list[str] = []
     wanted = "["  # what may come next; "w" is a word
     at = 0
@@ -47,15 +60,26 @@ def parse(text: str, file: str) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def _wrong(text: str, at: int, file: str, wanted: str) -> ConfigError:
+def _wrong(text: str, at: int, file: str, wanted: str) -> Malformed:
     line = text.count("\n", 0, at) + 1
     found = text[at:].split("\n", 1)[0][:20].strip()
     words = {"w": "a name", "": "nothing more"}
     expected = " or ".join(words.get(each, f"'{each}'") for each in wanted or [""])
     what = f"'{found}'" if found else "the end"
-    return ConfigError(
-        [f"{file}:{line}: {expected} expected, not {what}: write [plugin_a,plugin_b]."]
-    )
+    problem = f"{file}:{line}: {expected} expected, not {what}: write [plugin_a,plugin_b]."
+    return Malformed(problem, *_as_erlang(text, at, wanted), is_after=not wanted)
+
+
+def _as_erlang(text: str, at: int, wanted: str) -> tuple[int, str]:
+    """Line and token where its parser stops: a word may be a term of its own, and what the text
+    lacks at its end is missed on the line of its last token."""
+    token = _TOKEN.match(text, at)
+    if wanted == "[" and token is not None and token.lastgroup == "word":
+        token = next((t for t in _TOKEN.finditer(text, token.end()) if t["blank"] is None), None)
+    if token is not None:
+        return text.count("\n", 0, token.start()) + 1, token[0]
+    tokens = [each for each in _TOKEN.finditer(text) if each["blank"] is None]
+    return text.count("\n", 0, tokens[-1].start() if tokens else 0) + 1, ""
 
 
 def show(names: Iterable[str]) -> str:

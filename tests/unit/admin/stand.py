@@ -49,7 +49,7 @@ from mqd.metadata.commands import (
 )
 from mqd.metadata.store import Listener, MetadataStore
 from mqd.names import NodeName, PidSource
-from mqd.plugins.table import PLUGINS, Plugins
+from mqd.plugins.table import PLUGINS, Plugin, Plugins
 
 NODE = NodeName("rabbit@unit")
 
@@ -121,7 +121,7 @@ class StandNode:
     data_directory = Path("/data")
     config_files: Sequence[str] = ("/etc/rabbitmq/rabbitmq.conf",)
     enabled_plugins_file = Path("/etc/rabbitmq/enabled_plugins")
-    enabled_plugins: Sequence[str] = ()
+    running_plugins: Sequence[Plugin] = ()
     plugin_folders = (Path("/plugins"),)
     plugins_expand = Path("/data-plugins-expand")
     in_maintenance = False

@@ -10,6 +10,7 @@ import pytest
 from mqd.admin import plugins
 from mqd.admin.context import AppState
 from mqd.errors import ErrorCode, MqdError
+from mqd.plugins.table import PLUGINS
 from mqd.rpc.v1 import plugins_pb2 as pb
 from tests.unit.admin.stand import Stand
 
@@ -22,7 +23,7 @@ def stand(tmp_path: Path) -> Stand:
 
 
 def test_what_there_is(stand: Stand) -> None:
-    stand.node.enabled_plugins = ["rabbitmq_sharding"]
+    stand.node.running_plugins = [PLUGINS["rabbitmq_sharding"]]
     stand.node.enabled_plugins_file.write_text("[amqp_client,nosuch].")
     reply = asyncio.run(plugins.list_(stand.ctx, pb.ListPlugins(pattern="RD|random")))
     rows = {row.name: row for row in reply.plugins}

@@ -181,7 +181,7 @@ def test_facts(tmp_path: Path) -> None:
             assert node.file_descriptors().used > 3
             assert node.environment["rabbit"]["heartbeat"] == 60
             assert node.cluster_name_default.startswith("embedded@")
-            assert (node.log_files, node.config_files, node.enabled_plugins) == ((), (), ())
+            assert (node.log_files, node.config_files, node.running_plugins) == ((), (), ())
 
     asyncio.run(scenario())
 

@@ -139,6 +139,43 @@ def test_one_that_is_no_text(file: Path) -> None:
     assert (done.code, done.err) == (69, f"Error:\nError:\n{file}: it is not text\n")
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("garbage\n", "{1, :erl_parse, ['syntax error before: ', []]}"),
+        ("[a b].\n", "{1, :erl_parse, ['syntax error before: ', 'b']}"),
+        ("[a,].\n", r"{1, :erl_parse, ['syntax error before: ', '\']\'']}"),
+        ("[a\n", "{1, :erl_parse, ['syntax error before: ', []]}"),
+        ("[a]\n\n", "{1, :erl_parse, ['syntax error before: ', []]}"),
+        ("a b\n", "{1, :erl_parse, ['syntax error before: ', 'b']}"),
+        ("[a,\nb\nc].\n", "{3, :erl_parse, ['syntax error before: ', 'c']}"),
+        ("['x y' z].\n", "{1, :erl_parse, ['syntax error before: ', 'z']}"),
+    ],
+)
+def test_broken_ones_are_told_as_erlang_does(file: Path, text: str, said: str) -> None:
+    """observed: Erlang/OTP 25, file:consult/1."""
+    file.write_text(text)
+    done = plugins("list")
+    term = f"{{:cannot_read_enabled_plugins_file, '{file}', {said}}}"
+    assert (done.code, done.err) == (69, f"Error:\nError:\n{term}\n")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "said"),
+    [
+        ("(", "'missing )', 1"),
+        ("*", "'nothing to repeat', 0"),
+        ("[", "'missing terminating ] for character class', 1"),
+        ("a)", "'unmatched parentheses', 1"),
+    ],
+)
+def test_patterns_without_a_node(file: Path, pattern: str, said: str) -> None:
+    done = plugins("list", pattern)
+    assert done.code == 70
+    assert done.out == f'Listing plugins with pattern "{pattern}" ...\n'
+    assert done.err == f"Error:\n{{:badmatch, {{:error, {{{said}}}}}}}\n\n"
+
+
 @pytest.mark.parametrize("environ", [{}, {"MNESIA_BASE": "/m", "PLUGINS_DIR": "/a:/b"}])
 @pytest.mark.parametrize("uid", [0, 12345])
 def test_places_are_those_of_the_daemon(
