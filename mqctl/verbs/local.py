@@ -155,6 +155,44 @@ def _cookie_lines(found: dict[str, Any]) -> list[str]:
     ]
 
 
+class ResolverInfo(_Local):
+    """How host names are resolved: by the machine's own resolver, always."""
+
+    def banner(self) -> str:
+        """The node's resolver and the tool's are the same library."""
+        if self.invocation.request.offline:
+            return (
+                "Displaying effective hostname resolver (inetrc) configuration used by CLI tools..."
+            )
+        return (
+            f"Asking node {self.invocation.node} for its effective hostname resolver (inetrc) "
+            "configuration..."
+        )
+
+    def answer(self) -> Result:
+        """In RabbitMQ's shape; there is no inetrc."""
+        facts = {
+            "hosts_file": "/etc/hosts",
+            "lookup": "native",
+            "resolv_conf": "/etc/resolv.conf",
+        }
+        if self.invocation.is_json:
+            return Value({"node": self.invocation.node, "resolver": facts, "result": "ok"})
+        from mqctl.help import bold
+
+        return Lines(
+            [
+                bold("Runtime Hostname Resolver (inetrc) Settings") + "\n",
+                f"Lookup order: {facts['lookup']}",
+                f"Hosts file: {facts['hosts_file']}",
+                f"Resolver conf file: {facts['resolv_conf']}",
+                "Cache size: \n",
+                bold("inetrc File Host Entries") + "\n",
+                "(none)",
+            ]
+        )
+
+
 class RotateLogs(Behaviour):
     """Gone since logs rotate by themselves; old scripts get to know it."""
 

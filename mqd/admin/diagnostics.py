@@ -20,6 +20,7 @@ from typing import Final
 
 from mqd.admin import reports, values
 from mqd.admin.context import AdminContext, AppState
+from mqd.admin.listing import batches
 from mqd.errors import ErrorCode, MqdError
 from mqd.rpc.v1 import diagnostics_pb2 as pb
 from mqd.rpc.v1 import values_pb2
@@ -214,17 +215,29 @@ async def tls_versions(ctx: AdminContext, request: pb.TlsVersionsRequest) -> pb.
 async def auth_attempts(
     ctx: AdminContext, request: pb.AuthAttemptsRequest
 ) -> AsyncIterator[pb.AuthAttemptRows]:
-    """Logins since the application started, by protocol; none when nobody tried.
-
-    By source there are none: RabbitMQ does not track sources unless it is told to, either.
-    """
-    auth = ctx.broker.auth
-    total = auth.refused_count + auth.admitted_count
-    if total and not request.by_source:
+    """Logins since the application started, by protocol or by source; none when nobody tried."""
+    attempts = ctx.broker.auth.attempts
+    if request.by_source:
+        rows = [
+            pb.AuthAttemptRow(
+                remote_address=values.text(address),
+                username=values.text(user),
+                protocol="amqp091",
+                auth_attempts=refused + admitted,
+                auth_attempts_failed=refused,
+                auth_attempts_succeeded=admitted,
+            )
+            for (address, user), (refused, admitted) in sorted((attempts.by_source or {}).items())
+        ]
+        for batch in batches(rows, lambda chunk: pb.AuthAttemptRows(rows=chunk)):
+            yield batch
+        return
+    total = attempts.refused_count + attempts.admitted_count
+    if total:
         row = pb.AuthAttemptRow(
             protocol="amqp091",
             auth_attempts=total,
-            auth_attempts_failed=auth.refused_count,
-            auth_attempts_succeeded=auth.admitted_count,
+            auth_attempts_failed=attempts.refused_count,
+            auth_attempts_succeeded=attempts.admitted_count,
         )
         yield pb.AuthAttemptRows(rows=[row])

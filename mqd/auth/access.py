@@ -12,6 +12,7 @@ from typing import Protocol
 
 from mqd.amqp.replies import ChannelError, ReplyCode
 from mqd.auth import passwords
+from mqd.auth.attempts import Attempts
 from mqd.auth.permissions import (
     DEFAULT_EXCHANGE,
     Kind,
@@ -57,7 +58,7 @@ class Access:
 
     loopback_users: names that may log in from this machine alone, or a function that has them.
     version: grows with every change, so that others know when what they remember is stale.
-    refused_count, admitted_count: logins of clients since the start.
+    attempts: logins of clients since the start.
     """
 
     def __init__(
@@ -68,8 +69,7 @@ class Access:
         self.directory = directory
         self.loopback_users = loopback_users
         self.version = 0
-        self.refused_count = 0
-        self.admitted_count = 0
+        self.attempts = Attempts()
         self._answers: dict[tuple[str, ...], bool] = {}
 
     def changed(self) -> None:
@@ -77,7 +77,9 @@ class Access:
         self.version += 1
         self._answers.clear()
 
-    def authenticate(self, credentials: Credentials, peer_is_loopback: bool) -> User:
+    def authenticate(
+        self, credentials: Credentials, peer_is_loopback: bool, address: str = ""
+    ) -> User:
         """The user whose name and password these are. Raises LoginRefused.
 
         The address counts only once the password fits: whoever guesses learns nothing of it.
@@ -87,9 +89,9 @@ class Access:
             if not peer_is_loopback and self.is_loopback_only(user.name):
                 raise LoginRefused(user.name, f"user '{user.name}' can only connect via localhost")
         except LoginRefused:
-            self.refused_count += 1
+            self.attempts.record(address, credentials.username, False)
             raise
-        self.admitted_count += 1
+        self.attempts.record(address, user.name, True)
         return user
 
     def verify(self, credentials: Credentials) -> User:

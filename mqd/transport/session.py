@@ -298,7 +298,8 @@ class Session(asyncio.Protocol):
             )
         try:
             credentials = sasl.parse(mechanism, response)
-            self._user = broker.auth.authenticate(credentials, _is_loopback(self._peer()[0]))
+            address = self._peer()[0]
+            self._user = broker.auth.authenticate(credentials, _is_loopback(address), address)
         except LoginRefused as refused:
             log.error(
                 "Error on AMQP connection %s (%s, state: starting):\n%s login refused: %s",

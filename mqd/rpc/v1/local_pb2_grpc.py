@@ -70,6 +70,21 @@ class LocalStub:
                 request_serializer=mqd_dot_rpc_dot_v1_dot_local__pb2.ExecRequest.SerializeToString,
                 response_deserializer=mqd_dot_rpc_dot_v1_dot_values__pb2.Empty.FromString,
                 _registered_method=True)
+        self.Report = channel.unary_unary(
+                '/mqd.rpc.v1.Local/Report',
+                request_serializer=mqd_dot_rpc_dot_v1_dot_local__pb2.ReportRequest.SerializeToString,
+                response_deserializer=mqd_dot_rpc_dot_v1_dot_values__pb2.Empty.FromString,
+                _registered_method=True)
+        self.ResolverInfo = channel.unary_unary(
+                '/mqd.rpc.v1.Local/ResolverInfo',
+                request_serializer=mqd_dot_rpc_dot_v1_dot_local__pb2.ResolverInfoRequest.SerializeToString,
+                response_deserializer=mqd_dot_rpc_dot_v1_dot_values__pb2.Empty.FromString,
+                _registered_method=True)
+        self.NoShell = channel.unary_unary(
+                '/mqd.rpc.v1.Local/NoShell',
+                request_serializer=mqd_dot_rpc_dot_v1_dot_local__pb2.NoShellRequest.SerializeToString,
+                response_deserializer=mqd_dot_rpc_dot_v1_dot_values__pb2.Empty.FromString,
+                _registered_method=True)
         self.HipeCompile = channel.unary_unary(
                 '/mqd.rpc.v1.Local/HipeCompile',
                 request_serializer=mqd_dot_rpc_dot_v1_dot_local__pb2.HipeCompileRequest.SerializeToString,
@@ -137,6 +152,24 @@ class LocalServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Report(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResolverInfo(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def NoShell(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def HipeCompile(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -198,6 +231,21 @@ def add_LocalServicer_to_server(servicer, server):
             'Exec': grpc.unary_unary_rpc_method_handler(
                     servicer.Exec,
                     request_deserializer=mqd_dot_rpc_dot_v1_dot_local__pb2.ExecRequest.FromString,
+                    response_serializer=mqd_dot_rpc_dot_v1_dot_values__pb2.Empty.SerializeToString,
+            ),
+            'Report': grpc.unary_unary_rpc_method_handler(
+                    servicer.Report,
+                    request_deserializer=mqd_dot_rpc_dot_v1_dot_local__pb2.ReportRequest.FromString,
+                    response_serializer=mqd_dot_rpc_dot_v1_dot_values__pb2.Empty.SerializeToString,
+            ),
+            'ResolverInfo': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResolverInfo,
+                    request_deserializer=mqd_dot_rpc_dot_v1_dot_local__pb2.ResolverInfoRequest.FromString,
+                    response_serializer=mqd_dot_rpc_dot_v1_dot_values__pb2.Empty.SerializeToString,
+            ),
+            'NoShell': grpc.unary_unary_rpc_method_handler(
+                    servicer.NoShell,
+                    request_deserializer=mqd_dot_rpc_dot_v1_dot_local__pb2.NoShellRequest.FromString,
                     response_serializer=mqd_dot_rpc_dot_v1_dot_values__pb2.Empty.SerializeToString,
             ),
             'HipeCompile': grpc.unary_unary_rpc_method_handler(
@@ -409,6 +457,87 @@ class Local:
             target,
             '/mqd.rpc.v1.Local/Exec',
             mqd_dot_rpc_dot_v1_dot_local__pb2.ExecRequest.SerializeToString,
+            mqd_dot_rpc_dot_v1_dot_values__pb2.Empty.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Report(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mqd.rpc.v1.Local/Report',
+            mqd_dot_rpc_dot_v1_dot_local__pb2.ReportRequest.SerializeToString,
+            mqd_dot_rpc_dot_v1_dot_values__pb2.Empty.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResolverInfo(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mqd.rpc.v1.Local/ResolverInfo',
+            mqd_dot_rpc_dot_v1_dot_local__pb2.ResolverInfoRequest.SerializeToString,
+            mqd_dot_rpc_dot_v1_dot_values__pb2.Empty.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def NoShell(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mqd.rpc.v1.Local/NoShell',
+            mqd_dot_rpc_dot_v1_dot_local__pb2.NoShellRequest.SerializeToString,
             mqd_dot_rpc_dot_v1_dot_values__pb2.Empty.FromString,
             options,
             channel_credentials,

@@ -41,6 +41,9 @@ class LocalStub:
     ListHashes: _grpc.UnaryUnaryMultiCallable[_local_pb2.ListHashesRequest, _values_pb2.Empty]
     CookieSources: _grpc.UnaryUnaryMultiCallable[_local_pb2.CookieSourcesRequest, _values_pb2.Empty]
     Exec: _grpc.UnaryUnaryMultiCallable[_local_pb2.ExecRequest, _values_pb2.Empty]
+    Report: _grpc.UnaryUnaryMultiCallable[_local_pb2.ReportRequest, _values_pb2.Empty]
+    ResolverInfo: _grpc.UnaryUnaryMultiCallable[_local_pb2.ResolverInfoRequest, _values_pb2.Empty]
+    NoShell: _grpc.UnaryUnaryMultiCallable[_local_pb2.NoShellRequest, _values_pb2.Empty]
     HipeCompile: _grpc.UnaryUnaryMultiCallable[_local_pb2.HipeCompileRequest, _values_pb2.Empty]
     RotateLogs: _grpc.UnaryUnaryMultiCallable[_local_pb2.RotateLogsRequest, _values_pb2.Empty]
     RenameClusterNode: _grpc.UnaryUnaryMultiCallable[_local_pb2.RenameClusterNodeRequest, _values_pb2.Empty]
@@ -57,6 +60,9 @@ class LocalAsyncStub(LocalStub):
     ListHashes: _aio.UnaryUnaryMultiCallable[_local_pb2.ListHashesRequest, _values_pb2.Empty]  # type: ignore[assignment]
     CookieSources: _aio.UnaryUnaryMultiCallable[_local_pb2.CookieSourcesRequest, _values_pb2.Empty]  # type: ignore[assignment]
     Exec: _aio.UnaryUnaryMultiCallable[_local_pb2.ExecRequest, _values_pb2.Empty]  # type: ignore[assignment]
+    Report: _aio.UnaryUnaryMultiCallable[_local_pb2.ReportRequest, _values_pb2.Empty]  # type: ignore[assignment]
+    ResolverInfo: _aio.UnaryUnaryMultiCallable[_local_pb2.ResolverInfoRequest, _values_pb2.Empty]  # type: ignore[assignment]
+    NoShell: _aio.UnaryUnaryMultiCallable[_local_pb2.NoShellRequest, _values_pb2.Empty]  # type: ignore[assignment]
     HipeCompile: _aio.UnaryUnaryMultiCallable[_local_pb2.HipeCompileRequest, _values_pb2.Empty]  # type: ignore[assignment]
     RotateLogs: _aio.UnaryUnaryMultiCallable[_local_pb2.RotateLogsRequest, _values_pb2.Empty]  # type: ignore[assignment]
     RenameClusterNode: _aio.UnaryUnaryMultiCallable[_local_pb2.RenameClusterNodeRequest, _values_pb2.Empty]  # type: ignore[assignment]
@@ -110,6 +116,27 @@ class LocalServicer(metaclass=_abc_1.ABCMeta):
     def Exec(
         self,
         request: _local_pb2.ExecRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_values_pb2.Empty, _abc.Awaitable[_values_pb2.Empty]]: ...
+
+    @_abc_1.abstractmethod
+    def Report(
+        self,
+        request: _local_pb2.ReportRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_values_pb2.Empty, _abc.Awaitable[_values_pb2.Empty]]: ...
+
+    @_abc_1.abstractmethod
+    def ResolverInfo(
+        self,
+        request: _local_pb2.ResolverInfoRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_values_pb2.Empty, _abc.Awaitable[_values_pb2.Empty]]: ...
+
+    @_abc_1.abstractmethod
+    def NoShell(
+        self,
+        request: _local_pb2.NoShellRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_values_pb2.Empty, _abc.Awaitable[_values_pb2.Empty]]: ...
 
