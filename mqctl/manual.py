@@ -34,9 +34,10 @@ mqctl, mq\-diagnostics, mq\-plugins, mq\-queues, mq\-streams, mq\-upgrade \- adm
 One program under several names; the name chooses which commands there are. Names, output, streams
 and exit codes are those of RabbitMQ 3.10's tools. A command talks to the node named by
 .BR \-n ,
-.B RABBITMQ_NODENAME
-or
-.BR MQD_NODENAME ,
+.BR RABBITMQ_NODENAME ,
+.B MQD_NODENAME
+or NODENAME in
+.IR rabbitmq\-env.conf ,
 else
 .IR rabbit@ host,
 through that node's control socket in

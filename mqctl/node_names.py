@@ -10,6 +10,7 @@ import re
 
 from mqctl import exit_codes
 from mqctl.failures import Failure
+from mqctl.places import variable
 
 _HEAD = re.compile(r"[0-9A-Za-z_\-]+\Z")
 _HOST = re.compile(r"[!-ÿ]*\Z")
@@ -37,15 +38,16 @@ def domain() -> str:
 
 
 def default_name() -> str:
-    """From the environment, else rabbit."""
-    return os.environ.get("RABBITMQ_NODENAME") or os.environ.get("MQD_NODENAME") or "rabbit"
+    """From the environment, rabbitmq-env.conf, else rabbit."""
+    given = os.environ.get("RABBITMQ_NODENAME") or os.environ.get("MQD_NODENAME")
+    return given or variable("NODENAME") or "rabbit"
 
 
 def wants_long(option: object) -> bool:
     """--longnames, else RABBITMQ_USE_LONGNAME."""
     if option is not None:
         return bool(option)
-    return os.environ.get("RABBITMQ_USE_LONGNAME", "") == "true"
+    return variable("USE_LONGNAME") == "true"
 
 
 def resolve(name: str | None, long_names: bool, verb: str) -> str:

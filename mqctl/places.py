@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -31,12 +30,26 @@ def variable(name: str) -> str:
     if found:
         return found
     path = given("CONF_ENV_FILE") or os.path.join(config_folder(), "rabbitmq-env.conf")
-    return _file_variables(path).text(name) if os.path.isfile(path) else ""
+    try:
+        with open(path, "rb") as file:
+            text = file.read()
+    except OSError:
+        return ""
+    # running it costs more than the rest of a call: only for what it can have
+    return _file_variables(path).text(name) if name.encode() in text or _reads_others(text) else ""
+
+
+def _reads_others(text: bytes) -> bool:
+    """Whether the script takes in another one."""
+    lines = (line.strip() for line in text.splitlines())
+    return any(line.startswith((b". ", b"source ")) for line in lines)
 
 
 @cache
 def _file_variables(path: str) -> Variables:
     """A file that is wrong says nothing here; the daemon says what is wrong with it."""
+    from pathlib import Path
+
     from mqd.config.parse import ConfigError
     from mqd.config.variables import Variables
 

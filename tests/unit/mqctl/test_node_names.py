@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from mqctl.failures import Failure
@@ -74,3 +76,22 @@ def test_socket_path_of_a_node(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.access", lambda *_: False)
     assert run_directory({"XDG_RUNTIME_DIR": "/run/user/1000"}) == "/run/user/1000/mqd"
     assert run_directory({}).endswith("/mqd")
+
+
+def test_the_environment_file_names_the_node(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("RABBITMQ_NODENAME", "MQD_NODENAME", "RABBITMQ_USE_LONGNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("RABBITMQ_CONF_ENV_FILE", str(tmp_path / "env.conf"))
+    assert resolve(None, False, "ping") == f"rabbit@{short_host()}"
+    (tmp_path / "env.conf").write_text("H=here\nNODENAME=mine@$H\nUSE_LONGNAME=true\n")
+    assert resolve(None, False, "ping") == "mine@here"
+    assert wants_long(None)
+    monkeypatch.setenv("RABBITMQ_NODENAME", "other@h")
+    assert resolve(None, False, "ping") == "other@h"
+    (tmp_path / "more").write_text("NODENAME=included@h\n")
+    (tmp_path / "env2.conf").write_text(f". {tmp_path}/more\n")
+    monkeypatch.delenv("RABBITMQ_NODENAME")
+    monkeypatch.setenv("RABBITMQ_CONF_ENV_FILE", str(tmp_path / "env2.conf"))
+    assert resolve(None, False, "ping") == "included@h"
