@@ -18,9 +18,9 @@ from mqctl.failures import Failure, bad_argument, crash, error
 from mqctl.invocation import Invocation
 from mqctl.output.inspect import inspect
 from mqctl.output.results import OK, Result, Silence, Value
-from mqctl.output.terms import Term
 
 _SHOWN = {"json": "JSON", "erlang": "Erlang term format"}
+_INSPECTED_MAX = 4096  # characters of a text that Elixir shows
 CONTENT_BYTES_MAX = 67_000_000
 _IMPORT_SHOWN = "/mqd.rpc.v1.Definitions/ImportShown"
 
@@ -51,12 +51,15 @@ class _Definitions(Behaviour):
         source = f'a file at "{self.path}"' if self.invocation.arguments else "standard input"
         return self.invocation.fill(self.verb.spec.banner, {"shown": shown, "source": source})
 
-    def text(self, text: Term) -> Result:
-        """A text on its own: no row for json_stream (observed: 3.10.8)."""
-        if self.invocation.formatter == "json_stream":
+    def text(self, text: str) -> Result:
+        """A text on its own: no row for csv, nothing for report (observed: 3.10.8)."""
+        if self.invocation.formatter == "report":
+            words = "format_output is not implemented for report formatter"
+            raise crash(f'%RuntimeError{{message: "{words}"}}')
+        if self.invocation.formatter in ("csv", "json_stream"):
+            shown = inspect(text[:_INSPECTED_MAX]) + (" <> ..." if text[_INSPECTED_MAX:] else "")
             raise crash(
-                f"%Protocol.UndefinedError{{protocol: Enumerable, value: {inspect(text)}, "
-                'description: ""}'
+                f'%Protocol.UndefinedError{{protocol: Enumerable, value: {shown}, description: ""}}'
             )
         return Value(text)
 
@@ -72,7 +75,7 @@ class ExportDefinitions(_Definitions):
     def check_path(self) -> None:
         """Its folder has to be there."""
         folder = os.path.dirname(self.path)
-        if self.path != "-" and folder and not os.path.isdir(folder):
+        if self.path != "-" and folder and not os.path.exists(folder):
             raise bad_argument(f"Directory {folder} does not exist")
 
     def banner(self) -> str | None:
@@ -97,6 +100,7 @@ class ExportDefinitions(_Definitions):
             errno.EISDIR: f"Path {self.path} is a directory",
             errno.ENOENT: f"Parent directory or file {self.path} does not exist",
             errno.EACCES: f"No permissions to write to file {self.path} or its parent directory",
+            errno.ENOTDIR: f"Parent directory of file {self.path} is not a directory",
             errno.ENOSPC: f"No space left on device hosting {self.path}",
         }
         text = known.get(problem.errno or 0)
@@ -196,4 +200,4 @@ class ImportDefinitions(_Definitions):
         if self.invocation.is_quiet:
             return Silence()
         result = super().output(message)
-        return self.text(result.term) if isinstance(result, Value) else result
+        return self.text(str(result.term)) if isinstance(result, Value) else result

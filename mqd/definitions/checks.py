@@ -21,6 +21,10 @@ from mqd.policies.validation import faults
 
 Json = Any
 
+# in the value of an operator policy whose definition was imported as an object: it is exported as
+# one, and any other as a list of pairs (observed: 3.10.8)
+AS_OBJECT: Final = "definition-as-object"
+
 
 def policy_value(value: Json, *, operator: bool) -> Json:
     """The value of a policy with defaults filled in, its definition an object."""
@@ -31,11 +35,13 @@ def policy_value(value: Json, *, operator: bool) -> Json:
         definition = dict(definition)
     elif isinstance(definition, dict):
         definition = dict(sorted(definition.items()))
+    marked = {AS_OBJECT: True} if operator and isinstance(value.get("definition"), dict) else {}
     return {
         "pattern": value.get("pattern"),
         "apply-to": value.get("apply-to", "all"),
         "definition": definition,
         "priority": value.get("priority", 0),
+        **marked,
     }
 
 

@@ -1,9 +1,10 @@
 """Everything that is defined, as RabbitMQ 3.10.8 exports it.
 
 Decides what is in an export and in which shape, odd ones included: definitions of operator
-policies, limits of vhosts and objects among the global parameters are lists of pairs; what is
-exclusive, called amq.* or an internal exchange is left out, but not the bindings to it (all
-observed: 3.10.8). In order of names, where 3.10.8's order is an accident. Never reads it back.
+policies (unless they were imported as objects), limits of vhosts and objects among the global
+parameters are lists of pairs; what is exclusive, called amq.* or an internal exchange is left out,
+but not the bindings to it (all observed: 3.10.8). In order of names, where 3.10.8's order is an
+accident. Never reads it back.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any, Final
 
 from mqd.auth.users import User
 from mqd.broker.definitions import BindingDefinition, ExchangeDefinition, QueueDefinition
+from mqd.definitions.checks import AS_OBJECT
 from mqd.definitions.values import Atom, from_table
 from mqd.metadata.commands import VhostRecord
 from mqd.metadata.machine import State
@@ -184,9 +186,10 @@ def _vhost(state: State, record: VhostRecord) -> Object:
 
 
 def _value(component: str, value: Json) -> Json:
-    if component == OPERATOR_POLICY:
-        return {**plain(value), "definition": _top(value["definition"])}
-    return plain(value)
+    if component != OPERATOR_POLICY:
+        return plain(value)
+    shown = {key: plain(one) for key, one in value.items() if key != AS_OBJECT}
+    return shown if AS_OBJECT in value else {**shown, "definition": _top(value["definition"])}
 
 
 def _top(value: Json) -> Json:

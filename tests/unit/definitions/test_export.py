@@ -89,3 +89,16 @@ def test_texts_are_written_as_they_are() -> None:
     assert to_json(['é"\\\n/\x7f\x01', 1e20, -0.5, True, 2**70]) == (
         '["é\\"\\\\\\n/\x7f\\u0001",1.0e20,-0.5,true,1180591620717411303424]'
     )
+
+
+def test_an_operator_policy_that_came_as_an_object_leaves_as_one() -> None:
+    value = {"pattern": "x", "apply-to": "all", "definition": {"expires": 1}, "priority": 0}
+    state = state_of(
+        c.PutVhost(VhostRecord("v")),
+        c.PutParameter("v", "operator_policy", "o", value | {"definition-as-object": True}),
+    )
+    exported = export(state, Topology(), "3.10.8")["parameters"]
+    assert to_json(exported) == (
+        '[{"component":"operator_policy","name":"o","value":{"apply-to":"all","definition":'
+        '{"expires":1},"pattern":"x","priority":0},"vhost":"v"}]'
+    )

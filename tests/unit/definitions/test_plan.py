@@ -281,14 +281,21 @@ def test_a_type_alone_is_the_type(make: Make) -> None:
     ]
 
 
-@pytest.mark.parametrize("definition", [{"max-length": 3}, [["max-length", 3]]])
-def test_operator_policies_in_both_shapes(make: Make, definition: Any) -> None:
+@pytest.mark.parametrize(
+    ("definition", "mark"),
+    [({"max-length": 3}, {"definition-as-object": True}), ([["max-length", 3]], {})],
+)
+def test_operator_policies_in_both_shapes(
+    make: Make, definition: Any, mark: dict[str, bool]
+) -> None:
     value = {"pattern": "x", "definition": definition, "priority": 1, "apply-to": "queues"}
     made = make(
         parameters=[{"vhost": "/", "component": "operator_policy", "name": "o", "value": value}]
     )
     assert made.commands == [
-        c.PutParameter("/", "operator_policy", "o", value | {"definition": {"max-length": 3}})
+        c.PutParameter(
+            "/", "operator_policy", "o", value | {"definition": {"max-length": 3}} | mark
+        )
     ]
 
 
