@@ -38,7 +38,7 @@ _NAMES = (
 )
 _TESTS = "com.rabbitmq.client.test"
 SUITES = (f"{_TESTS}.functional.FunctionalTests", f"{_TESTS}.server.ServerTests")
-_CLASS_S = 600
+_CLASS_S = 900
 _PREPARE_S = 600
 _SUITE_S = 2700  # RabbitMQ's tool takes a second each time, and they call it hundreds of times
 

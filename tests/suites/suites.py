@@ -117,6 +117,7 @@ def _go_environment(workshop: Workshop, broker: Running) -> dict[str, str]:
 
 _NO_INTERNET = "connects to tls-v1-2.badssl.com, not to a broker"
 _MANAGEMENT = "tests the management API, which mqd does not have yet"
+_CELERY_RACE = "forgets what the worker says if that is quicker than its own next line"
 _ERLANG = "sets RabbitMQ up by evaluating Erlang in it"
 _CLUSTER = "wants a second node"
 _OSLO_LEFT_OUT = (
@@ -203,6 +204,8 @@ SUITES: tuple[Suite, ...] = (
         celery_suite.run_integration,
         folder="celery",
         paths=("t/integration/test_tasks.py", "t/integration/test_inspect.py"),
+        left_out=(("test_replaced_task_nesting_level_0", _CELERY_RACE),),
+        arguments=("-k", "not test_replaced_task_nesting_level_0"),
     ),
     Suite(
         "celery-scenarios",
