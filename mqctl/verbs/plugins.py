@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from mqctl import exit_codes
 from mqctl.behaviour import Behaviour
 from mqctl.client import Refused, Unreachable
 from mqctl.failures import NEED_RUNNING, BadEnvironment, Failure, Invalid, bad_argument, error
+from mqctl.invocation import Invocation
 from mqctl.output.inspect import inspect
 from mqctl.output.results import Lines, Result, Silence, Value
 from mqctl.output.terms import Atom, Chars, Term
@@ -81,7 +82,8 @@ class PluginVerb(Behaviour):
 
     def find_out(self) -> Known:
         """Ask the node where it answers. Raises BadEnvironment where it has to and does not."""
-        self._check_folders()
+        if not self.needs_node:
+            self._check_folders()
         if self.options.get("offline"):
             return self.look_up()
         if self.invocation.timeout_s == 0:  # observed: 3.10.8 asks all the same
@@ -139,9 +141,12 @@ class PluginVerb(Behaviour):
         return None if option is None else str(option)
 
     def _check_folders(self) -> None:
-        for folder in (self._folders_option or "").split(":"):
-            if folder and not os.path.exists(folder):
-                raise BadEnvironment(":plugins_dir_does_not_exist")  # observed: 3.10.8
+        """Those that were named, if any, are not all missing (observed: 3.10.8)."""
+        from mqctl.places import given
+
+        named = self._folders_option or given("PLUGINS_DIR")
+        if named and not any(map(os.path.exists, named.split(":"))):
+            raise BadEnvironment(":plugins_dir_does_not_exist")
 
     def _file_given(self) -> str:
         from mqctl.places import given
@@ -153,6 +158,10 @@ class PluginVerb(Behaviour):
 
 class List(PluginVerb):
     """Each plugin with its marks: E or e, enabled for itself or for others; * running."""
+
+    def __init__(self, invocation: Invocation, say: Callable[[str], None]) -> None:
+        super().__init__(invocation, say)
+        self.options.pop("printer", None)  # observed: 3.10.8 prints, whatever was asked for
 
     def validate(self) -> None:
         """A description is more than a name."""

@@ -111,15 +111,21 @@ def test_it_keeps_its_mode_and_its_place(file: Path, tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path)) == ["enabled_plugins", "link"]
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read and write everything")
-def test_one_that_may_not_be_used(file: Path) -> None:
+def test_one_that_may_not_be_used(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root may read and write everything, so this is played."""
+
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(13, "no")
+
     why = "the file does not exist or permission was denied (EACCES)"
-    file.chmod(0o400)
-    done = plugins("enable", SHARDING)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "access", lambda *_: False)
+        done = plugins("enable", SHARDING)
     said = f"Error:\nCould not update enabled plugins file at {file}: {why}\n"
-    assert (done.code, done.err) == (65, said)
-    file.chmod(0)
-    done = plugins("list")
+    assert (done.code, done.err, file.read_text()) == (65, said, "[].\n")
+    with monkeypatch.context() as patch:
+        patch.setattr("builtins.open", refused)
+        done = plugins("list")
     said = f"Error:\nCould not read enabled plugins file at {file}: {why}\n"
     assert (done.code, done.err) == (65, said)
 
@@ -261,6 +267,30 @@ def test_other_failures_of_the_node_are_its_own(file: Path, fake: FakeNode) -> N
     fake.answer("Plugins/Set", pb.SetPlugins, lambda _, context: refuse(context, "INTERNAL", "why"))
     done = plugins("set", "mine")
     assert (done.code, done.err) == (70, "Error:\nwhy\n")
+
+
+def test_folders_that_are_named_must_be_there(
+    file: Path, fake: FakeNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """observed: 3.10.8; one of several is enough, and verbs that only ask do not look."""
+    fake.answer("Plugins/List", pb.ListPlugins, lambda *_: reply(matches=True))
+    fake.answer("Plugins/Directories", pb.ListPluginDirectories, lambda *_: reply())
+    monkeypatch.setenv("RABBITMQ_PLUGINS_DIR", f"/nonexistent:{tmp_path}")
+    assert plugins("list", "-m", "-s").out == "mine\n"
+    monkeypatch.setenv("RABBITMQ_PLUGINS_DIR", "/nonexistent")
+    done = plugins("list")
+    assert (done.code, done.out) == (64, "")
+    assert done.err.startswith("Error: :plugins_dir_does_not_exist\nArguments given:\n\tlist\n")
+    assert plugins("directories").code == 0
+
+
+def test_a_listing_is_printed_whatever_the_printer(
+    file: Path, fake: FakeNode, tmp_path: Path
+) -> None:
+    """observed: 3.10.8."""
+    fake.answer("Plugins/List", pb.ListPlugins, lambda *_: reply(matches=True))
+    done = plugins("list", "-s", "--printer", "file", "--file", str(tmp_path / "out"))
+    assert (done.out, (tmp_path / "out").exists()) == ("[  ] mine 2\n", False)
 
 
 def test_no_time_at_all_is_enough(file: Path, fake: FakeNode) -> None:
