@@ -124,6 +124,21 @@ def _turned_round(found: Difference) -> bool:
     return sorted(theirs) == sorted(ours) and all("reason='maxlen'" in line for line in moved)
 
 
+def _took_what_was_under_way(found: Difference) -> bool:
+    """Several messages at once for a quorum queue that refuses: more of them are in RabbitMQ's."""
+    program = "\n".join(found.program[: found.index + 1])
+    if not all(word in program for word in ("x-queue-type='quorum'", "reject-publish", " count=")):
+        return False
+    theirs, ours = (
+        sum(int(match[1]) for line in lines if (match := _HAS.search(line)))
+        for lines in (found.theirs, found.ours)
+    )
+    only = [line for line in (*found.theirs, *found.ours) if not _FULL.search(line)]
+    return ours < theirs and all(line in found.theirs and line in found.ours for line in only)
+
+
+_HAS = re.compile(r"queue\.declare-ok \S+ (\d+) \d+$")
+_FULL = re.compile(r"queue\.declare-ok |^z/1 got #")
 _NUMBERS = re.compile(r" #\d+\*? | left=\d+$")
 _HOLDS = re.compile(r": basic\.(consume|get) (?!.*no_ack=true)")
 _COUNTS = re.compile(r"^z/1 (queue\.declare-ok|got #)")
@@ -133,6 +148,7 @@ ALLOWED: tuple[Allowed, ...] = (
     Allowed("consumer count of a quorum queue", _counts_who_got),
     Allowed("streams", _recovered_a_stream),
     Allowed("a connection that ends", _handed_to_the_dying),
+    Allowed("a quorum queue that is full and refuses", _took_what_was_under_way),
     Allowed("a quorum queue that lets go of several messages at once", _turned_round),
     Allowed("a message of a higher priority that is over when it comes", _expired_behind_others),
 )

@@ -71,6 +71,7 @@ def test_what_is_allowed_is_in_the_manual() -> None:
 
 DEATH = "x q {headers={x-death=[{count=l:1, reason='maxlen', queue='q', time=T:$now}]}}"
 GETTING = ("a/1: queue.declare queue=q0 durable=true arguments={x-queue-type='quorum'}",)
+REFUSING = (f"{GETTING[0][:-1]}, x-overflow='reject-publish'}}",)
 LEAVING = ("a/1: basic.consume queue=q0", "a/2: basic.consume queue=q0 no_ack=true")
 
 
@@ -99,6 +100,18 @@ LEAVING = ("a/1: basic.consume queue=q0", "a/2: basic.consume queue=q0 no_ack=tr
             LEAVING,
             "z/1 queue.declare-ok q0 1 0\nz/1 got #1* '' q0 m left=0",
             "z/1 queue.declare-ok q0 0 0",
+            None,
+        ),
+        (
+            (*REFUSING, "a/1: publish routing_key=q0 count=3", "a/1: queue.declare queue=q0"),
+            "a/1 queue.declare-ok q0 3 0",
+            "a/1 queue.declare-ok q0 2 0",
+            "a quorum queue that is full and refuses",
+        ),
+        (
+            (*REFUSING, "a/1: publish routing_key=q0 count=3", "a/1: queue.declare queue=q0"),
+            "a/1 queue.declare-ok q0 2 0",
+            "a/1 queue.declare-ok q0 3 0",
             None,
         ),
         (
