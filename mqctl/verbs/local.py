@@ -7,7 +7,7 @@ from typing import Any
 
 from mqctl import catalogue, exit_codes
 from mqctl.behaviour import Behaviour
-from mqctl.failures import error
+from mqctl.failures import Invalid, error
 from mqctl.options import GLOBAL_SWITCHES
 from mqctl.output.results import OK, Lines, Result, Rows, Silence, Value
 from mqctl.output.terms import Atom
@@ -191,6 +191,38 @@ class ResolverInfo(_Local):
                 "(none)",
             ]
         )
+
+
+class HashPassword(_Local):
+    """A salted hash, as definitions carry it."""
+
+    def validate(self) -> None:
+        """Only these algorithms."""
+        super().validate()
+        if self._digest() is None:
+            algorithm = self.invocation.request.hashing_algorithm
+            raise Invalid(f"\"algorithm '{algorithm}' is not supported: use sha256 or sha512.\"")
+
+    def _digest(self) -> str | None:
+        name = str(self.invocation.request.hashing_algorithm).lower()
+        name = name.removeprefix("rabbit_password_hashing_")
+        return name if name in ("sha256", "sha512") else None
+
+    def banner(self) -> str:
+        """A password from standard input is not shown."""
+        if self.missing_password() is not None:
+            return "Will hash provided password"
+        return self.invocation.fill(self.verb.spec.banner)
+
+    def answer(self) -> Result:
+        """Salt and digest, in Base64."""
+        import base64
+        import hashlib
+
+        salt = os.urandom(4)
+        password = self.invocation.request.cleartext_password.encode()
+        digest = hashlib.new(self._digest() or "", salt + password).digest()
+        return Value(base64.b64encode(salt + digest).decode())
 
 
 class RotateLogs(Behaviour):

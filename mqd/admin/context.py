@@ -208,6 +208,9 @@ class NodeControl(Protocol):
     def set_disk_free_limit(self, limit_bytes: int) -> None:
         """At run time; not written to any file. Alarms follow at once."""
 
+    def watch_disk(self, on: bool) -> None:
+        """Whether free disk space is looked at, until the process ends. Alarms follow at once."""
+
     def set_log_level(self, level: str) -> None:
         """debug, info, warning, error, critical or none."""
 

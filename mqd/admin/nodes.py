@@ -145,6 +145,22 @@ async def set_memory_high_watermark(
     return values_pb2.Done()
 
 
+async def activate_disk_monitoring(
+    ctx: AdminContext, request: pb.DiskMonitoring
+) -> values_pb2.Done:
+    """Look at the free space now and from now on."""
+    ctx.node.watch_disk(True)
+    return values_pb2.Done()
+
+
+async def deactivate_disk_monitoring(
+    ctx: AdminContext, request: pb.DiskMonitoring
+) -> values_pb2.Done:
+    """Look no more; an alarm is cleared. Writes that fail still hold publishers back."""
+    ctx.node.watch_disk(False)
+    return values_pb2.Done()
+
+
 async def set_disk_free_limit(
     ctx: AdminContext, request: pb.SetDiskFreeLimitRequest
 ) -> values_pb2.Done:

@@ -61,6 +61,22 @@ async def set_(ctx: AdminContext, request: pb.SetPermissions) -> Done:
     return Done()
 
 
+async def set_globally(ctx: AdminContext, request: pb.SetPermissionsGlobally) -> Done:
+    """The same in every vhost there is now. Raises INVALID_ARGUMENT (expression), NO_SUCH_USER."""
+    name = request.username
+    granted = Permission(request.configure, request.write, request.read)
+    _check(
+        (granted.configure, granted.write, granted.read),
+        f"permissions for '{name}' in all virtual hosts",
+    )
+    if name not in ctx.metadata.state.users:
+        raise MqdError(ErrorCode.NO_SUCH_USER, f"User {name} does not exist")
+    for vhost in sorted(ctx.metadata.state.vhosts):
+        await ctx.metadata.propose_async(PutPermission(name, vhost, granted))
+    _log.info("Successfully set permissions for '%s' in all virtual hosts", name)
+    return Done()
+
+
 async def clear(ctx: AdminContext, request: pb.ClearPermissions) -> Done:
     """A user without permissions in a vhost may stay so. Raises NO_SUCH_USER, NO_SUCH_VHOST."""
     await ctx.metadata.propose_async(DeletePermission(request.username, request.vhost))

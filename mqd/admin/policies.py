@@ -16,8 +16,9 @@ from mqd.admin.listing import batches
 from mqd.admin.values import text
 from mqd.amqp.terms import format_string
 from mqd.auth.patterns import InvalidPattern, compile_pattern
+from mqd.errors import ErrorCode, MqdError
 from mqd.metadata.commands import DeleteParameter, PutParameter
-from mqd.policies.model import OPERATOR_POLICY, POLICY, Policy, policy_of
+from mqd.policies.model import OPERATOR_POLICY, POLICY, REFUSED_BY, Policy, policy_of
 from mqd.policies.validation import faults
 from mqd.rpc.v1 import policies_pb2 as pb
 from mqd.rpc.v1.values_pb2 import Done
@@ -101,6 +102,37 @@ async def list_operator(
     """The same."""
     rows = _rows(ctx, request.vhost, OPERATOR_POLICY)
     for batch in batches(rows, lambda chunk: pb.OperatorPolicyRows(rows=chunk)):
+        yield batch
+
+
+async def list_matching(
+    ctx: AdminContext, request: pb.ListMatchingPolicies
+) -> AsyncIterator[pb.PolicyRows]:
+    """Rows of the policies that fit an object, the one that applies first.
+
+    Raises NO_SUCH_VHOST, NOT_FOUND, INVALID_ARGUMENT when there is no such type of object.
+    """
+    vhosts.find(ctx, request.vhost)
+    live = ctx.broker.vhosts[request.vhost]
+    matching = live.policies.matching
+    if request.object_type == "queue":
+        queue = live.queues.get(request.name)
+        refused = REFUSED_BY.get(queue.kind, ()) if queue is not None else ()
+        found, known = matching(POLICY, "queue", request.name, refused), queue is not None
+    elif request.object_type == "exchange":
+        found, known = matching(POLICY, "exchange", request.name), request.name in live.exchanges
+    else:
+        raise MqdError(
+            ErrorCode.INVALID_ARGUMENT,
+            f"'{request.object_type}' is no type of object: use queue or exchange",
+        )
+    if not known:
+        raise MqdError(
+            ErrorCode.NOT_FOUND,
+            f"no {request.object_type} '{request.name}' in vhost '{request.vhost}'",
+        )
+    rows = [row(request.vhost, policy) for policy in found]
+    for batch in batches(rows, lambda chunk: pb.PolicyRows(rows=chunk)):
         yield batch
 
 

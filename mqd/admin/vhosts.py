@@ -60,13 +60,57 @@ async def add(ctx: AdminContext, request: pb.AddVhost) -> Done:
     return Done()
 
 
-def _tags(request: pb.AddVhost) -> tuple[str, ...]:
+def _tags(request: pb.AddVhost | pb.UpdateVhost) -> tuple[str, ...]:
     return tuple(tag.strip() for tag in request.tags.split(",") if tag.strip())
 
 
+async def update(ctx: AdminContext, request: pb.UpdateVhost) -> Done:
+    """Change what is given. Raises NO_SUCH_VHOST, INVALID_ARGUMENT for an unknown queue type."""
+    record = find(ctx, request.name)
+    queue_type = request.default_queue_type
+    if queue_type and queue_type not in QUEUE_TYPES:
+        raise MqdError(
+            ErrorCode.INVALID_ARGUMENT,
+            f"'{queue_type}' is no queue type: use one of {', '.join(QUEUE_TYPES)}",
+        )
+    if request.HasField("description"):
+        record = replace(record, description=request.description)
+    if request.HasField("tags"):
+        record = replace(record, tags=_tags(request), tags_text=None)
+    if request.HasField("default_queue_type"):
+        record = replace(record, default_queue_type=queue_type or None)
+    if request.HasField("protected_from_deletion"):
+        record = replace(record, protected=request.protected_from_deletion)
+    await ctx.metadata.propose_async(PutVhost(record))
+    return Done()
+
+
+async def protect(ctx: AdminContext, request: pb.ProtectVhost) -> Done:
+    """It cannot be deleted from now on. Raises NO_SUCH_VHOST."""
+    await ctx.metadata.propose_async(PutVhost(replace(find(ctx, request.name), protected=True)))
+    return Done()
+
+
+async def unprotect(ctx: AdminContext, request: pb.ProtectVhost) -> Done:
+    """It can be deleted again. Raises NO_SUCH_VHOST."""
+    await ctx.metadata.propose_async(PutVhost(replace(find(ctx, request.name), protected=False)))
+    return Done()
+
+
+async def reconcile(ctx: AdminContext, request: pb.ReconcileVhosts) -> Done:
+    """Virtual hosts run or do not exist: there is nothing to start."""
+    return Done()
+
+
 async def delete(ctx: AdminContext, request: pb.DeleteVhost) -> Done:
-    """Delete a virtual host with everything in it. Raises NO_SUCH_VHOST."""
-    find(ctx, request.name)
+    """Delete a virtual host with everything in it. Raises NO_SUCH_VHOST; PRECONDITION_FAILED
+    when it is protected."""
+    if find(ctx, request.name).protected:
+        raise MqdError(
+            ErrorCode.PRECONDITION_FAILED,
+            f"Virtual host '{request.name}' is protected from deletion. Lift that with "
+            f"'rabbitmqctl disable_vhost_deletion_protection {request.name}'",
+        )
     _log.info("Deleting vhost '%s'", request.name)
     await ctx.metadata.propose_async(DeleteVhost(request.name))
     ctx.broker.turn.end()
@@ -96,7 +140,27 @@ def _columns(ctx: AdminContext) -> dict[str, Callable[[VhostRecord], object]]:
         "default_queue_type": lambda record: record.default_queue_type or "undefined",
         "tracing": lambda record: record.name in live and live[record.name].tracing,
         "cluster_state": state,
+        "protected_from_deletion": lambda record: record.protected,
+        "metadata": _metadata,
     }
+
+
+def _metadata(record: VhostRecord) -> values_pb2.Term:
+    """A map of what can be set."""
+    shown = {
+        "description": values.binary(record.description),
+        "tags": _shown_tags(record),
+        "default_queue_type": values.binary(record.default_queue_type or "undefined"),
+        "protected_from_deletion": values_pb2.Term(boolean=record.protected),
+    }
+    return values_pb2.Term(
+        map=values_pb2.TermMap(
+            pairs=[
+                values_pb2.TermPair(key=values.atom(key), value=value)
+                for key, value in shown.items()
+            ]
+        )
+    )
 
 
 def _shown_tags(record: VhostRecord) -> values_pb2.Term:

@@ -60,6 +60,7 @@ class Alarms:
         self._share = share
         self._use_memory(settings)
         self._use_disk(settings)
+        self.watches_disk = True
         self._on: set[str] = set()
         self._timers: dict[str, asyncio.TimerHandle] = {}
 
@@ -117,6 +118,14 @@ class Alarms:
         self.disk_limit_bytes = limit_bytes
         self.check_disk()
 
+    def watch_disk(self, on: bool) -> None:
+        """Whether free space is looked at; where it is not, there is no alarm of it."""
+        self.watches_disk = on
+        if on:
+            self.check_disk()
+        elif self._change("disk", False):
+            self._tell("disk")
+
     def check_memory(self) -> None:
         used, limit = machine.memory_used_bytes(), self.memory_limit_bytes
         if used > limit:  # what the allocator only keeps for later is not needed now
@@ -137,7 +146,7 @@ class Alarms:
             if "disk" not in self._on:
                 _log.error("free disk space of %s cannot be told: %s", self._directory, error)
             free = -1
-        if self._change("disk", free < self.disk_limit_bytes):
+        if self.watches_disk and self._change("disk", free < self.disk_limit_bytes):
             word = "insufficient" if "disk" in self._on else "sufficient"
             text = "Free disk space is %s. Free bytes: %d. Limit: %d"
             _log.info(text, word, free, self.disk_limit_bytes)

@@ -205,6 +205,9 @@ class Node(Lifecycle):
         """What `environment` tells from now on."""
         self._files = replace(self._files, configuration=configuration)
 
+    def watch_disk(self, on: bool) -> None:
+        self.alarms.watch_disk(on)
+
     def set_log_level(self, level: str) -> None:
         if self._logging is not None:
             self._logging.set_level(level)

@@ -41,7 +41,8 @@ class Must(enum.Enum):
 @dataclass(frozen=True, slots=True)
 class VhostRecord:
     """default_queue_type: None when the vhost names none. tags_text: what add_vhost --tags said,
-    which listings show in place of the tags until some are set (observed: 3.10.8)."""
+    which listings show in place of the tags until some are set (observed: 3.10.8). protected: it
+    must not be deleted; whoever proposes a deletion looks."""
 
     name: str
     description: str = ""
@@ -49,6 +50,7 @@ class VhostRecord:
     default_queue_type: str | None = None
     tracing: bool = False
     tags_text: str | None = None
+    protected: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -143,6 +143,11 @@ class MetadataStore:
 
     # the Topology port
 
+    @property
+    def last_number(self) -> int:
+        """Of the commands ever proposed here."""
+        return self._last
+
     def new_queue_id(self) -> int:
         return next(self._queue_ids)
 

@@ -10,7 +10,7 @@ source: RabbitMQ's "Policies" guide; observed: 3.10.8.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Final
 
 from mqd.policies.applied import Applied
@@ -47,8 +47,8 @@ class Book:
 
     def applied(self, kind: Kind, name: str, refused: Collection[str] = ()) -> Applied | None:
         """What a queue or exchange has. refused: settings that its type does not know."""
-        user = self._first(POLICY, kind, name, refused)
-        operator = self._first(OPERATOR_POLICY, kind, name, refused)
+        user = next(self.matching(POLICY, kind, name, refused), None)
+        operator = next(self.matching(OPERATOR_POLICY, kind, name, refused), None)
         pair = (
             user.name if user is not None else None,
             operator.name if operator is not None else None,
@@ -58,17 +58,17 @@ class Book:
             found = self._applied[pair] = merge(user, operator)
         return found
 
-    def _first(
-        self, component: str, kind: Kind, name: str, refused: Collection[str]
-    ) -> Policy | None:
+    def matching(
+        self, component: str, kind: Kind, name: str, refused: Collection[str] = ()
+    ) -> Iterator[Policy]:
+        """Those that fit; the first one wins."""
         for policy in self._ordered[component]:
             if (
                 kind in APPLY_TO[policy.apply_to]
                 and self._search(policy.pattern, name)
                 and not (refused and any(key in refused for key in policy.definition))
             ):
-                return policy
-        return None
+                yield policy
 
 
 _UNKNOWN: Final = Applied()

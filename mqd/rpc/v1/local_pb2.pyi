@@ -197,6 +197,28 @@ class NoShellRequest(_message.Message):
 Global___NoShellRequest: _TypeAlias = NoShellRequest  # noqa: Y015
 
 @_typing.final
+class HashPasswordRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CLEARTEXT_PASSWORD_FIELD_NUMBER: _builtins.int
+    HASHING_ALGORITHM_FIELD_NUMBER: _builtins.int
+    cleartext_password: _builtins.str
+    hashing_algorithm: _builtins.str
+    def __init__(
+        self,
+        *,
+        cleartext_password: _builtins.str = ...,
+        hashing_algorithm: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cleartext_password", b"cleartext_password", "hashing_algorithm", b"hashing_algorithm"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HashPasswordRequest: _TypeAlias = HashPasswordRequest  # noqa: Y015
+
+@_typing.final
 class HipeCompileRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

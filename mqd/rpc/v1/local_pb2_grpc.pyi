@@ -44,6 +44,8 @@ class LocalStub:
     Report: _grpc.UnaryUnaryMultiCallable[_local_pb2.ReportRequest, _values_pb2.Empty]
     ResolverInfo: _grpc.UnaryUnaryMultiCallable[_local_pb2.ResolverInfoRequest, _values_pb2.Empty]
     NoShell: _grpc.UnaryUnaryMultiCallable[_local_pb2.NoShellRequest, _values_pb2.Empty]
+    HashPassword: _grpc.UnaryUnaryMultiCallable[_local_pb2.HashPasswordRequest, _values_pb2.Empty]
+    """With a random salt, as add_user --pre-hashed-password of later versions takes it."""
     HipeCompile: _grpc.UnaryUnaryMultiCallable[_local_pb2.HipeCompileRequest, _values_pb2.Empty]
     RotateLogs: _grpc.UnaryUnaryMultiCallable[_local_pb2.RotateLogsRequest, _values_pb2.Empty]
     RenameClusterNode: _grpc.UnaryUnaryMultiCallable[_local_pb2.RenameClusterNodeRequest, _values_pb2.Empty]
@@ -63,6 +65,8 @@ class LocalAsyncStub(LocalStub):
     Report: _aio.UnaryUnaryMultiCallable[_local_pb2.ReportRequest, _values_pb2.Empty]  # type: ignore[assignment]
     ResolverInfo: _aio.UnaryUnaryMultiCallable[_local_pb2.ResolverInfoRequest, _values_pb2.Empty]  # type: ignore[assignment]
     NoShell: _aio.UnaryUnaryMultiCallable[_local_pb2.NoShellRequest, _values_pb2.Empty]  # type: ignore[assignment]
+    HashPassword: _aio.UnaryUnaryMultiCallable[_local_pb2.HashPasswordRequest, _values_pb2.Empty]  # type: ignore[assignment]
+    """With a random salt, as add_user --pre-hashed-password of later versions takes it."""
     HipeCompile: _aio.UnaryUnaryMultiCallable[_local_pb2.HipeCompileRequest, _values_pb2.Empty]  # type: ignore[assignment]
     RotateLogs: _aio.UnaryUnaryMultiCallable[_local_pb2.RotateLogsRequest, _values_pb2.Empty]  # type: ignore[assignment]
     RenameClusterNode: _aio.UnaryUnaryMultiCallable[_local_pb2.RenameClusterNodeRequest, _values_pb2.Empty]  # type: ignore[assignment]
@@ -139,6 +143,14 @@ class LocalServicer(metaclass=_abc_1.ABCMeta):
         request: _local_pb2.NoShellRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_values_pb2.Empty, _abc.Awaitable[_values_pb2.Empty]]: ...
+
+    @_abc_1.abstractmethod
+    def HashPassword(
+        self,
+        request: _local_pb2.HashPasswordRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_values_pb2.Empty, _abc.Awaitable[_values_pb2.Empty]]:
+        """With a random salt, as add_user --pre-hashed-password of later versions takes it."""
 
     @_abc_1.abstractmethod
     def HipeCompile(

@@ -272,6 +272,21 @@ class ForceGcRequest(_message.Message):
 Global___ForceGcRequest: _TypeAlias = ForceGcRequest  # noqa: Y015
 
 @_typing.final
+class DiskMonitoring(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DiskMonitoring: _TypeAlias = DiskMonitoring  # noqa: Y015
+
+@_typing.final
 class SetLogLevelRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

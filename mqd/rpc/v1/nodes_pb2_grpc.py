@@ -105,6 +105,16 @@ class NodesStub:
                 request_serializer=mqd_dot_rpc_dot_v1_dot_nodes__pb2.SetMemoryHighWatermarkRequest.SerializeToString,
                 response_deserializer=mqd_dot_rpc_dot_v1_dot_values__pb2.Done.FromString,
                 _registered_method=True)
+        self.ActivateDiskMonitoring = channel.unary_unary(
+                '/mqd.rpc.v1.Nodes/ActivateDiskMonitoring',
+                request_serializer=mqd_dot_rpc_dot_v1_dot_nodes__pb2.DiskMonitoring.SerializeToString,
+                response_deserializer=mqd_dot_rpc_dot_v1_dot_values__pb2.Done.FromString,
+                _registered_method=True)
+        self.DeactivateDiskMonitoring = channel.unary_unary(
+                '/mqd.rpc.v1.Nodes/DeactivateDiskMonitoring',
+                request_serializer=mqd_dot_rpc_dot_v1_dot_nodes__pb2.DiskMonitoring.SerializeToString,
+                response_deserializer=mqd_dot_rpc_dot_v1_dot_values__pb2.Done.FromString,
+                _registered_method=True)
         self.SetDiskFreeLimit = channel.unary_unary(
                 '/mqd.rpc.v1.Nodes/SetDiskFreeLimit',
                 request_serializer=mqd_dot_rpc_dot_v1_dot_nodes__pb2.SetDiskFreeLimitRequest.SerializeToString,
@@ -209,6 +219,18 @@ class NodesServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ActivateDiskMonitoring(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeactivateDiskMonitoring(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def SetDiskFreeLimit(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -286,6 +308,16 @@ def add_NodesServicer_to_server(servicer, server):
             'SetMemoryHighWatermark': grpc.unary_unary_rpc_method_handler(
                     servicer.SetMemoryHighWatermark,
                     request_deserializer=mqd_dot_rpc_dot_v1_dot_nodes__pb2.SetMemoryHighWatermarkRequest.FromString,
+                    response_serializer=mqd_dot_rpc_dot_v1_dot_values__pb2.Done.SerializeToString,
+            ),
+            'ActivateDiskMonitoring': grpc.unary_unary_rpc_method_handler(
+                    servicer.ActivateDiskMonitoring,
+                    request_deserializer=mqd_dot_rpc_dot_v1_dot_nodes__pb2.DiskMonitoring.FromString,
+                    response_serializer=mqd_dot_rpc_dot_v1_dot_values__pb2.Done.SerializeToString,
+            ),
+            'DeactivateDiskMonitoring': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeactivateDiskMonitoring,
+                    request_deserializer=mqd_dot_rpc_dot_v1_dot_nodes__pb2.DiskMonitoring.FromString,
                     response_serializer=mqd_dot_rpc_dot_v1_dot_values__pb2.Done.SerializeToString,
             ),
             'SetDiskFreeLimit': grpc.unary_unary_rpc_method_handler(
@@ -671,6 +703,60 @@ class Nodes:
             target,
             '/mqd.rpc.v1.Nodes/SetMemoryHighWatermark',
             mqd_dot_rpc_dot_v1_dot_nodes__pb2.SetMemoryHighWatermarkRequest.SerializeToString,
+            mqd_dot_rpc_dot_v1_dot_values__pb2.Done.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ActivateDiskMonitoring(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mqd.rpc.v1.Nodes/ActivateDiskMonitoring',
+            mqd_dot_rpc_dot_v1_dot_nodes__pb2.DiskMonitoring.SerializeToString,
+            mqd_dot_rpc_dot_v1_dot_values__pb2.Done.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeactivateDiskMonitoring(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mqd.rpc.v1.Nodes/DeactivateDiskMonitoring',
+            mqd_dot_rpc_dot_v1_dot_nodes__pb2.DiskMonitoring.SerializeToString,
             mqd_dot_rpc_dot_v1_dot_values__pb2.Done.FromString,
             options,
             channel_credentials,

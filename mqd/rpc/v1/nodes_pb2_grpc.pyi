@@ -58,6 +58,8 @@ class NodesStub:
     SetLogLevel: _grpc.UnaryUnaryMultiCallable[_nodes_pb2.SetLogLevelRequest, _values_pb2.Done]
     """INVALID_ARGUMENT, "level bogus is not supported. Try one of debug, info, warning, error, critical, none"."""
     SetMemoryHighWatermark: _grpc.UnaryUnaryMultiCallable[_nodes_pb2.SetMemoryHighWatermarkRequest, _values_pb2.Done]
+    ActivateDiskMonitoring: _grpc.UnaryUnaryMultiCallable[_nodes_pb2.DiskMonitoring, _values_pb2.Done]
+    DeactivateDiskMonitoring: _grpc.UnaryUnaryMultiCallable[_nodes_pb2.DiskMonitoring, _values_pb2.Done]
     SetDiskFreeLimit: _grpc.UnaryUnaryMultiCallable[_nodes_pb2.SetDiskFreeLimitRequest, _values_pb2.Done]
 
 @_typing.type_check_only
@@ -89,6 +91,8 @@ class NodesAsyncStub(NodesStub):
     SetLogLevel: _aio.UnaryUnaryMultiCallable[_nodes_pb2.SetLogLevelRequest, _values_pb2.Done]  # type: ignore[assignment]
     """INVALID_ARGUMENT, "level bogus is not supported. Try one of debug, info, warning, error, critical, none"."""
     SetMemoryHighWatermark: _aio.UnaryUnaryMultiCallable[_nodes_pb2.SetMemoryHighWatermarkRequest, _values_pb2.Done]  # type: ignore[assignment]
+    ActivateDiskMonitoring: _aio.UnaryUnaryMultiCallable[_nodes_pb2.DiskMonitoring, _values_pb2.Done]  # type: ignore[assignment]
+    DeactivateDiskMonitoring: _aio.UnaryUnaryMultiCallable[_nodes_pb2.DiskMonitoring, _values_pb2.Done]  # type: ignore[assignment]
     SetDiskFreeLimit: _aio.UnaryUnaryMultiCallable[_nodes_pb2.SetDiskFreeLimitRequest, _values_pb2.Done]  # type: ignore[assignment]
 
 class NodesServicer(metaclass=_abc_1.ABCMeta):
@@ -199,6 +203,20 @@ class NodesServicer(metaclass=_abc_1.ABCMeta):
     def SetMemoryHighWatermark(
         self,
         request: _nodes_pb2.SetMemoryHighWatermarkRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_values_pb2.Done, _abc.Awaitable[_values_pb2.Done]]: ...
+
+    @_abc_1.abstractmethod
+    def ActivateDiskMonitoring(
+        self,
+        request: _nodes_pb2.DiskMonitoring,
+        context: _ServicerContext,
+    ) -> _typing.Union[_values_pb2.Done, _abc.Awaitable[_values_pb2.Done]]: ...
+
+    @_abc_1.abstractmethod
+    def DeactivateDiskMonitoring(
+        self,
+        request: _nodes_pb2.DiskMonitoring,
         context: _ServicerContext,
     ) -> _typing.Union[_values_pb2.Done, _abc.Awaitable[_values_pb2.Done]]: ...
 

@@ -56,6 +56,34 @@ class SetPermissions(_message.Message):
 Global___SetPermissions: _TypeAlias = SetPermissions  # noqa: Y015
 
 @_typing.final
+class SetPermissionsGlobally(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USERNAME_FIELD_NUMBER: _builtins.int
+    CONFIGURE_FIELD_NUMBER: _builtins.int
+    WRITE_FIELD_NUMBER: _builtins.int
+    READ_FIELD_NUMBER: _builtins.int
+    username: _builtins.str
+    configure: _builtins.str
+    write: _builtins.str
+    read: _builtins.str
+    def __init__(
+        self,
+        *,
+        username: _builtins.str = ...,
+        configure: _builtins.str = ...,
+        write: _builtins.str = ...,
+        read: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["configure", b"configure", "read", b"read", "username", b"username", "write", b"write"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetPermissionsGlobally: _TypeAlias = SetPermissionsGlobally  # noqa: Y015
+
+@_typing.final
 class ClearPermissions(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -40,6 +40,11 @@ class PermissionsStub:
                 request_serializer=mqd_dot_rpc_dot_v1_dot_permissions__pb2.SetPermissions.SerializeToString,
                 response_deserializer=mqd_dot_rpc_dot_v1_dot_values__pb2.Done.FromString,
                 _registered_method=True)
+        self.SetGlobally = channel.unary_unary(
+                '/mqd.rpc.v1.Permissions/SetGlobally',
+                request_serializer=mqd_dot_rpc_dot_v1_dot_permissions__pb2.SetPermissionsGlobally.SerializeToString,
+                response_deserializer=mqd_dot_rpc_dot_v1_dot_values__pb2.Done.FromString,
+                _registered_method=True)
         self.Clear = channel.unary_unary(
                 '/mqd.rpc.v1.Permissions/Clear',
                 request_serializer=mqd_dot_rpc_dot_v1_dot_permissions__pb2.ClearPermissions.SerializeToString,
@@ -81,6 +86,12 @@ class PermissionsServicer:
     """Missing associated documentation comment in .proto file."""
 
     def Set(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetGlobally(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -135,6 +146,11 @@ def add_PermissionsServicer_to_server(servicer, server):
             'Set': grpc.unary_unary_rpc_method_handler(
                     servicer.Set,
                     request_deserializer=mqd_dot_rpc_dot_v1_dot_permissions__pb2.SetPermissions.FromString,
+                    response_serializer=mqd_dot_rpc_dot_v1_dot_values__pb2.Done.SerializeToString,
+            ),
+            'SetGlobally': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetGlobally,
+                    request_deserializer=mqd_dot_rpc_dot_v1_dot_permissions__pb2.SetPermissionsGlobally.FromString,
                     response_serializer=mqd_dot_rpc_dot_v1_dot_values__pb2.Done.SerializeToString,
             ),
             'Clear': grpc.unary_unary_rpc_method_handler(
@@ -199,6 +215,33 @@ class Permissions:
             target,
             '/mqd.rpc.v1.Permissions/Set',
             mqd_dot_rpc_dot_v1_dot_permissions__pb2.SetPermissions.SerializeToString,
+            mqd_dot_rpc_dot_v1_dot_values__pb2.Done.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetGlobally(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mqd.rpc.v1.Permissions/SetGlobally',
+            mqd_dot_rpc_dot_v1_dot_permissions__pb2.SetPermissionsGlobally.SerializeToString,
             mqd_dot_rpc_dot_v1_dot_values__pb2.Done.FromString,
             options,
             channel_credentials,

@@ -39,6 +39,7 @@ class PermissionsStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> PermissionsAsyncStub: ...
     Set: _grpc.UnaryUnaryMultiCallable[_permissions_pb2.SetPermissions, _values_pb2.Done]
+    SetGlobally: _grpc.UnaryUnaryMultiCallable[_permissions_pb2.SetPermissionsGlobally, _values_pb2.Done]
     Clear: _grpc.UnaryUnaryMultiCallable[_permissions_pb2.ClearPermissions, _values_pb2.Done]
     List: _grpc.UnaryStreamMultiCallable[_permissions_pb2.ListPermissions, _permissions_pb2.PermissionRows]
     ListOfUser: _grpc.UnaryStreamMultiCallable[_permissions_pb2.ListUserPermissions, _permissions_pb2.UserPermissionRows]
@@ -52,6 +53,7 @@ class PermissionsStub:
 class PermissionsAsyncStub(PermissionsStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Set: _aio.UnaryUnaryMultiCallable[_permissions_pb2.SetPermissions, _values_pb2.Done]  # type: ignore[assignment]
+    SetGlobally: _aio.UnaryUnaryMultiCallable[_permissions_pb2.SetPermissionsGlobally, _values_pb2.Done]  # type: ignore[assignment]
     Clear: _aio.UnaryUnaryMultiCallable[_permissions_pb2.ClearPermissions, _values_pb2.Done]  # type: ignore[assignment]
     List: _aio.UnaryStreamMultiCallable[_permissions_pb2.ListPermissions, _permissions_pb2.PermissionRows]  # type: ignore[assignment]
     ListOfUser: _aio.UnaryStreamMultiCallable[_permissions_pb2.ListUserPermissions, _permissions_pb2.UserPermissionRows]  # type: ignore[assignment]
@@ -66,6 +68,13 @@ class PermissionsServicer(metaclass=_abc_1.ABCMeta):
     def Set(
         self,
         request: _permissions_pb2.SetPermissions,
+        context: _ServicerContext,
+    ) -> _typing.Union[_values_pb2.Done, _abc.Awaitable[_values_pb2.Done]]: ...
+
+    @_abc_1.abstractmethod
+    def SetGlobally(
+        self,
+        request: _permissions_pb2.SetPermissionsGlobally,
         context: _ServicerContext,
     ) -> _typing.Union[_values_pb2.Done, _abc.Awaitable[_values_pb2.Done]]: ...
 

@@ -103,6 +103,35 @@ class ListPolicies(_message.Message):
 Global___ListPolicies: _TypeAlias = ListPolicies  # noqa: Y015
 
 @_typing.final
+class ListMatchingPolicies(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VHOST_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    OBJECT_TYPE_FIELD_NUMBER: _builtins.int
+    COLUMNS_FIELD_NUMBER: _builtins.int
+    vhost: _builtins.str
+    name: _builtins.str
+    object_type: _builtins.str
+    @_builtins.property
+    def columns(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        vhost: _builtins.str = ...,
+        name: _builtins.str = ...,
+        object_type: _builtins.str = ...,
+        columns: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["columns", b"columns", "name", b"name", "object_type", b"object_type", "vhost", b"vhost"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListMatchingPolicies: _TypeAlias = ListMatchingPolicies  # noqa: Y015
+
+@_typing.final
 class PolicyRow(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -50,6 +50,11 @@ class PoliciesStub:
                 request_serializer=mqd_dot_rpc_dot_v1_dot_policies__pb2.ListPolicies.SerializeToString,
                 response_deserializer=mqd_dot_rpc_dot_v1_dot_policies__pb2.PolicyRows.FromString,
                 _registered_method=True)
+        self.ListMatching = channel.unary_stream(
+                '/mqd.rpc.v1.Policies/ListMatching',
+                request_serializer=mqd_dot_rpc_dot_v1_dot_policies__pb2.ListMatchingPolicies.SerializeToString,
+                response_deserializer=mqd_dot_rpc_dot_v1_dot_policies__pb2.PolicyRows.FromString,
+                _registered_method=True)
         self.SetOperator = channel.unary_unary(
                 '/mqd.rpc.v1.Policies/SetOperator',
                 request_serializer=mqd_dot_rpc_dot_v1_dot_policies__pb2.SetOperatorPolicy.SerializeToString,
@@ -88,6 +93,14 @@ class PoliciesServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListMatching(self, request, context):
+        """In the order in which they count: the first of those that are no operator policies applies. NOT_FOUND when
+        there is no such object.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def SetOperator(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -122,6 +135,11 @@ def add_PoliciesServicer_to_server(servicer, server):
             'List': grpc.unary_stream_rpc_method_handler(
                     servicer.List,
                     request_deserializer=mqd_dot_rpc_dot_v1_dot_policies__pb2.ListPolicies.FromString,
+                    response_serializer=mqd_dot_rpc_dot_v1_dot_policies__pb2.PolicyRows.SerializeToString,
+            ),
+            'ListMatching': grpc.unary_stream_rpc_method_handler(
+                    servicer.ListMatching,
+                    request_deserializer=mqd_dot_rpc_dot_v1_dot_policies__pb2.ListMatchingPolicies.FromString,
                     response_serializer=mqd_dot_rpc_dot_v1_dot_policies__pb2.PolicyRows.SerializeToString,
             ),
             'SetOperator': grpc.unary_unary_rpc_method_handler(
@@ -220,6 +238,33 @@ class Policies:
             target,
             '/mqd.rpc.v1.Policies/List',
             mqd_dot_rpc_dot_v1_dot_policies__pb2.ListPolicies.SerializeToString,
+            mqd_dot_rpc_dot_v1_dot_policies__pb2.PolicyRows.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListMatching(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/mqd.rpc.v1.Policies/ListMatching',
+            mqd_dot_rpc_dot_v1_dot_policies__pb2.ListMatchingPolicies.SerializeToString,
             mqd_dot_rpc_dot_v1_dot_policies__pb2.PolicyRows.FromString,
             options,
             channel_credentials,

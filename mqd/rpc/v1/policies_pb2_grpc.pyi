@@ -40,6 +40,10 @@ class PoliciesStub:
     Set: _grpc.UnaryUnaryMultiCallable[_policies_pb2.SetPolicy, _values_pb2.Done]
     Clear: _grpc.UnaryUnaryMultiCallable[_policies_pb2.ClearPolicy, _values_pb2.Done]
     List: _grpc.UnaryStreamMultiCallable[_policies_pb2.ListPolicies, _policies_pb2.PolicyRows]
+    ListMatching: _grpc.UnaryStreamMultiCallable[_policies_pb2.ListMatchingPolicies, _policies_pb2.PolicyRows]
+    """In the order in which they count: the first of those that are no operator policies applies. NOT_FOUND when
+    there is no such object.
+    """
     SetOperator: _grpc.UnaryUnaryMultiCallable[_policies_pb2.SetOperatorPolicy, _values_pb2.Done]
     ClearOperator: _grpc.UnaryUnaryMultiCallable[_policies_pb2.ClearOperatorPolicy, _values_pb2.Done]
     ListOperator: _grpc.UnaryStreamMultiCallable[_policies_pb2.ListOperatorPolicies, _policies_pb2.OperatorPolicyRows]
@@ -50,6 +54,10 @@ class PoliciesAsyncStub(PoliciesStub):
     Set: _aio.UnaryUnaryMultiCallable[_policies_pb2.SetPolicy, _values_pb2.Done]  # type: ignore[assignment]
     Clear: _aio.UnaryUnaryMultiCallable[_policies_pb2.ClearPolicy, _values_pb2.Done]  # type: ignore[assignment]
     List: _aio.UnaryStreamMultiCallable[_policies_pb2.ListPolicies, _policies_pb2.PolicyRows]  # type: ignore[assignment]
+    ListMatching: _aio.UnaryStreamMultiCallable[_policies_pb2.ListMatchingPolicies, _policies_pb2.PolicyRows]  # type: ignore[assignment]
+    """In the order in which they count: the first of those that are no operator policies applies. NOT_FOUND when
+    there is no such object.
+    """
     SetOperator: _aio.UnaryUnaryMultiCallable[_policies_pb2.SetOperatorPolicy, _values_pb2.Done]  # type: ignore[assignment]
     ClearOperator: _aio.UnaryUnaryMultiCallable[_policies_pb2.ClearOperatorPolicy, _values_pb2.Done]  # type: ignore[assignment]
     ListOperator: _aio.UnaryStreamMultiCallable[_policies_pb2.ListOperatorPolicies, _policies_pb2.OperatorPolicyRows]  # type: ignore[assignment]
@@ -75,6 +83,16 @@ class PoliciesServicer(metaclass=_abc_1.ABCMeta):
         request: _policies_pb2.ListPolicies,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_policies_pb2.PolicyRows], _abc.AsyncIterator[_policies_pb2.PolicyRows]]: ...
+
+    @_abc_1.abstractmethod
+    def ListMatching(
+        self,
+        request: _policies_pb2.ListMatchingPolicies,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_policies_pb2.PolicyRows], _abc.AsyncIterator[_policies_pb2.PolicyRows]]:
+        """In the order in which they count: the first of those that are no operator policies applies. NOT_FOUND when
+        there is no such object.
+        """
 
     @_abc_1.abstractmethod
     def SetOperator(

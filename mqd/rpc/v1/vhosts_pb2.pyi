@@ -60,6 +60,86 @@ class AddVhost(_message.Message):
 Global___AddVhost: _TypeAlias = AddVhost  # noqa: Y015
 
 @_typing.final
+class UpdateVhost(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    TAGS_FIELD_NUMBER: _builtins.int
+    DEFAULT_QUEUE_TYPE_FIELD_NUMBER: _builtins.int
+    PROTECTED_FROM_DELETION_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    description: _builtins.str
+    tags: _builtins.str
+    default_queue_type: _builtins.str
+    protected_from_deletion: _builtins.bool
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        description: _builtins.str | None = ...,
+        tags: _builtins.str | None = ...,
+        default_queue_type: _builtins.str | None = ...,
+        protected_from_deletion: _builtins.bool | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_default_queue_type", b"_default_queue_type", "_description", b"_description", "_protected_from_deletion", b"_protected_from_deletion", "_tags", b"_tags", "default_queue_type", b"default_queue_type", "description", b"description", "protected_from_deletion", b"protected_from_deletion", "tags", b"tags"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_default_queue_type", b"_default_queue_type", "_description", b"_description", "_protected_from_deletion", b"_protected_from_deletion", "_tags", b"_tags", "default_queue_type", b"default_queue_type", "description", b"description", "name", b"name", "protected_from_deletion", b"protected_from_deletion", "tags", b"tags"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__default_queue_type: _TypeAlias = _typing.Literal["default_queue_type"]  # noqa: Y015
+    _WhichOneofArgType__default_queue_type: _TypeAlias = _typing.Literal["_default_queue_type", b"_default_queue_type"]  # noqa: Y015
+    _WhichOneofReturnType__description: _TypeAlias = _typing.Literal["description"]  # noqa: Y015
+    _WhichOneofArgType__description: _TypeAlias = _typing.Literal["_description", b"_description"]  # noqa: Y015
+    _WhichOneofReturnType__protected_from_deletion: _TypeAlias = _typing.Literal["protected_from_deletion"]  # noqa: Y015
+    _WhichOneofArgType__protected_from_deletion: _TypeAlias = _typing.Literal["_protected_from_deletion", b"_protected_from_deletion"]  # noqa: Y015
+    _WhichOneofReturnType__tags: _TypeAlias = _typing.Literal["tags"]  # noqa: Y015
+    _WhichOneofArgType__tags: _TypeAlias = _typing.Literal["_tags", b"_tags"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__default_queue_type) -> _WhichOneofReturnType__default_queue_type | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__description) -> _WhichOneofReturnType__description | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__protected_from_deletion) -> _WhichOneofReturnType__protected_from_deletion | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__tags) -> _WhichOneofReturnType__tags | None: ...
+
+Global___UpdateVhost: _TypeAlias = UpdateVhost  # noqa: Y015
+
+@_typing.final
+class ProtectVhost(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProtectVhost: _TypeAlias = ProtectVhost  # noqa: Y015
+
+@_typing.final
+class ReconcileVhosts(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReconcileVhosts: _TypeAlias = ReconcileVhosts  # noqa: Y015
+
+@_typing.final
 class DeleteVhost(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -108,11 +188,14 @@ class VhostRow(_message.Message):
     DEFAULT_QUEUE_TYPE_FIELD_NUMBER: _builtins.int
     TRACING_FIELD_NUMBER: _builtins.int
     CLUSTER_STATE_FIELD_NUMBER: _builtins.int
+    PROTECTED_FROM_DELETION_FIELD_NUMBER: _builtins.int
+    METADATA_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     description: _builtins.str
     default_queue_type: _builtins.str
     """"undefined" when there is none"""
     tracing: _builtins.bool
+    protected_from_deletion: _builtins.bool
     @_builtins.property
     def tags(self) -> _values_pb2.Term:
         """A list of atoms (set_vhost_tags; empty: []) or the binary given to add_vhost --tags."""
@@ -120,6 +203,10 @@ class VhostRow(_message.Message):
     @_builtins.property
     def cluster_state(self) -> _values_pb2.Term:
         """proplist: atom node -> atom "running" | "stopped" | "nodedown" """
+
+    @_builtins.property
+    def metadata(self) -> _values_pb2.Term:
+        """a map of what add_vhost and update_vhost_metadata set"""
 
     def __init__(
         self,
@@ -130,10 +217,12 @@ class VhostRow(_message.Message):
         default_queue_type: _builtins.str | None = ...,
         tracing: _builtins.bool | None = ...,
         cluster_state: _values_pb2.Term | None = ...,
+        protected_from_deletion: _builtins.bool | None = ...,
+        metadata: _values_pb2.Term | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_cluster_state", b"_cluster_state", "_default_queue_type", b"_default_queue_type", "_description", b"_description", "_name", b"_name", "_tags", b"_tags", "_tracing", b"_tracing", "cluster_state", b"cluster_state", "default_queue_type", b"default_queue_type", "description", b"description", "name", b"name", "tags", b"tags", "tracing", b"tracing"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cluster_state", b"_cluster_state", "_default_queue_type", b"_default_queue_type", "_description", b"_description", "_metadata", b"_metadata", "_name", b"_name", "_protected_from_deletion", b"_protected_from_deletion", "_tags", b"_tags", "_tracing", b"_tracing", "cluster_state", b"cluster_state", "default_queue_type", b"default_queue_type", "description", b"description", "metadata", b"metadata", "name", b"name", "protected_from_deletion", b"protected_from_deletion", "tags", b"tags", "tracing", b"tracing"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cluster_state", b"_cluster_state", "_default_queue_type", b"_default_queue_type", "_description", b"_description", "_name", b"_name", "_tags", b"_tags", "_tracing", b"_tracing", "cluster_state", b"cluster_state", "default_queue_type", b"default_queue_type", "description", b"description", "name", b"name", "tags", b"tags", "tracing", b"tracing"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cluster_state", b"_cluster_state", "_default_queue_type", b"_default_queue_type", "_description", b"_description", "_metadata", b"_metadata", "_name", b"_name", "_protected_from_deletion", b"_protected_from_deletion", "_tags", b"_tags", "_tracing", b"_tracing", "cluster_state", b"cluster_state", "default_queue_type", b"default_queue_type", "description", b"description", "metadata", b"metadata", "name", b"name", "protected_from_deletion", b"protected_from_deletion", "tags", b"tags", "tracing", b"tracing"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__cluster_state: _TypeAlias = _typing.Literal["cluster_state"]  # noqa: Y015
     _WhichOneofArgType__cluster_state: _TypeAlias = _typing.Literal["_cluster_state", b"_cluster_state"]  # noqa: Y015
@@ -141,8 +230,12 @@ class VhostRow(_message.Message):
     _WhichOneofArgType__default_queue_type: _TypeAlias = _typing.Literal["_default_queue_type", b"_default_queue_type"]  # noqa: Y015
     _WhichOneofReturnType__description: _TypeAlias = _typing.Literal["description"]  # noqa: Y015
     _WhichOneofArgType__description: _TypeAlias = _typing.Literal["_description", b"_description"]  # noqa: Y015
+    _WhichOneofReturnType__metadata: _TypeAlias = _typing.Literal["metadata"]  # noqa: Y015
+    _WhichOneofArgType__metadata: _TypeAlias = _typing.Literal["_metadata", b"_metadata"]  # noqa: Y015
     _WhichOneofReturnType__name: _TypeAlias = _typing.Literal["name"]  # noqa: Y015
     _WhichOneofArgType__name: _TypeAlias = _typing.Literal["_name", b"_name"]  # noqa: Y015
+    _WhichOneofReturnType__protected_from_deletion: _TypeAlias = _typing.Literal["protected_from_deletion"]  # noqa: Y015
+    _WhichOneofArgType__protected_from_deletion: _TypeAlias = _typing.Literal["_protected_from_deletion", b"_protected_from_deletion"]  # noqa: Y015
     _WhichOneofReturnType__tags: _TypeAlias = _typing.Literal["tags"]  # noqa: Y015
     _WhichOneofArgType__tags: _TypeAlias = _typing.Literal["_tags", b"_tags"]  # noqa: Y015
     _WhichOneofReturnType__tracing: _TypeAlias = _typing.Literal["tracing"]  # noqa: Y015
@@ -154,7 +247,11 @@ class VhostRow(_message.Message):
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__description) -> _WhichOneofReturnType__description | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__metadata) -> _WhichOneofReturnType__metadata | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__name) -> _WhichOneofReturnType__name | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__protected_from_deletion) -> _WhichOneofReturnType__protected_from_deletion | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__tags) -> _WhichOneofReturnType__tags | None: ...
     @_typing.overload

@@ -40,6 +40,26 @@ class VhostsStub:
                 request_serializer=mqd_dot_rpc_dot_v1_dot_vhosts__pb2.AddVhost.SerializeToString,
                 response_deserializer=mqd_dot_rpc_dot_v1_dot_values__pb2.Done.FromString,
                 _registered_method=True)
+        self.Update = channel.unary_unary(
+                '/mqd.rpc.v1.Vhosts/Update',
+                request_serializer=mqd_dot_rpc_dot_v1_dot_vhosts__pb2.UpdateVhost.SerializeToString,
+                response_deserializer=mqd_dot_rpc_dot_v1_dot_values__pb2.Done.FromString,
+                _registered_method=True)
+        self.Protect = channel.unary_unary(
+                '/mqd.rpc.v1.Vhosts/Protect',
+                request_serializer=mqd_dot_rpc_dot_v1_dot_vhosts__pb2.ProtectVhost.SerializeToString,
+                response_deserializer=mqd_dot_rpc_dot_v1_dot_values__pb2.Done.FromString,
+                _registered_method=True)
+        self.Unprotect = channel.unary_unary(
+                '/mqd.rpc.v1.Vhosts/Unprotect',
+                request_serializer=mqd_dot_rpc_dot_v1_dot_vhosts__pb2.ProtectVhost.SerializeToString,
+                response_deserializer=mqd_dot_rpc_dot_v1_dot_values__pb2.Done.FromString,
+                _registered_method=True)
+        self.Reconcile = channel.unary_unary(
+                '/mqd.rpc.v1.Vhosts/Reconcile',
+                request_serializer=mqd_dot_rpc_dot_v1_dot_vhosts__pb2.ReconcileVhosts.SerializeToString,
+                response_deserializer=mqd_dot_rpc_dot_v1_dot_values__pb2.Done.FromString,
+                _registered_method=True)
         self.Delete = channel.unary_unary(
                 '/mqd.rpc.v1.Vhosts/Delete',
                 request_serializer=mqd_dot_rpc_dot_v1_dot_vhosts__pb2.DeleteVhost.SerializeToString,
@@ -79,6 +99,31 @@ class VhostsServicer:
         """Adding one that exists is no failure and changes nothing (observed: 3.10.8). A queue type that does
         not exist: INVALID_ARGUMENT "invalid_queue_type".
         """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Update(self, request, context):
+        """What is not given stays. Nothing given is USAGE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Protect(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Unprotect(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Reconcile(self, request, context):
+        """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -126,6 +171,26 @@ def add_VhostsServicer_to_server(servicer, server):
             'Add': grpc.unary_unary_rpc_method_handler(
                     servicer.Add,
                     request_deserializer=mqd_dot_rpc_dot_v1_dot_vhosts__pb2.AddVhost.FromString,
+                    response_serializer=mqd_dot_rpc_dot_v1_dot_values__pb2.Done.SerializeToString,
+            ),
+            'Update': grpc.unary_unary_rpc_method_handler(
+                    servicer.Update,
+                    request_deserializer=mqd_dot_rpc_dot_v1_dot_vhosts__pb2.UpdateVhost.FromString,
+                    response_serializer=mqd_dot_rpc_dot_v1_dot_values__pb2.Done.SerializeToString,
+            ),
+            'Protect': grpc.unary_unary_rpc_method_handler(
+                    servicer.Protect,
+                    request_deserializer=mqd_dot_rpc_dot_v1_dot_vhosts__pb2.ProtectVhost.FromString,
+                    response_serializer=mqd_dot_rpc_dot_v1_dot_values__pb2.Done.SerializeToString,
+            ),
+            'Unprotect': grpc.unary_unary_rpc_method_handler(
+                    servicer.Unprotect,
+                    request_deserializer=mqd_dot_rpc_dot_v1_dot_vhosts__pb2.ProtectVhost.FromString,
+                    response_serializer=mqd_dot_rpc_dot_v1_dot_values__pb2.Done.SerializeToString,
+            ),
+            'Reconcile': grpc.unary_unary_rpc_method_handler(
+                    servicer.Reconcile,
+                    request_deserializer=mqd_dot_rpc_dot_v1_dot_vhosts__pb2.ReconcileVhosts.FromString,
                     response_serializer=mqd_dot_rpc_dot_v1_dot_values__pb2.Done.SerializeToString,
             ),
             'Delete': grpc.unary_unary_rpc_method_handler(
@@ -185,6 +250,114 @@ class Vhosts:
             target,
             '/mqd.rpc.v1.Vhosts/Add',
             mqd_dot_rpc_dot_v1_dot_vhosts__pb2.AddVhost.SerializeToString,
+            mqd_dot_rpc_dot_v1_dot_values__pb2.Done.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Update(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mqd.rpc.v1.Vhosts/Update',
+            mqd_dot_rpc_dot_v1_dot_vhosts__pb2.UpdateVhost.SerializeToString,
+            mqd_dot_rpc_dot_v1_dot_values__pb2.Done.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Protect(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mqd.rpc.v1.Vhosts/Protect',
+            mqd_dot_rpc_dot_v1_dot_vhosts__pb2.ProtectVhost.SerializeToString,
+            mqd_dot_rpc_dot_v1_dot_values__pb2.Done.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Unprotect(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mqd.rpc.v1.Vhosts/Unprotect',
+            mqd_dot_rpc_dot_v1_dot_vhosts__pb2.ProtectVhost.SerializeToString,
+            mqd_dot_rpc_dot_v1_dot_values__pb2.Done.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Reconcile(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mqd.rpc.v1.Vhosts/Reconcile',
+            mqd_dot_rpc_dot_v1_dot_vhosts__pb2.ReconcileVhosts.SerializeToString,
             mqd_dot_rpc_dot_v1_dot_values__pb2.Done.FromString,
             options,
             channel_credentials,

@@ -36,6 +36,11 @@ class VhostsStub:
     """Adding one that exists is no failure and changes nothing (observed: 3.10.8). A queue type that does
     not exist: INVALID_ARGUMENT "invalid_queue_type".
     """
+    Update: _grpc.UnaryUnaryMultiCallable[_vhosts_pb2.UpdateVhost, _values_pb2.Done]
+    """What is not given stays. Nothing given is USAGE."""
+    Protect: _grpc.UnaryUnaryMultiCallable[_vhosts_pb2.ProtectVhost, _values_pb2.Done]
+    Unprotect: _grpc.UnaryUnaryMultiCallable[_vhosts_pb2.ProtectVhost, _values_pb2.Done]
+    Reconcile: _grpc.UnaryUnaryMultiCallable[_vhosts_pb2.ReconcileVhosts, _values_pb2.Done]
     Delete: _grpc.UnaryUnaryMultiCallable[_vhosts_pb2.DeleteVhost, _values_pb2.Done]
     List: _grpc.UnaryStreamMultiCallable[_vhosts_pb2.ListVhosts, _vhosts_pb2.VhostRows]
     SetTags: _grpc.UnaryUnaryMultiCallable[_vhosts_pb2.SetVhostTags, _values_pb2.Done]
@@ -51,6 +56,11 @@ class VhostsAsyncStub(VhostsStub):
     """Adding one that exists is no failure and changes nothing (observed: 3.10.8). A queue type that does
     not exist: INVALID_ARGUMENT "invalid_queue_type".
     """
+    Update: _aio.UnaryUnaryMultiCallable[_vhosts_pb2.UpdateVhost, _values_pb2.Done]  # type: ignore[assignment]
+    """What is not given stays. Nothing given is USAGE."""
+    Protect: _aio.UnaryUnaryMultiCallable[_vhosts_pb2.ProtectVhost, _values_pb2.Done]  # type: ignore[assignment]
+    Unprotect: _aio.UnaryUnaryMultiCallable[_vhosts_pb2.ProtectVhost, _values_pb2.Done]  # type: ignore[assignment]
+    Reconcile: _aio.UnaryUnaryMultiCallable[_vhosts_pb2.ReconcileVhosts, _values_pb2.Done]  # type: ignore[assignment]
     Delete: _aio.UnaryUnaryMultiCallable[_vhosts_pb2.DeleteVhost, _values_pb2.Done]  # type: ignore[assignment]
     List: _aio.UnaryStreamMultiCallable[_vhosts_pb2.ListVhosts, _vhosts_pb2.VhostRows]  # type: ignore[assignment]
     SetTags: _aio.UnaryUnaryMultiCallable[_vhosts_pb2.SetVhostTags, _values_pb2.Done]  # type: ignore[assignment]
@@ -69,6 +79,35 @@ class VhostsServicer(metaclass=_abc_1.ABCMeta):
         """Adding one that exists is no failure and changes nothing (observed: 3.10.8). A queue type that does
         not exist: INVALID_ARGUMENT "invalid_queue_type".
         """
+
+    @_abc_1.abstractmethod
+    def Update(
+        self,
+        request: _vhosts_pb2.UpdateVhost,
+        context: _ServicerContext,
+    ) -> _typing.Union[_values_pb2.Done, _abc.Awaitable[_values_pb2.Done]]:
+        """What is not given stays. Nothing given is USAGE."""
+
+    @_abc_1.abstractmethod
+    def Protect(
+        self,
+        request: _vhosts_pb2.ProtectVhost,
+        context: _ServicerContext,
+    ) -> _typing.Union[_values_pb2.Done, _abc.Awaitable[_values_pb2.Done]]: ...
+
+    @_abc_1.abstractmethod
+    def Unprotect(
+        self,
+        request: _vhosts_pb2.ProtectVhost,
+        context: _ServicerContext,
+    ) -> _typing.Union[_values_pb2.Done, _abc.Awaitable[_values_pb2.Done]]: ...
+
+    @_abc_1.abstractmethod
+    def Reconcile(
+        self,
+        request: _vhosts_pb2.ReconcileVhosts,
+        context: _ServicerContext,
+    ) -> _typing.Union[_values_pb2.Done, _abc.Awaitable[_values_pb2.Done]]: ...
 
     @_abc_1.abstractmethod
     def Delete(

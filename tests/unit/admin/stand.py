@@ -200,6 +200,9 @@ class StandNode:
     def set_disk_free_limit(self, limit_bytes: int) -> None:
         self.calls.append(("disk", limit_bytes))
 
+    def watch_disk(self, on: bool) -> None:
+        self.calls.append(("watch_disk", on))
+
     def set_log_level(self, level: str) -> None:
         self.calls.append(("log_level", level))
 

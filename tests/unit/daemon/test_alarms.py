@@ -75,6 +75,17 @@ def test_disc_space_below_the_limit(host: Machine) -> None:
     assert told == [("disk", True), ("disk", False)]
 
 
+def test_disc_space_that_nobody_looks_at_sets_no_alarm(host: Machine) -> None:
+    watch, told = watching(ResourceSettings(disk_absolute_bytes=1000))
+    host.free = 1
+    watch.check_disk()
+    watch.watch_disk(False)
+    watch.check_disk()
+    assert told == [("disk", True), ("disk", False)]
+    watch.watch_disk(True)
+    assert told[2:] == [("disk", True)]
+
+
 def test_a_limit_relative_to_memory(host: Machine) -> None:
     watch, _ = watching(ResourceSettings(disk_relative=1.5))
     assert watch.disk_limit_bytes == 1500

@@ -72,7 +72,7 @@ def test_templates_name_known_fields(name: str, scope: int) -> None:
         "where",
         "warning",
     }
-    overridden |= {"shown", "source"}
+    overridden |= {"shown", "source", "pairs"}
     texts = [verb.spec.banner, *(rule.text for rule in verb.spec.errors)]
     for text in texts:
         named = {name for _, name, _, _ in string.Formatter().parse(text) if name}
