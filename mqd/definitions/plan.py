@@ -7,11 +7,12 @@ returned: a file is applied whole or not at all. Never deletes and never applies
 
 As 3.10.8 (all observed): what is there stays as it is, but users, permissions, parameters, policies
 and the metadata of vhosts are replaced; queues and exchanges called amq.* are passed over; so are
-bindings one end of which is missing, for every export of 3.10.8 has those of exclusive queues and
-internal exchanges, which it leaves out themselves; a queue gets its type from its own arguments,
-not from its vhost. Other than 3.10.8: tags of a vhost that are one text stay one, so that what is
-exported is what was imported; a queue that says "type" alone is of that type; what 3.10.8 passes
-over in silence because it cannot read it is refused.
+bindings that the exchange would refuse a client and those one end of which is missing, for every
+export of 3.10.8 has those of exclusive queues and internal exchanges, which it leaves out
+themselves; a queue gets its type from its own arguments, not from its vhost. Other than 3.10.8:
+what a file does not say of a vhost that is there stays; tags of a vhost that are one text stay one,
+so that what is exported is what was imported; a queue that says "type" alone is of that type; what
+3.10.8 passes over in silence because it cannot read it is refused.
 """
 
 from __future__ import annotations
@@ -24,7 +25,14 @@ from mqd.amqp.replies import AmqpError
 from mqd.auth.permissions import Permission, TopicPermission
 from mqd.auth.users import User
 from mqd.broker.definitions import BindingDefinition, ExchangeDefinition, QueueDefinition
-from mqd.broker.exchanges.registry import Registry, check_arguments, check_type
+from mqd.broker.exchanges.base import Exchange
+from mqd.broker.exchanges.registry import (
+    Registry,
+    check_arguments,
+    check_type,
+    make_exchange,
+    predeclared,
+)
 from mqd.broker.queue_arguments import KNOWN, check_queue_arguments
 from mqd.definitions.checks import parameter_faults, policy_faults, policy_value
 from mqd.definitions.faults import FAULTS_MAX, Fault, Refused, place
@@ -220,8 +228,8 @@ class Planner:
         if record != found:
             self._add(PutVhost(record))
             if found is None:
-                for exchange in _PREDECLARED:
-                    self._exchanges[vhost, exchange] = ExchangeDefinition(vhost, exchange)
+                for exchange in predeclared(vhost):
+                    self._exchanges[vhost, exchange.name] = exchange
 
     def _add_user(self, item: Object) -> None:
         user = name(item, "name")
@@ -263,9 +271,12 @@ class Planner:
         if component == POLICY:
             reason = "policies may not be set using this method"
             raise Known(reason, f"{reason} ({vhost}/{component}/{parameter})")
+        missing = []
         if component == OPERATOR_POLICY:
+            if isinstance(value, dict) and "priority" not in value:
+                missing.append(f'Key "priority" not found in {parameter}')
             value = policy_value(value, operator=True)
-        found = parameter_faults(component, parameter, value)
+        found = parameter_faults(component, parameter, value) + missing
         if found:
             raise not_valid(found, f"{vhost}/{component}/{parameter}")
         if (component, parameter) == (VHOST_LIMITS, LIMITS):
@@ -390,14 +401,27 @@ class Planner:
             return
         key = key_of(binding)
         if key not in self._bindings and not self._present.is_bound(binding):
+            refused = self._refusal(source, binding)
+            if refused is not None:
+                self.plan.left_out.append(f"{_shown(binding)}: {refused}")
+                return
             self._bindings.add(key)
             self._put_topology(PutBinding(binding), source.durable and destination.durable)
 
+    def _refusal(self, source: ExchangeDefinition, binding: BindingDefinition) -> str | None:
+        """Why an exchange of that type does not hold such a binding (observed: 3.10.8 passes over
+        one that it would refuse a client)."""
+        kind = self._tools.types.get(source.type)
+        if kind is None or kind.validate_binding is Exchange.validate_binding:
+            return None
+        try:
+            make_exchange(source, self._tools.types).validate_binding(binding)
+        except AmqpError as error:
+            return error.text
+        return None
+
     def _leave_out(self, binding: BindingDefinition, kind: str, missing: str) -> None:
-        self.plan.left_out.append(
-            f"binding from exchange '{binding.source}' to {binding.destination_kind} "
-            f"'{binding.destination}' in vhost '{binding.vhost}': there is no {kind} '{missing}'"
-        )
+        self.plan.left_out.append(f"{_shown(binding)}: there is no {kind} '{missing}'")
 
 
 SECTIONS: Final[dict[str, Callable[[Planner, Object], None]]] = {
@@ -413,14 +437,13 @@ SECTIONS: Final[dict[str, Callable[[Planner, Object], None]]] = {
     "bindings": Planner._add_binding,
 }
 _POLICY_KEYS: Final = ("pattern", "definition", "priority", "apply-to")
-_PREDECLARED: Final = (
-    "amq.direct",
-    "amq.fanout",
-    "amq.headers",
-    "amq.match",
-    "amq.rabbitmq.trace",
-    "amq.topic",
-)
+
+
+def _shown(binding: BindingDefinition) -> str:
+    return (
+        f"binding from exchange '{binding.source}' to {binding.destination_kind} "
+        f"'{binding.destination}' in vhost '{binding.vhost}'"
+    )
 
 
 def _fault(section: str, index: int, item: Json, wrong: Wrong) -> Fault:

@@ -211,6 +211,16 @@ def test_bindings_to_nowhere_are_left_out_and_told_of(make: Make) -> None:
     assert len(made.left_out) == 4
 
 
+def test_bindings_that_a_client_could_not_make_are_left_out(make: Make) -> None:
+    wrong = bound("amq.headers", "old", arguments={"x-match": "bogus"})
+    right = bound("amq.headers", "old", arguments={"x-match": "any"})
+    made = make(bindings=[wrong, right])
+    assert len(made.commands) == 1
+    assert made.left_out[0].startswith(
+        "binding from exchange 'amq.headers' to queue 'old' in vhost '/': Invalid x-match"
+    )
+
+
 def test_names_that_begin_with_amq_are_passed_over(make: Make) -> None:
     assert make(queues=[queue("amq.q")], exchanges=[exchange("amq.x")]) == Plan()
 
@@ -462,6 +472,21 @@ def test_it_is_named(make: Make, document: dict[str, Any], text: str) -> None:
         (
             {"parameters": [{"vhost": "/", "component": "nope", "name": "n", "value": {}}]},
             f"{NOT_VALID}component nope not found\n (//nope/n)",
+            ErrorCode.INVALID_ARGUMENT,
+        ),
+        (
+            {
+                "parameters": [
+                    {
+                        "vhost": "/",
+                        "component": "operator_policy",
+                        "name": "n",
+                        "value": {"pattern": ".*", "definition": {"max-length": "x"}},
+                    }
+                ]
+            },
+            f'{NOT_VALID}&lt;&lt;"x"&gt;&gt; is not a valid maximum length\n'
+            'Key "priority" not found in n\n (//operator_policy/n)',
             ErrorCode.INVALID_ARGUMENT,
         ),
         (
