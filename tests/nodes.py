@@ -127,6 +127,16 @@ class Node:
                 raise RuntimeError(f"no control socket at {path}")
             time.sleep(0.005)
 
+    def await_log(self, words: str, after: int) -> str:
+        """The log from that character on, once the words are in it."""
+        path = self.directory / "log" / f"{self.name}.log"
+        end = time.monotonic() + _BOOT_S
+        while words not in (text := path.read_text()[after:]):
+            if time.monotonic() > end:
+                raise RuntimeError(f"no {words!r} in the log: {text}")
+            time.sleep(0.005)
+        return text
+
     def stop(self) -> int:
         """SIGTERM; returns the exit code."""
         assert self.process is not None

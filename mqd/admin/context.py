@@ -16,6 +16,7 @@ from mqd.errors import ErrorCode, MqdError
 from mqd.names import NodeName
 
 if TYPE_CHECKING:
+    from mqd.auth.credentials import CredentialRules
     from mqd.broker.broker import Broker
     from mqd.clock import Clock
     from mqd.metadata.store import MetadataStore
@@ -93,6 +94,10 @@ class NodeControl(Protocol):
     @property
     def pid(self) -> int:
         """Of the operating system's process."""
+
+    @property
+    def credentials(self) -> CredentialRules:
+        """What passwords must be like."""
 
     @property
     def app_state(self) -> AppState: ...

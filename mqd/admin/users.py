@@ -15,7 +15,6 @@ from mqd.admin.connections import close_those_of
 from mqd.admin.context import AdminContext
 from mqd.admin.elixir import inspect
 from mqd.admin.listing import batches
-from mqd.auth.passwords import DEFAULT_ALGORITHM, hash_password
 from mqd.auth.sasl import Credentials
 from mqd.auth.users import User
 from mqd.errors import ErrorCode, MqdError
@@ -39,7 +38,9 @@ async def add(ctx: AdminContext, request: pb.AddUser) -> Done:
 
     A blank password is taken, and never lets anyone in (observed: 3.10.8).
     """
-    user = User(request.username, hash_password(request.password), DEFAULT_ALGORITHM)
+    rules = ctx.node.credentials
+    rules.check(request.password)
+    user = User(request.username, rules.hashed(request.password), rules.algorithm)
     await ctx.metadata.propose_async(PutUser(user, Must.BE_NEW))
     _log.info("Created user '%s'", request.username)
     return Done()
@@ -55,9 +56,11 @@ async def delete(ctx: AdminContext, request: pb.DeleteUser) -> Done:
 
 async def change_password(ctx: AdminContext, request: pb.ChangePasswordRequest) -> Done:
     """Connections stay; the next login needs the new one. Raises NO_SUCH_USER."""
-    password_hash = hash_password(request.password)
+    rules = ctx.node.credentials
+    rules.check(request.password)
+    password_hash = rules.hashed(request.password)
     await _change(
-        ctx, request.username, password_hash=password_hash, hashing_algorithm=DEFAULT_ALGORITHM
+        ctx, request.username, password_hash=password_hash, hashing_algorithm=rules.algorithm
     )
     _log.info("Successfully changed password for user '%s'", request.username)
     return Done()

@@ -52,7 +52,7 @@ _ROWS: tuple[tuple[str, Kind, str], ...] = (
     ("broker", INTEGER, """
         classic_queue.default_version cluster_formation.discovery_retry_limit
         cluster_formation.internal_lock_retries cluster_formation.lock_retry_limit
-        cluster_formation.target_cluster_size_hint credential_validator.min_length
+        cluster_formation.target_cluster_size_hint
         default_worker_pool_size delegate_count distribution.listener.port_range.max
         distribution.listener.port_range.min log.file.rotation.count log.file.rotation.size
         log.syslog.port mnesia_table_loading_retry_limit net_ticktime num_acceptors.ssl
@@ -76,10 +76,10 @@ _ROWS: tuple[tuple[str, Kind, str], ...] = (
         cluster_formation.peer_discovery_backend
         cluster_formation.randomized_startup_delay_range.max
         cluster_formation.randomized_startup_delay_range.min
-        cluster_partition_handling.pause_if_all_down.nodes.$name credential_validator.regexp
-        credential_validator.validation_backend erlang.K log.file.rotation.date
+        cluster_partition_handling.pause_if_all_down.nodes.$name
+        erlang.K log.file.rotation.date
         log.journald.fields log.syslog.facility log.syslog.host log.syslog.identity log.syslog.ip
-        motd_file password_hashing_module queue_leader_locator queue_master_locator raft.data_dir
+        motd_file queue_leader_locator queue_master_locator raft.data_dir
         ssl_cert_login_from sysmon_handler.triggers.process.garbage_collection
         sysmon_handler.triggers.process.heap_size
         sysmon_handler.triggers.process.long_scheduled_execution

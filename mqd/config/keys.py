@@ -97,6 +97,19 @@ _ROWS: tuple[Key, ...] = (
     Key("loopback_users", NONE, None, "none: every user may log in from anywhere"),
     Key("loopback_users.$user", BOOLEAN, None,
         "Whether this user may only log in from the machine itself; default true for guest"),
+    # passwords
+    Key("credential_validator.validation_backend", one_of(
+        "rabbit_credential_validator_accept_everything",
+        "rabbit_credential_validator_min_password_length",
+        "rabbit_credential_validator_password_regexp",
+    ), "rabbit_credential_validator_accept_everything", "Which passwords are taken"),
+    Key("credential_validator.min_length", NATURAL, None, "Bytes of a password, at least"),
+    Key("credential_validator.regexp", STRING, None, "Expression found in every password"),
+    Key("password_hashing_module", one_of(
+        "rabbit_password_hashing_sha256",
+        "rabbit_password_hashing_sha512",
+        "rabbit_password_hashing_md5",
+    ), "rabbit_password_hashing_sha256", "How new passwords are hashed"),
     # first boot
     _row("default_vhost", "/", "Vhost made on the first boot"),
     _row("default_user", "guest", "User made on the first boot"),
@@ -148,6 +161,8 @@ _ROWS: tuple[Key, ...] = (
 # A new value of these counts from a SIGHUP on; of connections, for those that come then.
 _LIVE_WORDS = """
     auth_mechanisms.$num channel_max cluster_name connection_max consumer_timeout
+    credential_validator.min_length credential_validator.regexp
+    credential_validator.validation_backend password_hashing_module
     disk_free_limit.absolute disk_free_limit.relative frame_max handshake_timeout heartbeat
     log.console.level log.default.level log.file.level log.journald.level loopback_users
     loopback_users.$user max_message_size memory_monitor_interval product.name product.version

@@ -28,8 +28,6 @@ _REASONS: tuple[tuple[str, str], ...] = (
     ("auth_backends", _INTERNAL),
     ("anonymous_login", _INTERNAL),
     ("default_users", "the first boot makes one user; others are added with mqctl add_user"),
-    ("password_hashing_module", "passwords are hashed with SHA-256; all of RabbitMQ's are read"),
-    ("credential_validator", "any password is accepted in this version"),
     ("cluster_partition_handling", _ONE_NODE),
     ("cluster_formation", _ONE_NODE),
     ("cluster_keepalive", _ONE_NODE),

@@ -54,6 +54,16 @@ class FirstBoot:
 
 
 @dataclass(frozen=True, slots=True)
+class CredentialSettings:
+    """One to one the keys of passwords."""
+
+    validator: str
+    min_length: int
+    regexp: str
+    algorithm: str
+
+
+@dataclass(frozen=True, slots=True)
 class DefinitionsSettings:
     """What is imported at every start. path: a file or a folder; None: nothing."""
 
@@ -98,6 +108,7 @@ class NodeSettings:
     sockets: SocketOptions
     amqp: AmqpSettings
     first_boot: FirstBoot
+    credentials: CredentialSettings
     definitions: DefinitionsSettings
     loopback_users: frozenset[str]
     resources: ResourceSettings
@@ -113,6 +124,7 @@ def node_settings(config: Configuration) -> NodeSettings:
         sockets=_sockets(config),
         amqp=_amqp(config),
         first_boot=_first_boot(config),
+        credentials=_credentials(config),
         definitions=_definitions(config),
         loopback_users=_loopback_users(config),
         resources=_resources(config),
@@ -190,6 +202,15 @@ def _first_boot(config: Configuration) -> FirstBoot:
         configure=str(config["default_permissions.configure"]),
         write=str(config["default_permissions.write"]),
         read=str(config["default_permissions.read"]),
+    )
+
+
+def _credentials(config: Configuration) -> CredentialSettings:
+    return CredentialSettings(
+        validator=str(config["credential_validator.validation_backend"]),
+        min_length=_number(config["credential_validator.min_length"] or 0),
+        regexp=_text(config["credential_validator.regexp"]) or "",
+        algorithm=str(config["password_hashing_module"]),
     )
 
 

@@ -205,7 +205,7 @@ async def boot(
         opened.push_async_callback(_closed, "metadata", metadata.close)
         if configured.path is not None:
             pass  # whoever has definitions gets what they say, and no guest (observed: 3.10.8)
-        elif await seed(metadata, _seeds(blueprint.settings.first_boot)):
+        elif await seed(metadata, _seeds(blueprint.settings)):
             _tell_of_seeds(blueprint.settings.first_boot)
         await identify(metadata)
         step("message_store")
@@ -268,9 +268,10 @@ async def _closed(what: str, close: Callable[[], Awaitable[bool]]) -> None:
         )
 
 
-def _seeds(first: FirstBoot) -> Seeds:
+def _seeds(settings: NodeSettings) -> Seeds:
+    first, algorithm = settings.first_boot, settings.credentials.algorithm
     permissions = (first.configure, first.write, first.read)
-    return Seeds(first.vhost, first.user, first.password, first.tags, permissions)
+    return Seeds(first.vhost, first.user, first.password, first.tags, permissions, algorithm)
 
 
 def _tell_of_seeds(first: FirstBoot) -> None:

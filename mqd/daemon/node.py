@@ -19,6 +19,7 @@ from mqd.admin.context import (
     MemoryUse,
     Watermark,
 )
+from mqd.auth.credentials import CredentialRules
 from mqd.broker.broker import Broker
 from mqd.clock import Clock
 from mqd.config.applications import SHOWN_DEFAULTS, environment
@@ -73,6 +74,11 @@ class Node(Lifecycle):
     @property
     def version(self) -> str:
         return VERSION
+
+    @property
+    def credentials(self) -> CredentialRules:
+        given = self.blueprint.settings.credentials
+        return CredentialRules(given.validator, given.min_length, given.regexp, given.algorithm)
 
     @property
     def pid(self) -> int:

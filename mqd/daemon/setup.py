@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mqd.config.load import Configuration, load
+from mqd.config.parse import ConfigError
 from mqd.config.settings import NodeSettings, node_settings
 from mqd.config.variables import Variables
 from mqd.control.clustering import Clustering, clustering
@@ -40,6 +41,7 @@ def read_setup(environ: Mapping[str, str]) -> Setup:
     paths = places.resolve(variables, base, environ)
     configuration = load(paths.config_files, variables)
     settings = node_settings(configuration)
+    _check_expression(configuration)
     logs = outputs(
         settings.log,
         paths.log_base,
@@ -51,3 +53,18 @@ def read_setup(environ: Mapping[str, str]) -> Setup:
         variables.get("DIST_PORT"), variables.get("NODE_PORT"), settings.distribution_interface
     )
     return Setup(variables, paths, configuration, settings, logs, Notifier(environ), port)
+
+
+def _check_expression(configuration: Configuration) -> None:
+    """One that cannot be compiled would refuse every password."""
+    setting = configuration.set.get("credential_validator.regexp")
+    if setting is None:
+        return
+    from mqd.auth.patterns import InvalidPattern, compile_pattern
+
+    try:
+        compile_pattern(str(setting.value))
+    except InvalidPattern as error:
+        raise ConfigError(
+            [f"{setting.origin}: {setting.name} = {setting.value}: {error.reason}"]
+        ) from error

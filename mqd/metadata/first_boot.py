@@ -11,7 +11,7 @@ import secrets
 from dataclasses import dataclass
 from typing import Final
 
-from mqd.auth.passwords import hash_password
+from mqd.auth.passwords import DEFAULT_ALGORITHM, hash_password
 from mqd.auth.permissions import Permission
 from mqd.auth.users import ADMINISTRATOR, User
 from mqd.metadata.commands import (
@@ -35,13 +35,15 @@ class Seeds:
     password: str = "guest"  # noqa: S105 - RabbitMQ's default, and loopback_users guards it
     user_tags: tuple[str, ...] = (ADMINISTRATOR,)
     permissions: tuple[str, str, str] = (".*", ".*", ".*")
+    algorithm: str = DEFAULT_ALGORITHM  # of the password's hash
 
 
 async def seed(store: MetadataStore, seeds: Seeds) -> bool:
     """Seed a virgin store; returns whether it was one. Permanent on return."""
     if not store.state.is_virgin:
         return False
-    user = User(seeds.user, hash_password(seeds.password), tags=seeds.user_tags)
+    password_hash = hash_password(seeds.password, seeds.algorithm)
+    user = User(seeds.user, password_hash, seeds.algorithm, seeds.user_tags)
     await store.propose_async(PutVhost(VhostRecord(seeds.vhost, "Default virtual host")))
     await store.propose_async(PutUser(user))
     await store.propose_async(

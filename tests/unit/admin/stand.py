@@ -25,6 +25,7 @@ from mqd.amqp.outlet import Outlet
 from mqd.amqp.properties import Properties, encode
 from mqd.amqp.replies import AmqpError
 from mqd.auth.access import Access
+from mqd.auth.credentials import CredentialRules
 from mqd.auth.passwords import hash_password
 from mqd.auth.permissions import Permission
 from mqd.auth.users import User
@@ -117,6 +118,7 @@ class StandNode:
     version = "3.10.8"
     pid = 4711
     cookie = "SECRET"
+    credentials = CredentialRules()
     cluster_name_default = "rabbit@unit.example"
     data_directory = Path("/data")
     config_files: Sequence[str] = ("/etc/rabbitmq/rabbitmq.conf",)

@@ -6,6 +6,7 @@ import pytest
 
 from mqd.admin import users
 from mqd.auth.access import LoginRefused
+from mqd.auth.credentials import MIN_LENGTH, CredentialRules
 from mqd.errors import ErrorCode, MqdError
 from mqd.rpc.v1 import users_pb2 as pb
 from tests.unit.admin.stand import Stand, closed_with, rows
@@ -109,3 +110,19 @@ async def test_a_user_that_is_missing(change) -> None:  # type: ignore[no-untype
 async def test_the_words_of_verbs_that_word_nothing_themselves() -> None:
     with pytest.raises(MqdError, match=r'^{:no_such_user, "n\\"s"}$'):
         await users.clear_password(Stand().ctx, pb.ClearPasswordRequest(username='n"s'))
+
+
+async def test_a_password_that_the_rules_refuse_changes_nothing() -> None:
+    stand = Stand()
+    stand.node.credentials = CredentialRules(
+        MIN_LENGTH, 5, algorithm="rabbit_password_hashing_sha512"
+    )
+    words = "minimum required password length is 5"
+    with pytest.raises(MqdError, match=words):
+        await users.add(stand.ctx, pb.AddUser(username="bob", password="abc"))
+    await users.add(stand.ctx, pb.AddUser(username="bob", password="abcde"))
+    assert users.find(stand.ctx, "bob").hashing_algorithm == "rabbit_password_hashing_sha512"
+    with pytest.raises(MqdError, match=words):
+        await users.change_password(
+            stand.ctx, pb.ChangePasswordRequest(username="bob", password="abc")
+        )

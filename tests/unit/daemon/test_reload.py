@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -94,11 +93,8 @@ def reloaded(node: Node, text: str) -> str:
     log = node.directory / "log" / f"{node.name}.log"
     seen = len(log.read_text())
     node.process.send_signal(signal.SIGHUP)
-    deadline = time.monotonic() + 15
-    while "Configuration " not in log.read_text()[seen:]:
-        assert time.monotonic() < deadline, log.read_text()[seen:]
-        time.sleep(0.01)
-    lines = [line.partition("> ")[2] for line in log.read_text()[seen:].splitlines()]
+    text = node.await_log("Configuration ", seen)
+    lines = [line.partition("> ")[2] for line in text.splitlines()]
     first = next(at for at, line in enumerate(lines) if line.startswith("Configuration "))
     return "\n".join(line for line in lines[first:] if "AMQP connection" not in line)
 
