@@ -46,8 +46,11 @@ MEMORY_CATEGORIES: Final = (
 
 
 def alarms(ctx: AdminContext) -> list[pb.Alarm]:
-    """Resource alarms in effect, by name."""
-    return [pb.Alarm(resource=name, node=ctx.node.name) for name in sorted(ctx.broker.alarms)]
+    """Resource alarms in effect, by name; that of file descriptors keeps new clients waiting."""
+    files = ctx.node.file_descriptors()
+    full = {"file_descriptor"} if files.sockets_used >= files.sockets_limit else set()
+    names = sorted({*ctx.broker.alarms, *full})
+    return [pb.Alarm(resource=name, node=ctx.node.name) for name in names]
 
 
 def listeners(ctx: AdminContext) -> list[pb.Listener]:

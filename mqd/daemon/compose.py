@@ -24,6 +24,7 @@ from mqd.broker.settings import Settings as BrokerSettings
 from mqd.clock import Clock
 from mqd.config.settings import DefinitionsSettings, FirstBoot, NodeSettings
 from mqd.config.values import Address
+from mqd.daemon import machine
 from mqd.errors import ErrorCode, MqdError
 from mqd.metadata import bridge
 from mqd.metadata.first_boot import Seeds, identify, seed
@@ -231,6 +232,7 @@ async def boot(
         step("networking")
         settings = broker.settings
         listener = Listener(broker, settings, blueprint.clock)
+        _, listener.sockets_max = machine.sockets_limit(machine.open_files_limit())
         opened.push_async_callback(listener.stop, 0.0)
         app = App(blueprint, broker, metadata, listener, opened)
         app.plugins = plugins

@@ -98,6 +98,15 @@ def open_files_limit() -> int:
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
+def sockets_limit(open_files: int) -> tuple[int, int]:
+    """Of so many open files, how many are reckoned with, and how many clients may have.
+
+    observed: 3.10.8 keeps some descriptors for itself and a tenth of the rest for files.
+    """
+    usable = max(open_files - 97, 0)
+    return usable, max(usable * 9 // 10 - 2, 1)
+
+
 def raise_open_files_limit() -> None:
     """A soft limit that somebody set stays; the usual 1024 is raised as far as allowed."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -190,13 +190,12 @@ class Node(Lifecycle):
         return DiskSpace(free, self.alarms.disk_limit_bytes)
 
     def file_descriptors(self) -> FileDescriptors:
-        # observed: 3.10.8 keeps some descriptors for itself and a tenth of the rest for files
-        limit = max(machine.open_files_limit() - 97, 0)
+        limit, sockets_limit = machine.sockets_limit(machine.open_files_limit())
         return FileDescriptors(
             used=machine.open_files(),
             limit=limit,
             sockets_used=len(self.broker.connections) if self.broker else 0,
-            sockets_limit=max(limit * 9 // 10 - 2, 0),
+            sockets_limit=sockets_limit,
         )
 
     # -- what may be changed while it runs ----------------------------------------------------

@@ -20,6 +20,7 @@ from mqd.broker.broker import Broker
 from mqd.broker.settings import Settings
 from mqd.clock import Clock
 from mqd.transport.buffers import Buffers
+from mqd.transport.door import Door
 from mqd.transport.overdue import Overdue
 from mqd.transport.session import Session
 
@@ -62,13 +63,18 @@ def server_properties(settings: Settings, node: str) -> Table:
 
 
 class Listener:
-    """All plain AMQP listeners. `sessions` are the clients, those in the handshake too."""
+    """All plain AMQP listeners. `sessions` are the clients, those in the handshake too.
+
+    sockets_max: with so many clients others wait at the door until one goes.
+    """
 
     def __init__(self, broker: Broker, settings: Settings, clock: Clock) -> None:
         self.broker = broker
         self.clock = clock
         self.sessions: set[Session] = set()
-        self._servers: list[asyncio.Server] = []
+        self.sockets_max = 1 << 30
+        self._doors: list[Door] = []
+        self._full = False
         self._ticking: asyncio.TimerHandle | None = None
         self._waking: asyncio.TimerHandle | None = None
         self._wake_ms = 0
@@ -115,14 +121,13 @@ class Listener:
         ready = getattr(loop, "_ready", None)
         if ready is not None:
             turn.is_last = lambda: not ready
-        server = await loop.create_server(
-            self._session, sock=_listening(host, port), backlog=backlog
-        )
-        for listening in server.sockets:
-            for option in (_NODELAY, *options):
-                listening.setsockopt(*option)
+        listening = _listening(host, port, backlog)
+        for option in (_NODELAY, *options):
+            listening.setsockopt(*option)
         self._not_inherited = [each for each in options if each[:2] in _NOT_INHERITED]
-        self._servers.append(server)
+        door = Door(listening, self._session)
+        self._doors.append(door)
+        door.open()
         if self._ticking is None:
             self._ticking = loop.call_later(_TICK_S, self._tick)
 
@@ -135,10 +140,23 @@ class Listener:
         self._empty.clear()
         return Session(self)
 
+    def came(self, session: Session) -> None:
+        """The session has its socket."""
+        self.sessions.add(session)
+        if len(self.sessions) >= self.sockets_max and not self._full:
+            self._full = True
+            log.warning(
+                "file descriptor limit alarm set: %d clients are connected, others have to wait. "
+                "Raise the limit of open files (LimitNOFILE of the service)",
+                len(self.sessions),
+            )
+            for door in self._doors:
+                door.shut()
+
     @property
     def addresses(self) -> list[tuple[str, int]]:
         """Where it listens now."""
-        return [one.getsockname()[:2] for server in self._servers for one in server.sockets]
+        return [door.socket.getsockname()[:2] for door in self._doors if door.socket.fileno() >= 0]
 
     def gone(self, session: Session) -> None:
         """The session's socket is closed."""
@@ -146,6 +164,11 @@ class Listener:
         self._seen.pop(session, None)
         if not self.sessions:
             self._empty.set()
+        if self._full and len(self.sessions) < self.sockets_max:
+            self._full = False
+            log.warning("file descriptor limit alarm cleared")
+            for door in self._doors:
+                door.open()
 
     def _tick(self) -> None:
         now_ms = self.clock.monotonic_ms()
@@ -197,18 +220,20 @@ class Listener:
                 timer.cancel()
         self._ticking = self._waking = None
         self.broker.wake_at = lambda due_ms: None
-        self._servers.clear()
+        self._doors.clear()
 
     def suspend(self) -> None:
         """Take no new clients."""
-        for server in self._servers:
-            server.close()
+        for door in self._doors:
+            door.close()
 
 
-def _listening(host: str | None, port: int) -> socket.socket:
+def _listening(host: str | None, port: int, backlog: int) -> socket.socket:
     if host is None and socket.has_dualstack_ipv6():
         try:
-            return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
+            return socket.create_server(
+                ("", port), family=socket.AF_INET6, backlog=backlog, dualstack_ipv6=True
+            )
         except OSError as error:
             if error.errno != errno.EADDRNOTAVAIL:  # IPv6 that is there but switched off
                 raise
@@ -216,4 +241,4 @@ def _listening(host: str | None, port: int) -> socket.socket:
     if host is not None:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         host = str(address[0])
-    return socket.create_server((host or "", port), family=family)
+    return socket.create_server((host or "", port), family=family, backlog=backlog)

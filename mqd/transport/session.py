@@ -105,7 +105,7 @@ class Session(asyncio.Protocol):
             transport.max_size = self._listener.broker.settings.read_bytes_max
         peer, ours = self._peer(), self._ours()
         self.name = f"{_shown(peer)} -> {_shown(ours)}"
-        self._listener.sessions.add(self)
+        self._listener.came(self)
         log.info("accepting AMQP connection %s (%s)", self.pid, self.name)
 
     def _peer(self) -> tuple[str, int]:
