@@ -134,24 +134,43 @@ class Verb:
         return str(self.spec.default_columns).split() or list(self.columns)
 
 
-def names(scope: int) -> list[str]:
-    """Every verb of a scope."""
+def names(scope: int, of_plugins: bool = False) -> list[str]:
+    """Every verb of a scope. of_plugins: also those of plugins that are not enabled."""
     return [
-        name for name, places in index.VERBS.items() if any(scope in place[4] for place in places)
+        name
+        for name, places in index.VERBS.items()
+        if any(scope in place[4] for place in places) and (of_plugins or _is_there(name))
     ]
 
 
-def find(name: str, scope: int) -> Verb | None:
-    """The verb of that name in a scope."""
+def _is_there(name: str) -> bool:
+    """Whether the plugin that brings a verb is enabled, for a verb that a plugin brings."""
+    plugin = index.OF_PLUGINS.get(name)
+    if plugin is None:
+        return True
+    from mqctl.failures import Failure
+    from mqctl.places import enabled_plugins_file
+    from mqctl.verbs.enabled_file import read
+
+    try:
+        return plugin in read(enabled_plugins_file())
+    except Failure:
+        return False
+
+
+def find(name: str, scope: int, of_plugins: bool = False) -> Verb | None:
+    """The verb of that name in a scope. of_plugins: as for `names`."""
+    if not of_plugins and not _is_there(name):
+        return None
     for area, service, rpc, position, scopes in index.VERBS.get(name, ()):
         if scope in scopes:
             return Verb(area, service, rpc, position)
     return None
 
 
-def every(scope: int) -> Iterator[Verb]:
-    """All verbs of a scope: imports all areas."""
-    for name in names(scope):
-        verb = find(name, scope)
+def every(scope: int, of_plugins: bool = False) -> Iterator[Verb]:
+    """All verbs of a scope: imports all areas. of_plugins: as for `names`."""
+    for name in names(scope, of_plugins):
+        verb = find(name, scope, of_plugins=True)
         if verb is not None:
             yield verb

@@ -27,6 +27,7 @@ SECTIONS: dict[str, tuple[int, str]] = {
     "queues": (15, "Queues"),
     "plugin_management": (16, "Plugin Management"),
     "upgrade": (17, "Upgrade"),
+    "management_plugin": (18, "Management plugin"),
     "other": (100, "Other"),
     "deprecated": (999, "Deprecated"),
 }

@@ -135,7 +135,7 @@ def page() -> str:
     where: dict[str, list[str]] = {}
     verbs: dict[str, Verb] = {}
     for tool, scope, _ in TOOLS:
-        for verb in catalogue.every(scope):
+        for verb in catalogue.every(scope, of_plugins=True):
             key = f"{verb.path}#{verb.name}"
             where.setdefault(key, []).append(tool)
             verbs[key] = verb

@@ -29,28 +29,26 @@ def _erlang_code(problem: OSError) -> str:
 
 def read(path: str) -> list[str]:
     """Names in the order of the file; no file, no plugins. Raises Failure 65 or 69."""
-    from mqd.config.parse import ConfigError
-    from mqd.plugins.enabled import Malformed, parse
-
     place = inspect(Chars(path))
     try:
         with open(path, encoding="utf-8") as file:
-            return parse(file.read(), path)
+            text = file.read()
     except FileNotFoundError:
         return []
     except PermissionError as problem:
-        raise error(
-            f"Could not read enabled plugins file at {path}: {DENIED}", exit_codes.DATA
-        ) from problem
+        text = f"Could not read enabled plugins file at {path}: {DENIED}"
+        raise error(text, exit_codes.DATA) from problem
     except OSError as problem:
-        detail = f"{{:cannot_read_enabled_plugins_file, {place}, :{_erlang_code(problem)}}}"
-    except UnicodeDecodeError:
-        detail = f"{path}: it is not text"
+        fault = f"{{:cannot_read_enabled_plugins_file, {place}, :{_erlang_code(problem)}}}"
+        raise error(f"Error:\n{fault}") from problem
+    except UnicodeDecodeError as problem:
+        raise error(f"Error:\n{path}: it is not text") from problem
+    from mqd.plugins.enabled import Malformed, parse  # 10 ms: only where there is a file
+
+    try:
+        return parse(text, path)
     except Malformed as problem:
-        detail = _erlang_fault(problem, place)
-    except ConfigError as problem:
-        detail = "\n".join(problem.problems)
-    raise error(f"Error:\n{detail}")
+        raise error(f"Error:\n{_erlang_fault(problem, place)}") from problem
 
 
 def _erlang_fault(problem: Malformed, place: str) -> str:

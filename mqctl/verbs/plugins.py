@@ -352,3 +352,26 @@ class Directories(PluginVerb):
             f"Plugin expansion directory: {known.expand_folder}\n"
             f"Enabled plugins file: {known.file}"
         )
+
+
+class ResetStatsDb(Behaviour):
+    """Takes any words, and says nothing in any format (observed: 3.10.8)."""
+
+    def check_arity(self) -> None:
+        """None is wrong."""
+
+    def check_timeout(self) -> None:
+        """There is time enough."""
+        self.client.timeout_s = self.invocation.timeout_s or None
+
+    def banner(self) -> str:
+        """Where."""
+        if self.options.get("all"):
+            return "Resetting statistics database in all nodes"
+        return f"Resetting statistics database on node {self.invocation.node}"
+
+    def run(self) -> Result:
+        """The node has to be there."""
+        self.check_timeout()
+        self.send().one()
+        return Silence()

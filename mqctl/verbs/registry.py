@@ -112,6 +112,7 @@ OVERRIDES: dict[str, tuple[str, str]] = {
     "remote_shell": ("inspection", "NoShell"),
     "rename_cluster_node": ("membership", "RenameClusterNode"),
     "report": ("report", "Report"),
+    "reset_stats_db": ("plugins", "ResetStatsDb"),
     "resolve_hostname": ("facts", "ResolveHostname"),
     "resolver_info": ("local", "ResolverInfo"),
     "restart_vhost": ("vhosts", "RestartVhost"),

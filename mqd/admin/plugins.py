@@ -17,6 +17,7 @@ from mqd.errors import ErrorCode, MqdError
 from mqd.plugins import enabled
 from mqd.plugins.table import LIBRARIES
 from mqd.rpc.v1 import plugins_pb2 as pb
+from mqd.rpc.v1.values_pb2 import Done
 
 
 async def list_(ctx: AdminContext, request: pb.ListPlugins) -> pb.PluginsReply:
@@ -60,6 +61,11 @@ async def disable(ctx: AdminContext, request: pb.DisablePlugins) -> pb.PluginsAp
 async def set_(ctx: AdminContext, request: pb.SetPlugins) -> pb.PluginsApplied:
     """The same."""
     return await _apply(ctx, request.file)
+
+
+async def reset_stats_db(ctx: AdminContext, request: pb.ResetStatsDbRequest) -> Done:
+    """Nothing is kept that could be reset."""
+    return Done()
 
 
 async def _reply(ctx: AdminContext, troubles: Mapping[str, str]) -> pb.PluginsReply:

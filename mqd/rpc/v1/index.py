@@ -150,6 +150,7 @@ VERBS: dict[str, tuple[tuple[str, str, str, int, frozenset[int]], ...]] = {
     "report": (("local", "Local", "Report", 0, frozenset((1, 2,))),),
     "reset": (("nodes", "Nodes", "Reset", 0, frozenset((1,))),),
     "reset_node_auth_attempt_metrics": (("inspection", "Inspection", "ResetAuthAttempts", 0, frozenset((2,))),),
+    "reset_stats_db": (("plugins", "Plugins", "ResetStatsDb", 0, frozenset((1,))),),
     "resolve_hostname": (("diagnostics", "Diagnostics", "ResolveHostname", 0, frozenset((2,))),),
     "resolver_info": (("local", "Local", "ResolverInfo", 0, frozenset((2,))),),
     "restart_stream": (("streams", "Streams", "Restart", 0, frozenset((5,))),),
@@ -195,4 +196,9 @@ VERBS: dict[str, tuple[tuple[str, str, str, int, frozenset[int]], ...]] = {
     "update_vhost_metadata": (("vhosts", "Vhosts", "Update", 0, frozenset((1,))),),
     "version": (("local", "Local", "Version", 0, frozenset((1, 2, 3,))),),
     "wait": (("local", "Local", "Wait", 0, frozenset((1, 2,))),),
+}
+
+# name -> the plugin that must be enabled
+OF_PLUGINS: dict[str, str] = {
+    "reset_stats_db": "rabbitmq_management_agent",
 }

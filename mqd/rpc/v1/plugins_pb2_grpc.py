@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from mqd.rpc.v1 import plugins_pb2 as mqd_dot_rpc_dot_v1_dot_plugins__pb2
+from mqd.rpc.v1 import values_pb2 as mqd_dot_rpc_dot_v1_dot_values__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -64,6 +65,11 @@ class PluginsStub:
                 request_serializer=mqd_dot_rpc_dot_v1_dot_plugins__pb2.SetPlugins.SerializeToString,
                 response_deserializer=mqd_dot_rpc_dot_v1_dot_plugins__pb2.PluginsApplied.FromString,
                 _registered_method=True)
+        self.ResetStatsDb = channel.unary_unary(
+                '/mqd.rpc.v1.Plugins/ResetStatsDb',
+                request_serializer=mqd_dot_rpc_dot_v1_dot_plugins__pb2.ResetStatsDbRequest.SerializeToString,
+                response_deserializer=mqd_dot_rpc_dot_v1_dot_values__pb2.Done.FromString,
+                _registered_method=True)
         self.Examine = channel.unary_unary(
                 '/mqd.rpc.v1.Plugins/Examine',
                 request_serializer=mqd_dot_rpc_dot_v1_dot_plugins__pb2.ExaminePlugins.SerializeToString,
@@ -113,6 +119,13 @@ class PluginsServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ResetStatsDb(self, request, context):
+        """There is no database: what it holds in RabbitMQ is counted where it happens.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Examine(self, request, context):
         """Carries no verb: what there is, and what would keep the named plugins from running.
         """
@@ -152,6 +165,11 @@ def add_PluginsServicer_to_server(servicer, server):
                     servicer.Set,
                     request_deserializer=mqd_dot_rpc_dot_v1_dot_plugins__pb2.SetPlugins.FromString,
                     response_serializer=mqd_dot_rpc_dot_v1_dot_plugins__pb2.PluginsApplied.SerializeToString,
+            ),
+            'ResetStatsDb': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResetStatsDb,
+                    request_deserializer=mqd_dot_rpc_dot_v1_dot_plugins__pb2.ResetStatsDbRequest.FromString,
+                    response_serializer=mqd_dot_rpc_dot_v1_dot_values__pb2.Done.SerializeToString,
             ),
             'Examine': grpc.unary_unary_rpc_method_handler(
                     servicer.Examine,
@@ -321,6 +339,33 @@ class Plugins:
             '/mqd.rpc.v1.Plugins/Set',
             mqd_dot_rpc_dot_v1_dot_plugins__pb2.SetPlugins.SerializeToString,
             mqd_dot_rpc_dot_v1_dot_plugins__pb2.PluginsApplied.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResetStatsDb(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mqd.rpc.v1.Plugins/ResetStatsDb',
+            mqd_dot_rpc_dot_v1_dot_plugins__pb2.ResetStatsDbRequest.SerializeToString,
+            mqd_dot_rpc_dot_v1_dot_values__pb2.Done.FromString,
             options,
             channel_credentials,
             insecure,

@@ -10,6 +10,7 @@ when the node does not answer. The node says what there is and what runs, and is
 from collections import abc as _abc
 from grpc import aio as _aio
 from mqd.rpc.v1 import plugins_pb2 as _plugins_pb2
+from mqd.rpc.v1 import values_pb2 as _values_pb2
 import abc as _abc_1
 import grpc as _grpc
 import sys
@@ -45,6 +46,8 @@ class PluginsStub:
     """
     Disable: _grpc.UnaryUnaryMultiCallable[_plugins_pb2.DisablePlugins, _plugins_pb2.PluginsApplied]
     Set: _grpc.UnaryUnaryMultiCallable[_plugins_pb2.SetPlugins, _plugins_pb2.PluginsApplied]
+    ResetStatsDb: _grpc.UnaryUnaryMultiCallable[_plugins_pb2.ResetStatsDbRequest, _values_pb2.Done]
+    """There is no database: what it holds in RabbitMQ is counted where it happens."""
     Examine: _grpc.UnaryUnaryMultiCallable[_plugins_pb2.ExaminePlugins, _plugins_pb2.PluginsReply]
     """Carries no verb: what there is, and what would keep the named plugins from running."""
 
@@ -61,6 +64,8 @@ class PluginsAsyncStub(PluginsStub):
     """
     Disable: _aio.UnaryUnaryMultiCallable[_plugins_pb2.DisablePlugins, _plugins_pb2.PluginsApplied]  # type: ignore[assignment]
     Set: _aio.UnaryUnaryMultiCallable[_plugins_pb2.SetPlugins, _plugins_pb2.PluginsApplied]  # type: ignore[assignment]
+    ResetStatsDb: _aio.UnaryUnaryMultiCallable[_plugins_pb2.ResetStatsDbRequest, _values_pb2.Done]  # type: ignore[assignment]
+    """There is no database: what it holds in RabbitMQ is counted where it happens."""
     Examine: _aio.UnaryUnaryMultiCallable[_plugins_pb2.ExaminePlugins, _plugins_pb2.PluginsReply]  # type: ignore[assignment]
     """Carries no verb: what there is, and what would keep the named plugins from running."""
 
@@ -110,6 +115,14 @@ class PluginsServicer(metaclass=_abc_1.ABCMeta):
         request: _plugins_pb2.SetPlugins,
         context: _ServicerContext,
     ) -> _typing.Union[_plugins_pb2.PluginsApplied, _abc.Awaitable[_plugins_pb2.PluginsApplied]]: ...
+
+    @_abc_1.abstractmethod
+    def ResetStatsDb(
+        self,
+        request: _plugins_pb2.ResetStatsDbRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_values_pb2.Done, _abc.Awaitable[_values_pb2.Done]]:
+        """There is no database: what it holds in RabbitMQ is counted where it happens."""
 
     @_abc_1.abstractmethod
     def Examine(

@@ -155,6 +155,7 @@ class Verb(_message.Message):
     GUIDES_FIELD_NUMBER: _builtins.int
     HIDDEN_FIELD_NUMBER: _builtins.int
     WRAPPED_FIELD_NUMBER: _builtins.int
+    PLUGIN_FIELD_NUMBER: _builtins.int
     COLLECTED_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     section: _builtins.str
@@ -179,6 +180,8 @@ class Verb(_message.Message):
     hidden: _builtins.bool
     wrapped: _builtins.bool
     """with --formatter json the done text is the "value" of an object, not its "message" """
+    plugin: _builtins.str
+    """the verb is there while this plugin is enabled"""
     collected: _builtins.bool
     """rows are gathered on the node: an empty list prints as an empty line or []"""
     @_builtins.property
@@ -213,11 +216,12 @@ class Verb(_message.Message):
         guides: _abc.Iterable[_builtins.str] | None = ...,
         hidden: _builtins.bool = ...,
         wrapped: _builtins.bool = ...,
+        plugin: _builtins.str = ...,
         collected: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["banner", b"banner", "collected", b"collected", "default_columns", b"default_columns", "done", b"done", "errors", b"errors", "formatter", b"formatter", "formatters", b"formatters", "guides", b"guides", "help", b"help", "hidden", b"hidden", "name", b"name", "needs", b"needs", "no_table_headers", b"no_table_headers", "scopes", b"scopes", "section", b"section", "silent", b"silent", "timeout_s", b"timeout_s", "wrapped", b"wrapped"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["banner", b"banner", "collected", b"collected", "default_columns", b"default_columns", "done", b"done", "errors", b"errors", "formatter", b"formatter", "formatters", b"formatters", "guides", b"guides", "help", b"help", "hidden", b"hidden", "name", b"name", "needs", b"needs", "no_table_headers", b"no_table_headers", "plugin", b"plugin", "scopes", b"scopes", "section", b"section", "silent", b"silent", "timeout_s", b"timeout_s", "wrapped", b"wrapped"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

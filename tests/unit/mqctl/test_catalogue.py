@@ -21,11 +21,11 @@ SCOPES = (
     catalogue.STR,
     catalogue.UPG,
 )
-VERBS = [(name, scope) for scope in SCOPES for name in catalogue.names(scope)]
+VERBS = [(name, scope) for scope in SCOPES for name in catalogue.names(scope, of_plugins=True)]
 
 
 def find(name: str, scope: int) -> catalogue.Verb:
-    verb = catalogue.find(name, scope)
+    verb = catalogue.find(name, scope, of_plugins=True)
     assert verb is not None
     return verb
 

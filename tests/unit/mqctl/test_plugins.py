@@ -16,6 +16,7 @@ from mqd.config.variables import Variables
 from mqd.daemon import paths
 from mqd.plugins.table import PLUGINS
 from mqd.rpc.v1 import plugins_pb2 as pb
+from mqd.rpc.v1.values_pb2 import Done
 from tests.unit.mqctl.fake_node import FakeNode, Outcome, call, refuse
 
 SHARDING = "rabbitmq_sharding"
@@ -297,3 +298,34 @@ def test_no_time_at_all_is_enough(file: Path, fake: FakeNode) -> None:
     """observed: 3.10.8."""
     fake.answer("Plugins/List", pb.ListPlugins, lambda *_: reply(matches=True))
     assert plugins("list", "-s", "-t", "0").out == "[  ] mine 2\n"
+
+
+# -- a plugin's verb -----------------------------------------------------------------------------
+
+
+def test_a_verb_is_there_while_its_plugin_is_enabled(file: Path, fake: FakeNode) -> None:
+    """observed: 3.10.8."""
+    fake.answer("Plugins/ResetStatsDb", pb.ResetStatsDbRequest, lambda *_: Done())
+    done = call("reset_stats_db")
+    text = "\nCommand 'reset_stats_db' not found. \nDid you mean 'reset'? \n\n"
+    assert (done.code, done.err) == (64, text)
+    assert "reset_stats_db" not in call("--help").out
+    assert call("help", "reset_stats_db").code == 64
+    file.write_text("broken")
+    assert call("reset_stats_db").code == 64
+    file.write_text("[rabbitmq_management_agent].")
+    assert "reset_stats_db" in call("--help").out
+    where = "Resetting statistics database on node fake@localhost\n"
+    for words, out in (
+        ("", where),
+        ("x", where),
+        ("-t 0", where),
+        ("--all", "Resetting statistics database in all nodes\n"),
+        ("--formatter json", ""),
+        ("-q", ""),
+        ("--dry-run", where),
+    ):
+        done = call("reset_stats_db", *words.split())
+        assert (done.code, done.out, done.err) == (0, out, ""), words
+    assert len(fake.requests) == 6
+    assert call("reset_stats_db", tool="mq-diagnostics").code == 64
