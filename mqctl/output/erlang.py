@@ -83,6 +83,8 @@ def atomic_text(value: Term) -> str | None:
         return float_text(value)
     if isinstance(value, int):
         return str(value)
+    if isinstance(value, dict) and not value:
+        return "#{}"
     if value in ([], ()):
         return "[]" if isinstance(value, list) else "{}"
     return None

@@ -20,9 +20,6 @@ from mqd.config.values import Address, Value
 
 Applications = dict[str, dict[str, Plain]]
 
-# where mqd's default is not RabbitMQ's
-SHOWN_DEFAULTS = frozenset(("tcp_listen_options.backlog", "tcp_listen_options.nodelay"))
-
 
 @cache
 def defaults() -> Mapping[str, Mapping[str, Plain]]:
@@ -163,7 +160,7 @@ def _users(rows: _ByRow, rabbit: dict[str, Plain]) -> None:
         rabbit["loopback_users"] = []
     elif named:
         confined = {"guest": True, **named}
-        rabbit["loopback_users"] = [user.encode() for user, on in confined.items() if on]
+        rabbit["loopback_users"] = [user.encode() for user, on in confined.items() if on][::-1]
 
 
 def _first_boot(rows: _ByRow, rabbit: dict[str, Plain]) -> None:
@@ -173,7 +170,7 @@ def _first_boot(rows: _ByRow, rabbit: dict[str, Plain]) -> None:
     ]
     tags = rows.get("default_user_tags.$tag", {})
     if tags:
-        rabbit["default_user_tags"] = [Atom(_last(name)) for name, on in tags.items() if on]
+        rabbit["default_user_tags"] = [Atom(_last(name)) for name, on in tags.items() if on][::-1]
 
 
 _BACKENDS = {
@@ -214,7 +211,7 @@ def _watermarks(rows: _ByRow, rabbit: dict[str, Plain]) -> None:
     absolute = _single(rows, "vm_memory_high_watermark.absolute")
     relative = _single(rows, "vm_memory_high_watermark.relative")
     if absolute is not None:
-        rabbit["vm_memory_high_watermark"] = (Atom("absolute"), absolute)
+        rabbit["vm_memory_high_watermark"] = (Atom("absolute"), _size(absolute))
     elif relative is not None:
         rabbit["vm_memory_high_watermark"] = relative
     relative = _single(rows, "disk_free_limit.relative")
@@ -222,24 +219,36 @@ def _watermarks(rows: _ByRow, rabbit: dict[str, Plain]) -> None:
     if relative is not None:
         rabbit["disk_free_limit"] = (Atom("mem_relative"), relative)
     elif absolute is not None:
-        rabbit["disk_free_limit"] = absolute
+        rabbit["disk_free_limit"] = _size(absolute)
+
+
+def _size(value: Value) -> Plain:
+    return Chars(value) if isinstance(value, str) else value
+
+
+# in the order in which 3.10.8 lists what rabbitmq.conf sets (observed)
+_SOCKET_WORDS = """
+    tos sndbuf send_timeout_close send_timeout recbuf priority port low_watermark low_msgq_watermark
+    keepalive high_watermark high_msgq_watermark fd exit_on_close dontroute delay_send buffer
+    nodelay backlog
+"""
 
 
 def _sockets(rows: _ByRow, rabbit: dict[str, Plain]) -> None:
+    """What is set replaces RabbitMQ's own list altogether."""
     prefix = "tcp_listen_options."
-    found: list[Plain] = []
-    linger: dict[str, Any] = {"on": False, "timeout": 0}
-    for row in rows:
-        if not row.startswith(prefix):
-            continue
-        name, value = row.removeprefix(prefix), _single(rows, row)
-        if name.startswith("linger."):
-            linger[name.removeprefix("linger.")] = value
-        elif name == "raw":
-            found += parse(str(value)).plain()
-        else:
-            found.append((Atom(name), _term(row, value)))
-    found.append((Atom("linger"), (Atom("true" if linger["on"] else "false"), linger["timeout"])))
+    given = {r.removeprefix(prefix): _single(rows, r) for r in rows if r.startswith(prefix)}
+    if not given:
+        if "tcp_listen_options" in rows:
+            rabbit["tcp_listen_options"] = []
+        return
+    names = [name for name in _SOCKET_WORDS.split() if name in given]
+    found: list[Plain] = [(Atom(name), _term(prefix + name, given[name])) for name in names]
+    if "raw" in given:
+        found += parse(str(given["raw"])).plain()
+    if {"linger.on", "linger.timeout"} & given.keys():
+        on = Atom("true" if given.get("linger.on") else "false")
+        found.append((Atom("linger"), (on, given.get("linger.timeout", 0))))
     rabbit["tcp_listen_options"] = found
 
 
@@ -247,7 +256,7 @@ def _cluster(rows: _ByRow, rabbit: dict[str, Plain]) -> None:
     nodes = rows.get("cluster_formation.classic_config.nodes.$node", {})
     kind = str(_single(rows, "cluster_formation.node_type") or "disc").replace("disk", "disc")
     if nodes or kind != "disc":
-        rabbit["cluster_nodes"] = ([Atom(str(node)) for node in nodes.values()], Atom(kind))
+        rabbit["cluster_nodes"] = ([Atom(str(n)) for n in nodes.values()][::-1], Atom(kind))
     handling = _single(rows, "cluster_partition_handling")
     if handling == "pause_if_all_down":
         prefix = "cluster_partition_handling.pause_if_all_down"

@@ -19,7 +19,7 @@ from mqd.config.erlang import Atom, Plain, Term
 from mqd.config.notes import Note
 from mqd.config.parse import ConfigError, Entry, parse
 from mqd.config.schema import Key, find, schema, segments, working
-from mqd.config.values import Value
+from mqd.config.values import QUANTITY, Value
 from mqd.config.variables import Variable, Variables
 
 if TYPE_CHECKING:
@@ -39,6 +39,13 @@ class Setting:
     key: Key
     value: Value
     origin: str  # "default", "file:line", "RABBITMQ_NODE_PORT"
+    text: str = ""  # as it was written, where it was written
+
+    @property
+    def shown(self) -> Value:
+        """The value; a size with a unit as it was written."""
+        with_unit = type(self.value) is int and self.key.kind is QUANTITY
+        return self.text if with_unit and not self.text.isdigit() and self.text else self.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +239,7 @@ class _Reading:
         text = entry.value if entry.literal else _substituted(entry, entries, self._variables)
         if text.startswith(PREFIX):
             text = self._opened(entry, text)
-        return Setting(name, key, _typed(key, entry.key, text, entry.origin), entry.origin)
+        return Setting(name, key, _typed(key, entry.key, text, entry.origin), entry.origin, text)
 
     def _opened(self, entry: Entry, text: str) -> str:
         if self._decoder is None:

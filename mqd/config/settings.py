@@ -168,7 +168,7 @@ def _sockets(config: Configuration) -> SocketOptions:
             found.append(SocketOption(level, option, int(value)))
     if config.is_set(prefix + "linger.on") or config.is_set(prefix + "linger.timeout"):
         seconds = _number(config[prefix + "linger.timeout"] or 0)
-        found.append(linger(config[prefix + "linger.on"] is not False, seconds))
+        found.append(linger(config[prefix + "linger.on"] is True, seconds))
     raw = config[prefix + "raw"]
     if isinstance(raw, OptionList):
         found += raw.options

@@ -23,6 +23,7 @@ _MODES = {
     "-detached": "detached",
     "--detached": "detached",
     "--check": "check",
+    "--check-config": "check",
     "--version": "version",
     "-V": "version",
     "--help": "help",

@@ -22,7 +22,7 @@ from mqd.admin.context import (
 from mqd.auth.credentials import CredentialRules
 from mqd.broker.broker import Broker
 from mqd.clock import Clock
-from mqd.config.applications import SHOWN_DEFAULTS, environment
+from mqd.config.applications import environment
 from mqd.config.erlang import Plain
 from mqd.config.load import Configuration
 from mqd.daemon import machine
@@ -145,9 +145,8 @@ class Node(Lifecycle):
         config = self._files.configuration
         data = self.data_directory
         rows = (
-            (row.key.name, row.name, row.value)
-            for row in config.effective()
-            if row.origin != "default" or row.key.name in SHOWN_DEFAULTS
+            (row.key.name, row.name, row.shown)
+            for row in config.set.values()  # in the order of the files, which lists show
         )
         paths = {
             "data": str(data),

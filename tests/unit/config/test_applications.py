@@ -16,7 +16,7 @@ def shown(tmp_path: Path, conf: str = "", classic: str = "[].") -> Applications:
     (tmp_path / "a.conf").write_text(conf)
     (tmp_path / "a.config").write_text(classic)
     config = load([tmp_path / "a.conf", tmp_path / "a.config"], Variables({}))
-    rows = [(r.key.name, r.name, r.value) for r in config.effective() if r.origin != "default"]
+    rows = [(r.key.name, r.name, r.shown) for r in config.set.values()]
     return environment(rows, config.applications, {"data": "/d"}, ["rabbitmq_x"])
 
 
@@ -36,6 +36,7 @@ def test_values_have_the_types_that_3_10_8_gives_them(tmp_path: Path) -> None:
         "disk_free_limit.relative = 1.5\nauth_backends.1 = internal\nauth_backends.2 = ldap\n"
         "auth_backends.3.authn = http\nauth_backends.3.authz = cache\nlisteners.tcp.1 = 5672\n"
         "listeners.tcp.2 = ::1:5673\nloopback_users = none\ndefault_user_tags.monitoring = true\n"
+        "default_user_tags.management = true\n"
         "cluster_partition_handling = pause_minority\nqueue_master_locator = min-masters\n"
         "tcp_listen_options.keepalive = true\nlog.console = true\nlog.console.level = debug\n"
         "password_hashing_module = rabbit_password_hashing_sha512\n",
@@ -54,13 +55,31 @@ def test_values_have_the_types_that_3_10_8_gives_them(tmp_path: Path) -> None:
     ]
     assert rabbit["tcp_listeners"] == [(Chars("::1"), 5673), 5672]  # the last one first
     assert rabbit["loopback_users"] == []
-    assert rabbit["default_user_tags"] == [Atom("monitoring")]
+    assert rabbit["default_user_tags"] == [Atom("management"), Atom("monitoring")]
     assert rabbit["cluster_partition_handling"] == Atom("pause_minority")
     assert rabbit["queue_master_locator"] == b"min-masters"
-    assert ("keepalive", "true") in rabbit["tcp_listen_options"]
+    assert rabbit["tcp_listen_options"] == [("keepalive", "true")]
     console = dict(dict(rabbit["log"])["console"])
     assert (console["enabled"], console["level"]) == (Atom("true"), Atom("debug"))
     assert rabbit["password_hashing_module"] == Atom("rabbit_password_hashing_sha512")
+
+
+def test_lists_and_sizes_are_as_3_10_8_has_them(tmp_path: Path) -> None:
+    rabbit = shown(
+        tmp_path,
+        "tcp_listen_options.backlog = 3\ntcp_listen_options.linger.timeout = 3\n"
+        "tcp_listen_options.sndbuf = 5\nvm_memory_high_watermark.absolute = 512MB\n"
+        "disk_free_limit.absolute = 500\ncluster_formation.classic_config.nodes.1 = a@b\n"
+        "cluster_formation.classic_config.nodes.2 = c@d\n",
+    )["rabbit"]
+    assert rabbit["tcp_listen_options"] == [
+        ("sndbuf", 5),
+        ("backlog", 3),
+        ("linger", ("false", 3)),
+    ]
+    assert rabbit["vm_memory_high_watermark"] == ("absolute", Chars("512MB"))
+    assert rabbit["disk_free_limit"] == 500
+    assert rabbit["cluster_nodes"] == (["c@d", "a@b"], "disc")
 
 
 def test_erlang_files_stand_as_they_were_written(tmp_path: Path) -> None:

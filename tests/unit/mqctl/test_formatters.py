@@ -139,6 +139,11 @@ def test_erlang_indents_by_four_where_the_tag_leaves_no_room() -> None:
     )
 
 
+def test_erlang_packs_empty_maps_with_what_follows() -> None:
+    inner = {Atom("aa"): {}, Atom("bb"): Atom("x"), Atom("cc"): ["y" * 60]}
+    assert erlang.format_term(inner).splitlines()[0] == "#{aa => #{},bb => x,"
+
+
 def test_erlang_lets_a_long_text_overhang() -> None:
     text = "Default bindings are now implicit, instead of being stored in the database"
     term = [[(Atom("desc"), text), (Atom("state"), Atom("enabled"))]]
