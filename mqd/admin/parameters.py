@@ -1,20 +1,22 @@
 """Runtime parameters, of virtual hosts and of the cluster.
 
 Decides which components there are and which of them may be set here: policies have verbs of their
-own, and are neither set nor listed as parameters (observed: 3.10.8). Never decides what one does.
+own and are not set as parameters; operator policies are listed among them, policies are not
+(observed: 3.10.8). Never decides what one does.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 from mqd.admin import json_text, vhosts
 from mqd.admin.context import AdminContext
 from mqd.admin.limits import check_vhost_limits
 from mqd.admin.listing import batches
 from mqd.admin.values import text
+from mqd.definitions.checks import AS_OBJECT
 from mqd.errors import ErrorCode, MqdError
 from mqd.metadata.commands import (
     DeleteGlobalParameter,
@@ -26,6 +28,8 @@ from mqd.policies.limits import VHOST_LIMITS
 from mqd.policies.model import OPERATOR_POLICY, POLICY
 from mqd.rpc.v1 import parameters_pb2 as pb
 from mqd.rpc.v1.values_pb2 import Done
+
+Json = Any
 
 # component -> what checks a value of it
 _COMPONENTS: Final[Mapping[str, Callable[[str, object], None]]] = MappingProxyType(
@@ -64,19 +68,28 @@ async def clear(ctx: AdminContext, request: pb.ClearParameter) -> Done:
 
 
 async def list_(ctx: AdminContext, request: pb.ListParameters) -> AsyncIterator[pb.ParameterRows]:
-    """Rows of a vhost but for its policies, by component and name. Raises NO_SUCH_VHOST."""
+    """Rows of a vhost but for its policies, by component and name; operator policies are among
+    them. Raises NO_SUCH_VHOST."""
     vhosts.find(ctx, request.vhost)
     rows = (
-        pb.ParameterRow(
-            component=text(component), name=text(name), value=json_text.show_parameter(value)
-        )
+        pb.ParameterRow(component=text(component), name=text(name), value=_shown(component, value))
         for (vhost, component, name), value in sorted(
             ctx.metadata.state.parameters.items(), key=lambda item: item[0]
         )
-        if vhost == request.vhost and component not in _POLICIES
+        if vhost == request.vhost and component != POLICY
     )
     for batch in batches(rows, lambda chunk: pb.ParameterRows(rows=chunk)):
         yield batch
+
+
+def _shown(component: str, value: Json) -> str:
+    """An operator policy set by its verb has its names in another order than an imported one."""
+    if component != OPERATOR_POLICY:
+        return json_text.show_parameter(value)
+    if AS_OBJECT in value:
+        return json_text.show({key: one for key, one in value.items() if key != AS_OBJECT})
+    keys = ("pattern", "definition", "priority", "apply-to")
+    return f"{{{','.join(f'{json_text.show(key)}:{json_text.show(value[key])}' for key in keys)}}}"
 
 
 async def set_global(ctx: AdminContext, request: pb.SetGlobalParameter) -> Done:
