@@ -39,6 +39,7 @@ def _await_control(node: Node) -> None:
         time.sleep(0.01)
 
 
+@pytest.mark.timeout(180)  # up to 50 calls, each a process
 @pytest.mark.parametrize(
     "case", CASES, ids=[f"{name}: {scenario['name']}" for name, scenario in CASES]
 )

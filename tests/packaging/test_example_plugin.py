@@ -18,6 +18,8 @@ _CALL = (
     "import sys; sys.argv[0] = 'mq-plugins'; from mqctl.main import main; raise SystemExit(main())"
 )
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]  # pip builds a distribution
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
