@@ -57,6 +57,7 @@ OVERRIDES: dict[str, tuple[str, str]] = {
     "disable": ("plugin_changes", "Disable"),
     "disable_auth_attempt_source_tracking": ("inspection", "SourceTracking"),
     "discover_peers": ("inspection", "DiscoverPeers"),
+    "doctor": ("doctor", "Doctor"),
     "enable": ("plugin_changes", "Enable"),
     "enable_auth_attempt_source_tracking": ("inspection", "SourceTracking"),
     "enable_feature_flag": ("feature_flags", "EnableFeatureFlag"),

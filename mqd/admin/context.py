@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mqd.clock import Clock
     from mqd.metadata.store import MetadataStore
     from mqd.plugins.table import Plugin, Plugins
+    from mqd.rpc.v1.doctor_pb2 import Facts
 
 
 class AppState(enum.Enum):
@@ -206,6 +207,11 @@ class NodeControl(Protocol):
     async def apply_plugins(self) -> tuple[Sequence[str], Sequence[str]]:
         """Have the app follow the file enabled_plugins. Returns the plugins that run now and did
         not before, and those that do not any more. Raises MqdError, also when there is no app."""
+
+    async def checkup(self) -> Facts:
+        """What can be told of files and machine: everything but what the other members tell.
+
+        A message, because the tool reads the same one of a node that is down."""
 
     def set_memory_watermark(self, watermark: Watermark) -> None:
         """At run time; not written to any file. Alarms follow at once."""

@@ -6,11 +6,13 @@ formats anything.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mqd.admin.context import (
     DiskSpace,
@@ -33,6 +35,9 @@ from mqd.daemon.systemd import Notifier
 from mqd.metadata.store import MetadataStore
 from mqd.names import NodeName
 from mqd.plugins.table import Plugin
+
+if TYPE_CHECKING:
+    from mqd.rpc.v1.doctor_pb2 import Facts
 
 VERSION = "3.10.8"  # what clients and scripts take the node for
 AMQP_PURPOSE = "AMQP 0-9-1 and AMQP 1.0"
@@ -196,6 +201,11 @@ class Node(Lifecycle):
             sockets_used=len(self.broker.connections) if self.broker else 0,
             sockets_limit=sockets_limit,
         )
+
+    async def checkup(self) -> Facts:
+        from mqd.daemon.checkup.gather import gather  # seldom asked for
+
+        return await asyncio.to_thread(gather, os.environ, self.pid)
 
     # -- what may be changed while it runs ----------------------------------------------------
 

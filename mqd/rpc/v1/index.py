@@ -63,6 +63,7 @@ VERBS: dict[str, tuple[tuple[str, str, str, int, frozenset[int]], ...]] = {
     "disable_auth_attempt_source_tracking": (("inspection", "Inspection", "SetAuthAttemptSourceTracking", 1, frozenset((2,))),),
     "disable_vhost_deletion_protection": (("vhosts", "Vhosts", "Unprotect", 0, frozenset((1,))),),
     "discover_peers": (("inspection", "Inspection", "DiscoverPeers", 0, frozenset((2,))),),
+    "doctor": (("doctor", "Doctor", "Examine", 0, frozenset((1, 2,))),),
     "drain": (("upgrade", "Upgrade", "Drain", 0, frozenset((6,))),),
     "enable": (("plugins", "Plugins", "Enable", 0, frozenset((3,))),),
     "enable_auth_attempt_source_tracking": (("inspection", "Inspection", "SetAuthAttemptSourceTracking", 0, frozenset((2,))),),

@@ -51,6 +51,7 @@ from mqd.metadata.commands import (
 from mqd.metadata.store import Listener, MetadataStore
 from mqd.names import NodeName, PidSource
 from mqd.plugins.table import PLUGINS, Plugin, Plugins
+from mqd.rpc.v1.doctor_pb2 import CookieFacts, Facts
 
 NODE = NodeName("rabbit@unit")
 
@@ -195,6 +196,9 @@ class StandNode:
     async def apply_plugins(self) -> tuple[Sequence[str], Sequence[str]]:
         self.calls.append(("apply_plugins",))
         return ["a"], ["b"]
+
+    async def checkup(self) -> Facts:
+        return Facts(node="file@name", cookie=CookieFacts(hash="of the file"))
 
     def set_memory_watermark(self, watermark: Watermark) -> None:
         self.calls.append(("memory", watermark))
