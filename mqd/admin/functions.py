@@ -15,7 +15,7 @@ from mqd.admin.cluster import CLUSTER_NAME
 from mqd.admin.context import AdminContext, AppState, ListenerInfo, Watermark
 from mqd.admin.feature_flags import FLAGS
 from mqd.erlang.evaluator import Library
-from mqd.erlang.failures import TooLong
+from mqd.erlang.failures import Thrown, TooLong
 from mqd.erlang.terms import OK, UNDEFINED, Atom, Term, boolean, chars
 from mqd.plugins import enabled
 
@@ -177,6 +177,7 @@ class NodeFunctions:
         ]
 
     def _cluster_name(self) -> Term:
+        self._needs("rabbit_runtime_parameters")
         state = self._ctx.metadata.state
         default = self._node.cluster_name_default
         return str(state.global_parameters.get(CLUSTER_NAME, default)).encode()
@@ -266,10 +267,17 @@ class NodeFunctions:
             ("rabbit_connection_tracking", "count", 0): (lambda: len(self._ctx.broker.connections)),
         }
 
+    def _needs(self, table: str) -> None:
+        """Tables are gone while the application is stopped (observed: 3.10.8)."""
+        if self._node.broker is None:
+            raise Thrown("exit", (Atom("aborted"), (Atom("no_exists"), Atom(table))))
+
     def _vhosts(self) -> list[Term]:
+        self._needs("rabbit_vhost")
         return [name.encode() for name in sorted(self._ctx.metadata.state.vhosts)]
 
     def _users(self) -> Term:
+        self._needs("rabbit_user")
         return [
             [
                 (Atom("user"), name.encode()),
@@ -280,6 +288,7 @@ class NodeFunctions:
 
     def _queues(self, vhost: Term = None) -> list[Term]:
         """{resource, VHost, queue, Name} of each: not RabbitMQ's whole record."""
+        self._needs("rabbit_queue")
         return [
             (Atom("resource"), host.encode(), Atom("queue"), name.encode())
             for host, content in sorted(self._ctx.broker.vhosts.items())
@@ -288,6 +297,7 @@ class NodeFunctions:
         ]
 
     def _exchanges(self) -> list[Term]:
+        self._needs("rabbit_exchange")
         return [
             (Atom("resource"), host.encode(), Atom("exchange"), name.encode())
             for host, content in sorted(self._ctx.broker.vhosts.items())
