@@ -446,6 +446,35 @@ def _families() -> list[tuple[str, list[str]]]:
     ]
 
 
+_TRUTHS = """
+    bypass_pem_cache client_renegotiation delay_send dontroute exit_on_close fail_if_no_peer_cert
+    honor_cipher_order honor_ecc_order keepalive log_alert nodelay reuse_session reuse_sessions
+    secure_renegotiate send_timeout_close single_line use_colors cache_refusals
+    include_nodes_with_warnings only_log_warning prefer_imdsv2 protocol_strict_mode svc_addr_auto
+    svc_addr_use_nodename use_autoscaling_group use_http_auth use_longname use_private_ip compress
+"""
+_NUMBERS = """
+    backlog depth fd high_msgq_watermark high_watermark low_msgq_watermark low_watermark priority
+    send_timeout tos cache_ttl deregister_after lock_timeout lock_wait_time max_empty_lines
+    max_header_name_length max_header_value_length max_headers max_keepalive max_request_line_length
+    node_ttl refresh_interval svc_port svc_ttl
+"""
+# What a member of a family may hold, whatever its prefix (observed: 3.10.8).
+_BY_MEMBER: dict[str, Kind] = {
+    **dict.fromkeys(_TRUTHS.split(), BOOLEAN),
+    **dict.fromkeys(_NUMBERS.split(), INTEGER),
+    **dict.fromkeys(("buffer", "recbuf", "sndbuf"), SIZE),
+    "crl_check": one_of("true", "false", "peer", "best_effort"),
+    "formatter": one_of("plaintext", "json"),
+    "level_format": one_of("lc", "uc", "lc3", "uc3", "lc4", "uc4"),
+    "peer_verification": one_of("verify_peer", "verify_none"),
+    "time_format": one_of(
+        "rfc3339_space", "rfc3339_T", "epoch_usecs", "epoch_secs", "lager_default"
+    ),
+    "verify": one_of("verify_peer", "verify_none"),
+}
+
+
 def _accepted() -> tuple[Key, ...]:
     from mqd.config.keys import WORKING
 
@@ -455,6 +484,8 @@ def _accepted() -> tuple[Key, ...]:
     def add(name: str, kind: Kind, area: str) -> None:
         if name not in taken:
             taken.add(name)
+            if kind is STRING and area != "RabbitMQ 4":
+                kind = _BY_MEMBER.get(name.rpartition(".")[2], STRING)
             rows.append(Key(name, kind, None, area, works=False, reason=reason(name, area)))
 
     for area, kind, names in _ROWS:

@@ -92,8 +92,8 @@ _ROWS: tuple[Key, ...] = (
     Key("consumer_timeout", DURATION, 1_800_000,
         "Time a consumer has to acknowledge a delivery", "ms"),
     # who may come in
-    Key("auth_mechanisms.$num", one_of("PLAIN", "AMQPLAIN"), None,
-        "Login mechanisms in order; default PLAIN, AMQPLAIN"),
+    Key("auth_mechanisms.$num", STRING, None,
+        "Login mechanisms in order, of PLAIN and AMQPLAIN; others are not offered"),
     Key("loopback_users", NONE, None, "none: every user may log in from anywhere"),
     Key("loopback_users.$user", BOOLEAN, None,
         "Whether this user may only log in from the machine itself; default true for guest"),

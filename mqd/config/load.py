@@ -90,11 +90,16 @@ class Configuration:
         for setting in self.set.values():
             if not setting.key.works:
                 yield Note(setting.name, setting.key.reason, setting.origin)
+            elif setting.key.name == _MECHANISM and setting.value not in MECHANISMS:
+                what = f"{setting.name} = {setting.value}"
+                yield Note(what, "mqd does not offer this mechanism", setting.origin)
         yield from self.notes
 
 
 # RabbitMQ 4's names of keys that 3.10 has by another
 ALIASES = {"max_connections": "connection_max", "max_channels_per_connection": "channel_max"}
+_MECHANISM = "auth_mechanisms.$num"
+MECHANISMS = ("PLAIN", "AMQPLAIN")
 _DECODER = "config_entry_decoder."
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from mqd.config.keys import CATEGORIES
-from mqd.config.load import Configuration
+from mqd.config.load import MECHANISMS, Configuration
 from mqd.config.socket_options import NAMED, OptionList, SocketOption, linger
 from mqd.config.values import Address, Value
 
@@ -177,7 +177,8 @@ def _sockets(config: Configuration) -> SocketOptions:
 
 def _amqp(config: Configuration) -> AmqpSettings:
     mechanisms = config.family("auth_mechanisms.$num")
-    ordered = [str(mechanisms[number]) for number in sorted(mechanisms)]
+    named = [str(mechanisms[number]) for number in sorted(mechanisms)]
+    ordered = [name for name in named if name in MECHANISMS]
     return AmqpSettings(
         heartbeat_s=_number(config["heartbeat"]),
         frame_bytes_max=_number(config["frame_max"]),
@@ -186,7 +187,7 @@ def _amqp(config: Configuration) -> AmqpSettings:
         handshake_timeout_ms=_number(config["handshake_timeout"]),
         message_bytes_max=_number(config["max_message_size"]),
         consumer_timeout_ms=_number(config["consumer_timeout"]),
-        auth_mechanisms=tuple(ordered) or ("PLAIN", "AMQPLAIN"),
+        auth_mechanisms=tuple(ordered) if named else MECHANISMS,
         product=_text(config["product.name"]) or "RabbitMQ",
         product_version=_text(config["product.version"]) or "3.10.8",
     )

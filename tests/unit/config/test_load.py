@@ -153,3 +153,27 @@ def test_log_outputs_and_levels(tmp_path: Path) -> None:
     log = settled(tmp_path, text).log
     assert (log.console_level, log.file_level) == ("debug", None)
     assert log.categories == {"connection": "none"}
+
+
+def test_login_mechanisms_that_are_not_there_are_named_and_not_offered(tmp_path: Path) -> None:
+    text = "auth_mechanisms.1 = EXTERNAL\nauth_mechanisms.2 = PLAIN\n"
+    assert settled(tmp_path, text).amqp.auth_mechanisms == ("PLAIN",)
+    (note,) = configured(tmp_path, text).without_effect()
+    assert note.what == "auth_mechanisms.1 = EXTERNAL"
+    only = "auth_mechanisms.1 = EXTERNAL\n"
+    assert settled(tmp_path, only).amqp.auth_mechanisms == ()  # what was not asked for stays shut
+
+
+def test_members_of_families_are_checked_as_3_10_8_checks_them(tmp_path: Path) -> None:
+    text = (
+        "ssl_options.verify = maybe\nmanagement.ssl.depth = deep\n"
+        "web_stomp.ssl.honor_cipher_order = 1\nlog.file.formatter = xml\n"
+        "mqtt.tcp_listen_options.nodelay = 2\n"
+    )
+    assert [problem.partition(": must")[0] for problem in problems(tmp_path, text)] == [
+        "rabbitmq.conf:1: ssl_options.verify = maybe",
+        "rabbitmq.conf:2: management.ssl.depth = deep",
+        "rabbitmq.conf:3: web_stomp.ssl.honor_cipher_order = 1",
+        "rabbitmq.conf:4: log.file.formatter = xml",
+        "rabbitmq.conf:5: mqtt.tcp_listen_options.nodelay = 2",
+    ]
