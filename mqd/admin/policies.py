@@ -117,8 +117,9 @@ async def list_matching(
     matching = live.policies.matching
     if request.object_type == "queue":
         queue = live.queues.get(request.name)
-        refused = REFUSED_BY.get(queue.kind, ()) if queue is not None else ()
-        found, known = matching(POLICY, "queue", request.name, refused), queue is not None
+        kind = queue.kind if queue is not None else ""
+        refused = REFUSED_BY.get(kind, ())
+        found, known = matching(POLICY, "queue", request.name, refused, kind), queue is not None
     elif request.object_type == "exchange":
         found, known = matching(POLICY, "exchange", request.name), request.name in live.exchanges
     else:

@@ -304,7 +304,7 @@ class VHost:
 
     def _policy_of(self, definition: QueueDefinition) -> Applied | None:
         refused = REFUSED_BY.get(definition.type, ())
-        return self.policies.applied("queue", definition.name, refused)
+        return self.policies.applied("queue", definition.name, refused, definition.type)
 
     # -- the end ------------------------------------------------------------------------------
 

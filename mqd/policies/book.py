@@ -45,10 +45,12 @@ class Book:
         self._ordered[component] = in_order(self._policies[component].values())
         self._applied.clear()
 
-    def applied(self, kind: Kind, name: str, refused: Collection[str] = ()) -> Applied | None:
+    def applied(
+        self, kind: Kind, name: str, refused: Collection[str] = (), queue_type: str = ""
+    ) -> Applied | None:
         """What a queue or exchange has. refused: settings that its type does not know."""
-        user = next(self.matching(POLICY, kind, name, refused), None)
-        operator = next(self.matching(OPERATOR_POLICY, kind, name, refused), None)
+        user = next(self.matching(POLICY, kind, name, refused, queue_type), None)
+        operator = next(self.matching(OPERATOR_POLICY, kind, name, refused, queue_type), None)
         pair = (
             user.name if user is not None else None,
             operator.name if operator is not None else None,
@@ -59,12 +61,18 @@ class Book:
         return found
 
     def matching(
-        self, component: str, kind: Kind, name: str, refused: Collection[str] = ()
+        self,
+        component: str,
+        kind: Kind,
+        name: str,
+        refused: Collection[str] = (),
+        queue_type: str = "",
     ) -> Iterator[Policy]:
         """Those that fit; the first one wins."""
+        kinds = {kind, f"{queue_type} queue"}
         for policy in self._ordered[component]:
             if (
-                kind in APPLY_TO[policy.apply_to]
+                not kinds.isdisjoint(APPLY_TO[policy.apply_to])
                 and self._search(policy.pattern, name)
                 and not (refused and any(key in refused for key in policy.definition))
             ):

@@ -20,6 +20,10 @@ APPLY_TO: Final[Mapping[str, frozenset[str]]] = {
     "all": frozenset(("queue", "exchange")),
     "queues": frozenset(("queue",)),
     "exchanges": frozenset(("exchange",)),
+    # of later versions, which their definitions bring along: one type of queue alone
+    "classic_queues": frozenset(("classic queue",)),
+    "quorum_queues": frozenset(("quorum queue",)),
+    "streams": frozenset(("stream queue",)),
 }
 _OF_STREAMS: Final = frozenset(("initial-cluster-size", "max-age", "stream-max-segment-size-bytes"))
 _OF_MIRRORS: Final = frozenset(("ha-mode", "queue-master-locator", "queue-mode"))

@@ -55,6 +55,15 @@ def test_an_empty_pattern_is_found_in_every_name() -> None:
     assert name_of(book(policy("p", "")).applied("exchange", "")) == "p"
 
 
+def test_apply_to_one_type_of_queue() -> None:
+    """As later versions have it; definitions of theirs bring such policies."""
+    names = {"c": "classic_queues", "q": "quorum_queues", "s": "streams"}
+    found = book(*(policy(name, apply_to=apply_to) for name, apply_to in names.items()))
+    for name, queue_type in (("c", "classic"), ("q", "quorum"), ("s", "stream")):
+        assert name_of(found.applied("queue", "a", (), queue_type)) == name
+    assert found.applied("exchange", "a") is None
+
+
 def test_apply_to() -> None:
     found = book(policy("q", apply_to="queues"), policy("x", apply_to="exchanges"))
     assert name_of(found.applied("queue", "a")) == "q"
