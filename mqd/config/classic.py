@@ -243,7 +243,7 @@ def _listeners(prefix: str) -> Callable[[Term], _Found]:
         for number, item in enumerate(items, 1):
             if item.kind == "tuple" and len(item.value) == 2:
                 host, port = (_scalar(part, prefix) for part in item.value)
-                text = port if host in ("auto", "::", "0.0.0.0") else f"{host}:{port}"  # noqa: S104
+                text = port if host in ("auto", "::") else f"{host}:{port}"
             else:
                 text = _scalar(item, prefix)
             yield f"{prefix}.{number}", text, item.line

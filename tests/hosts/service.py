@@ -149,6 +149,25 @@ def test_stop_app_leaves_the_service_active(host: Host) -> None:
     assert host.amqp("print(k.is_open)") == "True"
 
 
+def test_reload_reads_the_configuration_again(host: Host) -> None:
+    """With limits of rabbitmq-env.conf inside the service's own."""
+    host.run("sh", "-c", "echo 'ulimit -S -n 4096' >/etc/rabbitmq/rabbitmq-env.conf")
+    host.run("systemctl", "restart", "mqd")
+    assert "limit: 3999" in host.run("mqctl", "status")
+    host.run("sh", "-c", "echo 'heartbeat = 7' >/etc/rabbitmq/rabbitmq.conf")
+    host.run("systemctl", "reload", "rabbitmq-server.service")
+    host.amqp("assert k._impl.params.heartbeat == 7, k._impl.params.heartbeat")
+    host.run("sh", "-c", "echo 'heartbeet = 8' >/etc/rabbitmq/rabbitmq.conf")
+    host.run("systemctl", "reload", "mqd")
+    assert host.run("systemctl", "is-active", "mqd").strip() == "active"
+    host.amqp("assert k._impl.params.heartbeat == 7, k._impl.params.heartbeat")
+    log = host.run("sh", "-c", "cat /var/log/mqd/*.log")
+    assert "heartbeat: 60 -> 7 (/etc/rabbitmq/rabbitmq.conf:1): applied" in log
+    assert "rabbitmq.conf:1: unknown key 'heartbeet'; did you mean 'heartbeat'?" in log
+    host.run("rm", "/etc/rabbitmq/rabbitmq.conf", "/etc/rabbitmq/rabbitmq-env.conf")
+    host.run("systemctl", "restart", "mqd")
+
+
 def test_a_node_that_cannot_start_fails_the_start(host: Host) -> None:
     host.run("systemctl", "stop", "mqd")
     host.run("sh", "-c", "echo heartbeet = 5 >/etc/rabbitmq/rabbitmq.conf")
