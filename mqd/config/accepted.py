@@ -71,7 +71,6 @@ _ROWS: tuple[tuple[str, Kind, str], ...] = (
         initial_frame_max mirroring_sync_batch_size queue_index_embed_msgs_below
      """),
     ("broker", STRING, """
-        auth_backends.$num auth_backends.$num.authn auth_backends.$num.authz
         cluster_formation.classic_config.nodes.$node cluster_formation.dns.hostname
         cluster_formation.peer_discovery_backend
         cluster_formation.randomized_startup_delay_range.max

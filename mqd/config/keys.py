@@ -94,6 +94,10 @@ _ROWS: tuple[Key, ...] = (
     # who may come in
     Key("auth_mechanisms.$num", STRING, None,
         "Login mechanisms in order, of PLAIN and AMQPLAIN; others are not offered"),
+    Key("auth_backends.$num", STRING, None,
+        "Where users come from, in order; only internal is there, which always counts"),
+    Key("auth_backends.$num.authn", STRING, None, "The same for passwords alone"),
+    Key("auth_backends.$num.authz", STRING, None, "The same for permissions alone"),
     Key("loopback_users", NONE, None, "none: every user may log in from anywhere"),
     Key("loopback_users.$user", BOOLEAN, None,
         "Whether this user may only log in from the machine itself; default true for guest"),

@@ -90,16 +90,24 @@ class Configuration:
         for setting in self.set.values():
             if not setting.key.works:
                 yield Note(setting.name, setting.key.reason, setting.origin)
-            elif setting.key.name == _MECHANISM and setting.value not in MECHANISMS:
-                what = f"{setting.name} = {setting.value}"
-                yield Note(what, "mqd does not offer this mechanism", setting.origin)
+                continue
+            names, reason = _OFFERED.get(setting.key.name, ((), ""))
+            if names and setting.value not in names:
+                yield Note(f"{setting.name} = {setting.value}", reason, setting.origin)
         yield from self.notes
 
 
 # RabbitMQ 4's names of keys that 3.10 has by another
 ALIASES = {"max_connections": "connection_max", "max_channels_per_connection": "channel_max"}
-_MECHANISM = "auth_mechanisms.$num"
 MECHANISMS = ("PLAIN", "AMQPLAIN")
+_INTERNAL = ("internal", "rabbit_auth_backend_internal"), "users are those of the internal database"
+# of these keys, the words that mean something, and what is said of the others
+_OFFERED: Mapping[str, tuple[tuple[str, ...], str]] = {
+    "auth_mechanisms.$num": (MECHANISMS, "mqd does not offer this mechanism"),
+    "auth_backends.$num": _INTERNAL,
+    "auth_backends.$num.authn": _INTERNAL,
+    "auth_backends.$num.authz": _INTERNAL,
+}
 _DECODER = "config_entry_decoder."
 
 

@@ -25,7 +25,6 @@ _REASONS: tuple[tuple[str, str], ...] = (
     ("num_acceptors", "one loop accepts all connections"),
     ("definitions.tls", _NO_TLS),
     ("definitions", "definitions are imported from files in this version"),
-    ("auth_backends", _INTERNAL),
     ("anonymous_login", _INTERNAL),
     ("default_users", "the first boot makes one user; others are added with mqctl add_user"),
     ("cluster_partition_handling", _ONE_NODE),

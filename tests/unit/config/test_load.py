@@ -177,3 +177,12 @@ def test_members_of_families_are_checked_as_3_10_8_checks_them(tmp_path: Path) -
         "rabbitmq.conf:4: log.file.formatter = xml",
         "rabbitmq.conf:5: mqtt.tcp_listen_options.nodelay = 2",
     ]
+
+
+def test_only_internal_users_are_there(tmp_path: Path) -> None:
+    text = "auth_backends.1 = internal\nauth_backends.2 = ldap\nauth_backends.3.authn = http\n"
+    notes = configured(tmp_path, text).without_effect()
+    assert [note.what for note in notes] == [
+        "auth_backends.2 = ldap",
+        "auth_backends.3.authn = http",
+    ]
