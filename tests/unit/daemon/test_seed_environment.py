@@ -6,6 +6,8 @@ and E8 {raw,6,18,<<5000:64/native>>} of outgoing sockets, E9 the same of listeni
 by what they accept). E11: the text as lines and as one physical line. Walked once by hand against
 3.10.8 too: same listener, same limits in `status` (1,900 files less 97), option 18 of the listening
 socket 5000 there as here; its outgoing sockets lose the raw option to the server script's own flag.
+By hand as well, the file as one line and the client behind a link that was cut: with a message on
+its way the connection was gone after 5.4 s, heartbeats off (E8).
 """
 
 from __future__ import annotations
