@@ -10,16 +10,18 @@ from __future__ import annotations
 import os
 from typing import Final
 
-from mqd.admin import reports
+from mqd.admin import agent_functions, reports
 from mqd.admin.cluster import CLUSTER_NAME
 from mqd.admin.context import AdminContext, AppState, ListenerInfo, Watermark
 from mqd.admin.feature_flags import FLAGS
+from mqd.erlang import formatting
 from mqd.erlang.evaluator import Library
 from mqd.erlang.failures import Thrown, TooLong
 from mqd.erlang.terms import OK, UNDEFINED, Atom, Term, boolean, chars
 from mqd.plugins import enabled
 
 _SECRET: Final = ("COOKIE", "PASS", "SECRET")
+_ALARM_CALL: Final = (Atom("rabbit_alarm"), Atom("rabbit_alarm"), Atom("get_alarms"))
 _PRINTED_MAX: Final = 100_000
 
 
@@ -51,7 +53,13 @@ class NodeFunctions:
     @property
     def table(self) -> Library:
         """(module, function, arity) -> what answers it."""
-        return {**self._runtime(), **self._cluster(), **self._node_facts(), **self._objects()}
+        return {
+            **self._runtime(),
+            **self._cluster(),
+            **self._node_facts(),
+            **self._objects(),
+            **agent_functions.table(self._ctx),
+        }
 
     # -- the runtime -------------------------------------------------------------------------
 
@@ -59,7 +67,7 @@ class NodeFunctions:
         return {
             ("erlang", "node", 0): lambda: Atom(self._node.name),
             ("erlang", "nodes", 0): list,
-            ("erlang", "disconnect_node", 1): lambda node: Atom("ignored"),
+            ("erlang", "disconnect_node", 1): lambda node: Atom("false"),
             ("erlang", "system_info", 1): self._system_info,
             ("os", "getenv", 1): self._getenv,
             ("os", "getpid", 0): lambda: chars(str(self._node.pid)),
@@ -99,10 +107,10 @@ class NodeFunctions:
         return self._print_with(text, [])
 
     def _print_with(self, text: Term, given: list[Term]) -> Term:
-        if given:
-            raise TooLong("io:format with arguments is not known here")
-        shown = text.decode() if isinstance(text, bytes) else "".join(map(chr, text))
-        self.printed += shown.replace("~n", "\n").replace("~~", "~")
+        if not isinstance(given, list):
+            raise ValueError(given)
+        form = text.decode() if isinstance(text, bytes) else "".join(map(chr, text))
+        self.printed += formatting.fill(form, given)
         if len(self.printed) > _PRINTED_MAX:
             raise TooLong(f"more than {_PRINTED_MAX} characters are printed")
         return OK
@@ -126,12 +134,16 @@ class NodeFunctions:
     def _applications(self) -> Term:
         version = self._node.version
         running = self._node.app_state is AppState.RUNNING
-        own = [(Atom("rabbit"), chars("RabbitMQ"), chars(version))] if running else []
+        own = [
+            (Atom("rabbit"), chars("RabbitMQ"), chars(version)),
+            (Atom("mnesia"), chars("MNESIA  CXC 138 12"), chars("4.21.3")),  # agents look for it
+        ]
         plugins = [
             (Atom(row.name), chars(row.description), chars(row.version))
             for row in self._node.running_plugins
         ]
-        return [*own, *plugins, (Atom("kernel"), chars("ERTS  CXC 138 10"), chars("8.5.3"))]
+        kernel = (Atom("kernel"), chars("ERTS  CXC 138 10"), chars("8.5.3"))
+        return [*(own if running else []), *plugins, kernel]
 
     # -- the cluster -------------------------------------------------------------------------
 
@@ -218,6 +230,9 @@ class NodeFunctions:
         }
 
     def _alarms(self) -> Term:
+        if self._node.broker is None:
+            call = (Atom("gen_event"), Atom("call"), [*_ALARM_CALL, Atom("infinity")])
+            raise Thrown("exit", (Atom("noproc"), call))
         return [
             ((Atom("resource_limit"), Atom(alarm.resource), Atom(alarm.node)), [])
             for alarm in reports.alarms(self._ctx)

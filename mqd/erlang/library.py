@@ -157,6 +157,8 @@ _ERLANG: Final[dict[tuple[str, int], Function]] = {
 }
 
 _LISTS: Final[dict[tuple[str, int], Function]] = {
+    ("all", 2): lambda test, items: boolean(all(test(item) == TRUE for item in items)),
+    ("any", 2): lambda test, items: boolean(any(test(item) == TRUE for item in items)),
     ("append", 1): lambda parts: [item for part in parts for item in part],
     ("append", 2): lambda left, right: infix("++", left, right),
     ("delete", 2): lambda item, items: infix("--", items, [item]),
@@ -169,6 +171,7 @@ _LISTS: Final[dict[tuple[str, int], Function]] = {
     ("foreach", 2): _for_each,
     ("keyfind", 3): _key(lambda row: row, Atom("false")),
     ("keymember", 3): _key(lambda row: TRUE, Atom("false")),
+    ("keysearch", 3): _key(lambda row: (Atom("value"), row), Atom("false")),
     ("keysort", 2): lambda at, rows: sorted(rows, key=lambda row: order(row[at - 1])),
     ("last", 1): lambda items: items[-1],
     ("map", 2): lambda step, items: [step(item) for item in items],
@@ -209,6 +212,7 @@ _PROPLISTS: Final[dict[tuple[str, int], Function]] = {
 }
 
 _STRING: Final[dict[tuple[str, int], Function]] = {
+    ("join", 2): lambda parts, between: chars(_text(between).join(map(_text, parts))),
     ("length", 1): lambda value: len(_text(value)),
     ("to_lower", 1): lambda value: chars(_text(value).lower()),
     ("to_upper", 1): lambda value: chars(_text(value).upper()),
