@@ -83,7 +83,7 @@ class Mqd:
 
 class Confirming:
     """A publisher that waits until what it publishes is on disc, and everything before it. It uses
-    a queue of its own, which keeps nothing."""
+    a stream of its own: a stream refuses and drops nothing, whatever policies a program sets."""
 
     _QUEUE = "differential.disc"
 
@@ -91,7 +91,7 @@ class Confirming:
         parameters = pika.ConnectionParameters("127.0.0.1", port, heartbeat=0)
         self._connection = pika.BlockingConnection(parameters)
         self._channel = self._connection.channel()
-        self._channel.queue_declare(self._QUEUE, durable=True, arguments={"x-max-length": 1})
+        self._channel.queue_declare(self._QUEUE, durable=True, arguments={"x-queue-type": "stream"})
         self._channel.confirm_delivery()
 
     def publish(self) -> None:

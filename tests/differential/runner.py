@@ -13,7 +13,8 @@ A program is a list of steps in the words of `tests/protocol`, with these additi
     ctl: set_policy     set and clear, of policies and operator policies: "done", or why it is not
 
 After the last step all connections are closed and every queue is emptied, a stream read from its
-beginning: what is left counts too. Then policies go.
+beginning: what is left counts too. Then policies go. What got stuck is deleted as well: the next
+program must not find it.
 """
 
 from __future__ import annotations
@@ -77,9 +78,10 @@ class Runner(Player):
             said.append(await self._empty())
         except StuckError as error:
             said.append([f"stuck: {error}"])
+            await self._part_all()
+            await self._forget()
         finally:
-            for peer in self.peers.values():
-                await peer.disconnect()
+            await self._part_all()
             for verb, name in sorted(self._policies):
                 self._broker.control([verb, "-p", "/", name])
         return said
@@ -108,7 +110,7 @@ class Runner(Player):
 
     async def _connect(self, peer: Peer, **values: Any) -> bool:
         ready = await super()._connect(peer, **values)
-        if ready:
+        if ready and peer.name in self.peers:
             await self._open_channel(peer, _SPARE)
         return ready
 
@@ -284,6 +286,10 @@ class Runner(Player):
         self._seen.pop(name, None)
         for key in [key for key in self._channels if key[0] == name]:
             del self._channels[key]
+
+    async def _part_all(self) -> None:
+        for name in list(self.peers):
+            await self._part(name)
 
     # -- leaving -------------------------------------------------------------------------------
 

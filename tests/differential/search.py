@@ -2,7 +2,8 @@
 
 Decides how many programs are enough and when a difference is the same as one already found.
 Hypothesis draws and shrinks; every batch has a seed of its own, made of the one given, and one of
-the sets of features. A program that was played is not played again, and not counted again.
+the sets of features. A program that was played is not played again, and not counted again; so
+Hypothesis calls a failure of the search itself flaky, which must not hide it.
 
 Where RabbitMQ itself answers differently when it is asked again, the order is nobody's promise:
 such a program counts as `unsettled`, and says nothing.
@@ -70,6 +71,8 @@ class Search:
         return self.outcome
 
     def _batch(self, features: Sequence[str], number: int, sequences: int) -> None:
+        broken: list[Exception] = []  # the search itself is
+
         @seed(number)
         @settings(
             max_examples=_BATCH,
@@ -82,7 +85,11 @@ class Search:
         )
         @given(programs(features))
         def judge(program: list[str]) -> None:
-            found = self._judge(program, sequences)
+            try:
+                found = self._judge(program, sequences)
+            except Exception as error:
+                broken.append(error)
+                raise
             if found is not None:
                 raise DifferenceFound
 
@@ -90,7 +97,8 @@ class Search:
         try:
             judge()
         except (DifferenceFound, Flaky):  # flaky: no more was played, which is no difference
-            pass
+            if broken:
+                raise broken[0] from None
         except BaseExceptionGroup as errors:
             if not all(isinstance(error, DifferenceFound) for error in errors.exceptions):
                 raise

@@ -10,12 +10,13 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
-from tests.differential import brokers, recorded
+from tests.differential import brokers, recorded, search
 from tests.differential.compare import ALLOWED, Difference, allowed, difference
-from tests.differential.runner import play
+from tests.differential.runner import StuckError, play
 
 WHO, RECORDS = recorded.load()
 MANUAL = Path(__file__).parents[2] / "man" / "mqd-differences.7"
@@ -142,3 +143,41 @@ def test_only_what_an_entry_says_is_allowed(
     )
     row = allowed(found)
     assert (row.entry if row else None) == entry
+
+
+STREAM = "a/1: queue.declare durable=true arguments={x-queue-type='stream'} queue=q0"
+
+
+def test_no_policy_stops_the_runner(broker: brokers.Mqd) -> None:
+    """What tells that a stream is on disc is a queue, too, and the policies are for every queue."""
+    refuse = """'{"max-length": 0, "overflow": "reject-publish"}'"""
+    program = [STREAM, f"ctl: set_policy -p / p1 '' {refuse}", "a/1: publish routing_key=q0 body=m"]
+    for _ in range(2):
+        said = play(broker, program)
+        assert said[0] == ["a/1 queue.declare-ok q0 '?' '?'"]
+        assert len(said) == len(program) + 2
+
+
+def test_a_program_that_got_stuck_leaves_nothing(
+    broker: brokers.Mqd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stuck(*_: object) -> None:
+        raise StuckError("for the test")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("tests.differential.runner.Runner._written", stuck)
+        assert play(broker, [STREAM]) == [["stuck: for the test"]]
+    said = play(broker, ["a/1: queue.declare queue=q0 passive=true"])
+    assert "404" in said[0][0]
+
+
+def test_a_search_that_fails_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though Hypothesis, to which programs are played only once, calls it flaky."""
+    broker = cast("brokers.Broker", None)
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("for the test")
+
+    monkeypatch.setattr(search, "play", fail)
+    with pytest.raises(RuntimeError, match="for the test"):
+        search.Search(broker, broker, [["classic"]]).run(5, 1)
