@@ -2,7 +2,8 @@
 
 Decides what counts as a difference. A difference is allowed only by a row of `ALLOWED`, and a row
 quotes the entry of man/mqd-differences.7 that it stands for; a test holds it to that. After an
-allowed difference the two play on from different states, so nothing later is compared.
+allowed difference the two play on from different states, so that nothing later is compared, unless
+the row does.
 """
 
 from __future__ import annotations
@@ -23,6 +24,12 @@ class Difference:
     index: int
     theirs: tuple[str, ...]
     ours: tuple[str, ...]
+    following: Difference | None = None  # the next step whose answers are not the same
+
+    @property
+    def both(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The answers, theirs first."""
+        return self.theirs, self.ours
 
     @property
     def step(self) -> str:
@@ -98,11 +105,7 @@ def _recovered_a_stream(found: Difference) -> bool:
 def _handed_to_the_dying(found: Difference) -> bool:
     """What a channel held went, in RabbitMQ, to a consumer without acknowledgements on another
     channel of the connection that was closing with it."""
-    program = found.program[: found.index + 1]
-    consumes = [line.partition(":") for line in program if ": basic.consume " in line]
-    careless = {place for place, _, rest in consumes if "no_ack=true" in rest}
-    holders = {line.partition(":")[0] for line in program if _HOLDS.search(line)}
-    if not any(one[0] == other[0] and one != other for one in careless for other in holders):
+    if not any(map(_has_other_holder(found), _consuming(found, "no_ack=true"))):
         return False
     more = Counter(found.ours) - Counter(found.theirs)
     less = Counter(found.theirs) - Counter(found.ours)
@@ -113,11 +116,52 @@ def _handed_to_the_dying(found: Difference) -> bool:
     )
 
 
+def _sent_to_the_dying(found: Difference) -> bool:
+    """The same, and the consumer was sent it before its connection was gone. What a consumer with
+    acknowledgements was sent is there afterwards all the same."""
+    more = Counter(found.theirs) - Counter(found.ours)
+    if not more or Counter(found.ours) - Counter(found.theirs):
+        return False
+    consuming = _consuming(found)
+    has_other_holder = _has_other_holder(found)
+    for line in more:
+        place = line.partition(" ")[0]
+        if not _IS_SENT_BACK.search(line) or f"{place[0]} closed" not in found.ours:
+            return False
+        if place not in consuming or not has_other_holder(place):
+            return False
+    return found.following is None or _handed_to_the_dying(found.following)
+
+
+def _counted_for_the_dying(found: Difference) -> bool:
+    """The same with a quorum queue: it was one delivery more."""
+    if "x-queue-type='quorum'" not in "\n".join(found.program[: found.index]):
+        return False
+    if not any(map(_has_other_holder(found), _consuming(found))):
+        return False
+    counts = ([int(n) for n in _DELIVERIES.findall("\n".join(one))] for one in found.both)
+    theirs, ours = ("\n".join(_DELIVERIES.sub("", line) for line in one) for one in found.both)
+    return theirs == ours and all(their >= our for their, our in zip(*counts, strict=True))
+
+
+def _consuming(found: Difference, how: str = "") -> set[str]:
+    """The channels on which consumers were started."""
+    lines = [line.partition(": ") for line in found.program[: found.index + 1]]
+    return {place for place, _, rest in lines if rest.startswith("basic.consume ") and how in rest}
+
+
+def _has_other_holder(found: Difference) -> Callable[[str], bool]:
+    """Whether another channel of a channel's connection may have held something."""
+    program = found.program[: found.index + 1]
+    holders = {line.partition(":")[0] for line in program if _HOLDS.search(line)}
+    return lambda place: any(place[0] == other[0] and place != other for other in holders)
+
+
 def _turned_round(found: Difference) -> bool:
     """A quorum queue let go of several messages at once, and the same dead letters arrive."""
     if "x-queue-type='quorum'" not in "\n".join(found.program[: found.index]):
         return False
-    theirs, ours = ([_NUMBERS.sub(" ", line) for line in one] for one in (found.theirs, found.ours))
+    theirs, ours = ([_NUMBERS.sub(" ", line) for line in one] for one in found.both)
     moved = {
         line for pair in zip(theirs, ours, strict=False) for line in pair if pair[0] != pair[1]
     }
@@ -130,8 +174,7 @@ def _took_what_was_under_way(found: Difference) -> bool:
     if not all(word in program for word in ("x-queue-type='quorum'", "reject-publish", " count=")):
         return False
     theirs, ours = (
-        sum(int(match[1]) for line in lines if (match := _HAS.search(line)))
-        for lines in (found.theirs, found.ours)
+        sum(int(match[1]) for line in lines if (match := _HAS.search(line))) for lines in found.both
     )
     only = [line for line in (*found.theirs, *found.ours) if not _FULL.search(line)]
     return ours < theirs and all(line in found.theirs and line in found.ours for line in only)
@@ -140,6 +183,8 @@ def _took_what_was_under_way(found: Difference) -> bool:
 _HAS = re.compile(r"queue\.declare-ok \S+ (\d+) \d+$")
 _FULL = re.compile(r"queue\.declare-ok |^z/1 got #")
 _NUMBERS = re.compile(r" #\d+\*? | left=\d+$")
+_DELIVERIES = re.compile(r"(?<=x-delivery-count=l:)\d+")
+_IS_SENT_BACK = re.compile(r"^\w/\d+ (> \S+ #(\d+|\?)\* |tags )")
 _HOLDS = re.compile(r": basic\.(consume|get) (?!.*no_ack=true)")
 _COUNTS = re.compile(r"^z/1 (queue\.declare-ok|got #)")
 _IS_LEFT = re.compile(r"^z/1 (queue\.declare-ok|got #\d+\*)")
@@ -148,19 +193,24 @@ ALLOWED: tuple[Allowed, ...] = (
     Allowed("consumer count of a quorum queue", _counts_who_got),
     Allowed("streams", _recovered_a_stream),
     Allowed("a connection that ends", _handed_to_the_dying),
+    Allowed("a connection that ends", _sent_to_the_dying),
+    Allowed("a connection that ends", _counted_for_the_dying),
     Allowed("a quorum queue that is full and refuses", _took_what_was_under_way),
     Allowed("a quorum queue that lets go of several messages at once", _turned_round),
     Allowed("a message of a higher priority that is over when it comes", _expired_behind_others),
 )
 
 
-def difference(program: list[str], theirs: Said, ours: Said) -> Difference | None:
-    """The first difference, allowed or not."""
-    for index in range(max(len(theirs), len(ours))):
+def difference(
+    program: list[str], theirs: Said, ours: Said, *, since: int = 0
+) -> Difference | None:
+    """The first difference from step `since` on, allowed or not."""
+    for index in range(since, max(len(theirs), len(ours))):
         their = tuple(theirs[index]) if index < len(theirs) else ()
         our = tuple(ours[index]) if index < len(ours) else ()
         if their != our:
-            return Difference(tuple(program), index, their, our)
+            following = difference(program, theirs, ours, since=index + 1)
+            return Difference(tuple(program), index, their, our, following)
     return None
 
 

@@ -74,6 +74,8 @@ DEATH = "x q {headers={x-death=[{count=l:1, reason='maxlen', queue='q', time=T:$
 GETTING = ("a/1: queue.declare queue=q0 durable=true arguments={x-queue-type='quorum'}",)
 REFUSING = (f"{GETTING[0][:-1]}, x-overflow='reject-publish'}}",)
 LEAVING = ("a/1: basic.consume queue=q0", "a/2: basic.consume queue=q0 no_ack=true")
+DYING = ("a/1: basic.consume queue=q0", "a/2: basic.consume queue=q0")
+DEAD = "a connection.close 530 NOT_ALLOWED 60 20\na closed"
 
 
 @pytest.mark.parametrize(
@@ -101,6 +103,42 @@ LEAVING = ("a/1: basic.consume queue=q0", "a/2: basic.consume queue=q0 no_ack=tr
             LEAVING,
             "z/1 queue.declare-ok q0 1 0\nz/1 got #1* '' q0 m left=0",
             "z/1 queue.declare-ok q0 0 0",
+            None,
+        ),
+        (
+            DYING,
+            f"{DEAD}\na/2 > c0 #1* '' q0 m",
+            DEAD,
+            "a connection that ends",
+        ),
+        (
+            DYING,
+            f"{DEAD}\na/2 > c0 #1 '' q0 m",  # nobody had it before
+            DEAD,
+            None,
+        ),
+        (
+            DYING,
+            DEAD,
+            f"{DEAD}\na/2 > c0 #1* '' q0 m",
+            None,
+        ),
+        (
+            DYING,
+            f"{DEAD}\nb/2 > c0 #1* '' q0 m",
+            DEAD,
+            None,
+        ),
+        (
+            (*GETTING, *DYING),
+            "z/1 got #1* '' q0 {headers={x-delivery-count=l:2}} m left=0",
+            "z/1 got #1* '' q0 {headers={x-delivery-count=l:1}} m left=0",
+            "a connection that ends",
+        ),
+        (
+            (*GETTING, *DYING),
+            "z/1 got #1* '' q0 {headers={x-delivery-count=l:1}} m left=0",
+            "z/1 got #1* '' q0 {headers={x-delivery-count=l:2}} m left=0",
             None,
         ),
         (
@@ -143,6 +181,27 @@ def test_only_what_an_entry_says_is_allowed(
     )
     row = allowed(found)
     assert (row.entry if row else None) == entry
+
+
+@pytest.mark.parametrize(
+    ("program", "left", "holds"),
+    [
+        (DYING, ["z/1 queue.declare-ok q0 1 0", "z/1 got #1* '' q0 m left=0"], True),
+        (DYING, ["z/1 queue.declare-ok q0 0 0"], False),
+        (LEAVING, ["z/1 queue.declare-ok q0 0 0"], True),
+    ],
+)
+def test_what_a_dying_connection_was_sent_is_left_unless_it_needs_no_acknowledgement(
+    program: tuple[str, ...], left: list[str], holds: bool
+) -> None:
+    """The answers to the second step differ, and what is left afterwards may."""
+    dead = DEAD.split("\n")
+    theirs = [[], [*dead, "a/2 > c0 #1* '' q0 m"], [], left]
+    ours = [[], dead, [], ["z/1 queue.declare-ok q0 1 0", "z/1 got #1* '' q0 m left=0"]]
+    found = difference(list(program), theirs, ours)
+    assert found is not None
+    assert found.index == 1
+    assert (allowed(found) is not None) == holds
 
 
 STREAM = "a/1: queue.declare durable=true arguments={x-queue-type='stream'} queue=q0"
