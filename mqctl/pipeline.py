@@ -26,6 +26,8 @@ from mqctl.options import (
 )
 from mqctl.output.printing import FORMATTERS, show
 
+_TWO_WORDS = "explain"  # explain queue is the verb explain_queue; no other name has two words
+
 
 class Pipeline:
     """One call of one tool."""
@@ -90,15 +92,21 @@ class Pipeline:
         name = first.arguments[0] if first.arguments else ""
         words = argv
         verb = catalogue.find(name, self.scope) if name else None
+        taken = 1
         if verb is None:
             verb, words = self._alias(name, argv, first)
+        elif name == _TWO_WORDS and len(first.arguments) > 1:
+            longer = catalogue.find(f"{name}_{first.arguments[1]}", self.scope)
+            if longer is not None:
+                verb, taken = longer, 2
         self._check_formatter(first)
         parsed = self._parse_for(verb, words, first)
         if parsed.invalid:
             lines = [f"{key} : {'' if value is None else value}" for key, value in parsed.invalid]
             detail = "\n".join(["Invalid options for this command:", *lines])
             raise self._argument_failure(Invalid(detail), verb, argv)
-        return Invocation(verb, self.tool, self.scope, argv, parsed.arguments[1:], parsed.options)
+        arguments = parsed.arguments[taken:]
+        return Invocation(verb, self.tool, self.scope, argv, arguments, parsed.options)
 
     def _parse_for(self, verb: Verb, argv: list[str], first: Parsed) -> Parsed:
         switches: dict[str, Kind] = dict(GLOBAL_SWITCHES)

@@ -90,6 +90,11 @@ class LocalStub:
                 request_serializer=mqd_dot_rpc_dot_v1_dot_local__pb2.HashPasswordRequest.SerializeToString,
                 response_deserializer=mqd_dot_rpc_dot_v1_dot_values__pb2.Empty.FromString,
                 _registered_method=True)
+        self.Explain = channel.unary_unary(
+                '/mqd.rpc.v1.Local/Explain',
+                request_serializer=mqd_dot_rpc_dot_v1_dot_local__pb2.ExplainRequest.SerializeToString,
+                response_deserializer=mqd_dot_rpc_dot_v1_dot_values__pb2.Empty.FromString,
+                _registered_method=True)
         self.HipeCompile = channel.unary_unary(
                 '/mqd.rpc.v1.Local/HipeCompile',
                 request_serializer=mqd_dot_rpc_dot_v1_dot_local__pb2.HipeCompileRequest.SerializeToString,
@@ -182,6 +187,13 @@ class LocalServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Explain(self, request, context):
+        """The forms of explain, explain.proto; with one of them the verb is that one.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def HipeCompile(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -263,6 +275,11 @@ def add_LocalServicer_to_server(servicer, server):
             'HashPassword': grpc.unary_unary_rpc_method_handler(
                     servicer.HashPassword,
                     request_deserializer=mqd_dot_rpc_dot_v1_dot_local__pb2.HashPasswordRequest.FromString,
+                    response_serializer=mqd_dot_rpc_dot_v1_dot_values__pb2.Empty.SerializeToString,
+            ),
+            'Explain': grpc.unary_unary_rpc_method_handler(
+                    servicer.Explain,
+                    request_deserializer=mqd_dot_rpc_dot_v1_dot_local__pb2.ExplainRequest.FromString,
                     response_serializer=mqd_dot_rpc_dot_v1_dot_values__pb2.Empty.SerializeToString,
             ),
             'HipeCompile': grpc.unary_unary_rpc_method_handler(
@@ -582,6 +599,33 @@ class Local:
             target,
             '/mqd.rpc.v1.Local/HashPassword',
             mqd_dot_rpc_dot_v1_dot_local__pb2.HashPasswordRequest.SerializeToString,
+            mqd_dot_rpc_dot_v1_dot_values__pb2.Empty.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Explain(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mqd.rpc.v1.Local/Explain',
+            mqd_dot_rpc_dot_v1_dot_local__pb2.ExplainRequest.SerializeToString,
             mqd_dot_rpc_dot_v1_dot_values__pb2.Empty.FromString,
             options,
             channel_credentials,

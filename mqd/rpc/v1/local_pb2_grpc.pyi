@@ -46,6 +46,8 @@ class LocalStub:
     NoShell: _grpc.UnaryUnaryMultiCallable[_local_pb2.NoShellRequest, _values_pb2.Empty]
     HashPassword: _grpc.UnaryUnaryMultiCallable[_local_pb2.HashPasswordRequest, _values_pb2.Empty]
     """With a random salt, as add_user --pre-hashed-password of later versions takes it."""
+    Explain: _grpc.UnaryUnaryMultiCallable[_local_pb2.ExplainRequest, _values_pb2.Empty]
+    """The forms of explain, explain.proto; with one of them the verb is that one."""
     HipeCompile: _grpc.UnaryUnaryMultiCallable[_local_pb2.HipeCompileRequest, _values_pb2.Empty]
     RotateLogs: _grpc.UnaryUnaryMultiCallable[_local_pb2.RotateLogsRequest, _values_pb2.Empty]
     RenameClusterNode: _grpc.UnaryUnaryMultiCallable[_local_pb2.RenameClusterNodeRequest, _values_pb2.Empty]
@@ -67,6 +69,8 @@ class LocalAsyncStub(LocalStub):
     NoShell: _aio.UnaryUnaryMultiCallable[_local_pb2.NoShellRequest, _values_pb2.Empty]  # type: ignore[assignment]
     HashPassword: _aio.UnaryUnaryMultiCallable[_local_pb2.HashPasswordRequest, _values_pb2.Empty]  # type: ignore[assignment]
     """With a random salt, as add_user --pre-hashed-password of later versions takes it."""
+    Explain: _aio.UnaryUnaryMultiCallable[_local_pb2.ExplainRequest, _values_pb2.Empty]  # type: ignore[assignment]
+    """The forms of explain, explain.proto; with one of them the verb is that one."""
     HipeCompile: _aio.UnaryUnaryMultiCallable[_local_pb2.HipeCompileRequest, _values_pb2.Empty]  # type: ignore[assignment]
     RotateLogs: _aio.UnaryUnaryMultiCallable[_local_pb2.RotateLogsRequest, _values_pb2.Empty]  # type: ignore[assignment]
     RenameClusterNode: _aio.UnaryUnaryMultiCallable[_local_pb2.RenameClusterNodeRequest, _values_pb2.Empty]  # type: ignore[assignment]
@@ -151,6 +155,14 @@ class LocalServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_values_pb2.Empty, _abc.Awaitable[_values_pb2.Empty]]:
         """With a random salt, as add_user --pre-hashed-password of later versions takes it."""
+
+    @_abc_1.abstractmethod
+    def Explain(
+        self,
+        request: _local_pb2.ExplainRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_values_pb2.Empty, _abc.Awaitable[_values_pb2.Empty]]:
+        """The forms of explain, explain.proto; with one of them the verb is that one."""
 
     @_abc_1.abstractmethod
     def HipeCompile(
