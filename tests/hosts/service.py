@@ -7,6 +7,7 @@ packaging/install.sh, as an operator would do it.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -166,6 +167,48 @@ def test_reload_reads_the_configuration_again(host: Host) -> None:
     assert "rabbitmq.conf:1: unknown key 'heartbeet'; did you mean 'heartbeat'?" in log
     host.run("rm", "/etc/rabbitmq/rabbitmq.conf", "/etc/rabbitmq/rabbitmq-env.conf")
     host.run("systemctl", "restart", "mqd")
+
+
+_DATA = "/var/lib/mqd/mnesia/rabbit@mqhost"
+_DROP_IN = "/etc/systemd/system/mqd.service.d"
+
+
+def _findings(host: Host) -> dict[str, str]:
+    """check -> command that mends it. The container has its machine's clock."""
+    done = host.script("run", "mqctl", "doctor", "--formatter", "json")
+    found = json.loads(done.stdout)["findings"]
+    return {row["check"]: row["fix"] for row in found if row["check"] != "clock"}
+
+
+@pytest.mark.parametrize(
+    ("check", "breaks"),
+    [
+        ("service", "systemctl disable mqd"),
+        ("node", "mqctl stop_app"),
+        ("node", "systemctl stop mqd"),
+        ("cookie", "chmod 644 /var/lib/mqd/.erlang.cookie"),
+        ("directories", f"touch {_DATA}/stray"),
+        ("directories", f"systemctl stop mqd; chown root {_DATA}; sleep 0.1"),
+        ("configuration", "echo 'net_ticktime = 60' >/etc/rabbitmq/rabbitmq.conf"),
+        ("plugins", "echo '[rabbitmq_random_exchange].' >/etc/rabbitmq/enabled_plugins"),
+        (
+            "open_files",
+            f"mkdir -p {_DROP_IN}; printf '[Service]\\nLimitNOFILE=1024\\n' >{_DROP_IN}/a.conf; "
+            "systemctl daemon-reload; systemctl restart mqd",
+        ),
+    ],
+)
+def test_what_the_doctor_says_mends_it(host: Host, check: str, breaks: str) -> None:
+    host.run("ln", "-sf", "/opt/mqd/bin/mqd", "/opt/mqd/bin/mq-plugins", "/usr/local/bin/")
+    host.run("systemctl", "enable", "--now", "mqd")
+    host.run("mqctl", "await_startup")
+    assert _findings(host) == {}
+    host.run("sh", "-c", breaks)
+    host.run("sh", "-c", _findings(host)[check])
+    host.run("systemctl", "start", "mqd")
+    assert _findings(host) == {}
+    host.run("rm", "-rf", "/etc/rabbitmq/rabbitmq.conf", _DROP_IN)
+    host.run("systemctl", "daemon-reload")
 
 
 def test_a_node_that_cannot_start_fails_the_start(host: Host) -> None:
