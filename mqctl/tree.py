@@ -29,7 +29,10 @@ def parameter(verb: Verb, argument: Argument) -> click.Parameter | None:
         return click.Argument([argument.field], type=_column_type(verb), nargs=-1, required=False)
     if spec.positional:
         count = -1 if argument.repeated else 1
-        return click.Argument([argument.field], nargs=count, required=argument.required)
+        words = argument.shown.split(" | ")
+        is_choice = len(words) > 1 and all(map(str.isidentifier, words))
+        kind = click.Choice(words) if is_choice else None
+        return click.Argument([argument.field], type=kind, nargs=count, required=argument.required)
     flags = ["--" + argument.flag.replace("_", "-")]
     if spec.short:
         flags.append("-" + spec.short)

@@ -29,6 +29,13 @@ def test_switches_and_columns_of_a_verb() -> None:
     assert "messages_ready" in complete(["list_queues"], "messages_r")
 
 
+def test_words_that_an_argument_may_be() -> None:
+    assert complete(["explain"], "p") == ["publish", "permission"]
+    assert complete(["explain_permission", "bob"], "w") == ["write"]
+    assert complete(["set_disk_free_limit"], "") == []
+    assert complete(["delete_queue"], "") == []
+
+
 def test_every_verb_is_a_click_command() -> None:
     tool = Tool("mqctl", catalogue.CTL)
     context = click.Context(tool)
