@@ -176,12 +176,25 @@ def _took_what_was_under_way(found: Difference) -> bool:
     theirs, ours = (
         sum(int(match[1]) for line in lines if (match := _HAS.search(line))) for lines in found.both
     )
+    their_acks, our_acks = (_confirmed(lines, "ack") for lines in found.both)
+    their_all, our_all = (_confirmed(lines, "n?ack") for lines in found.both)
     only = [line for line in (*found.theirs, *found.ours) if not _FULL.search(line)]
-    return ours < theirs and all(line in found.theirs and line in found.ours for line in only)
+    return (
+        ours + len(our_acks) < theirs + len(their_acks)
+        and our_acks <= their_acks
+        and our_all == their_all
+        and all(line in found.theirs and line in found.ours for line in only)
+    )
+
+
+def _confirmed(lines: tuple[str, ...], how: str) -> set[tuple[str, str]]:
+    """Channels and numbers of what was published there."""
+    found = (re.fullmatch(rf"(\S+) {how} (.*)", line) for line in lines)
+    return {(one[1], number) for one in found if one for number in one[2].split(",")}
 
 
 _HAS = re.compile(r"queue\.declare-ok \S+ (\d+) \d+$")
-_FULL = re.compile(r"queue\.declare-ok |^z/1 got #")
+_FULL = re.compile(r"queue\.declare-ok |^z/1 got #|^\S+ n?ack ")
 _NUMBERS = re.compile(r" #\d+\*? | left=\d+$")
 _DELIVERIES = re.compile(r"(?<=x-delivery-count=l:)\d+")
 _IS_SENT_BACK = re.compile(r"^\w/\d+ (> \S+ #(\d+|\?)\* |tags )")

@@ -154,6 +154,24 @@ DEAD = "a connection.close 530 NOT_ALLOWED 60 20\na closed"
             None,
         ),
         (
+            (*REFUSING, "a/1: confirm.select", "a/1: publish routing_key=q0 count=3"),
+            "a/1 ack 1,2,3",
+            "a/1 ack 1\na/1 nack 2,3",
+            "a quorum queue that is full and refuses",
+        ),
+        (
+            (*REFUSING, "a/1: confirm.select", "a/1: publish routing_key=q0 count=3"),
+            "a/1 ack 1\na/1 nack 2,3",
+            "a/1 ack 1,2,3",
+            None,
+        ),
+        (
+            (*REFUSING, "a/1: confirm.select", "a/1: publish routing_key=q0 count=3"),
+            "a/1 ack 1,2,3",
+            "a/1 ack 1\na/1 nack 2",
+            None,
+        ),
+        (
             (*GETTING, "a/1: publish routing_key=q0"),
             f"z/1 got #1 {DEATH} m2 left=1\nz/1 got #2 {DEATH} m1 left=0",
             f"z/1 got #1 {DEATH} m1 left=1\nz/1 got #2 {DEATH} m2 left=0",
