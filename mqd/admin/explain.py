@@ -6,7 +6,10 @@ reasons: `explain_queue`, `explain_connection`, `explain_publish`, `explain_perm
 
 from __future__ import annotations
 
+from typing import Final
+
 from mqd.admin import (
+    explain_access,
     explain_connection,
     explain_permission,
     explain_publish,
@@ -17,6 +20,8 @@ from mqd.admin.context import AdminContext
 from mqd.admin.explaining import at, near
 from mqd.errors import ErrorCode, MqdError
 from mqd.rpc.v1 import explain_pb2 as pb
+
+_CONFIG: Final = "/etc/rabbitmq/rabbitmq.conf"
 
 
 async def connection(ctx: AdminContext, request: pb.ExplainConnection) -> pb.Explanation:
@@ -68,14 +73,12 @@ async def permission(ctx: AdminContext, request: pb.ExplainPermission) -> pb.Exp
     """Raises INVALID_ARGUMENT. That there is no such user or virtual host is an answer."""
     for kind in explain_permission.KINDS:
         if kind == request.permission:
-            return explain_permission.explain(
-                ctx.metadata.state,
-                request.user,
-                request.vhost,
-                kind,
-                request.name,
-                request.routing_key,
-            ).message()
+            state = ctx.metadata.state
+            what = (request.user, request.vhost, kind, request.name)
+            answer = explain_permission.explain(state, *what, request.routing_key)
+            config = next((f for f in ctx.node.config_files if f.endswith(".conf")), _CONFIG)
+            answer.reasons += explain_access.beside(ctx.broker, state, *what, config)
+            return answer.message()
     raise MqdError(
         ErrorCode.INVALID_ARGUMENT,
         f"'{request.permission}' is no permission: they are configure, write and read",

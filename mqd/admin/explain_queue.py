@@ -141,7 +141,7 @@ def _stall(consumer: Consumer) -> Reason | None:
 
 def _beside(queue: Queue, alarms: Collection[str]) -> Iterator[Reason]:
     """What else happens to its messages."""
-    yield from _owned(queue)
+    yield from owned(queue)
     yield from _got(queue)
     yield from _delayed(queue)
     yield from _dead_letters(queue)
@@ -155,7 +155,7 @@ def _beside(queue: Queue, alarms: Collection[str]) -> Iterator[Reason]:
         )
 
 
-def _owned(queue: Queue) -> Iterator[Reason]:
+def owned(queue: Queue) -> Iterator[Reason]:
     """Who alone may use it."""
     if queue.owner is not None:
         yield Reason(
