@@ -124,8 +124,11 @@ class Wait(Behaviour):
         raise TimedOut
 
     def _answers(self) -> bool:
+        """With a cookie found anew: whose root needs is known once the node's socket is there."""
         from mqd.rpc.v1 import nodes_pb2
 
+        self.close()
+        self._client = None
         try:
             self.client.call(
                 "/mqd.rpc.v1.Nodes/Probe", nodes_pb2.ProbeRequest(), nodes_pb2.ProbeReply

@@ -26,6 +26,7 @@ def table(ctx: AdminContext) -> Library:
             lambda name, password: _login(ctx, name, password)
         ),
         ("rabbit_mnesia", "cluster_status_from_mnesia", 0): lambda: _cluster_status(ctx),
+        ("ets", "select", 2): _table_patterns,
         ("gen_server", "multi_call", 3): lambda nodes, name, asked: _ask_all(
             ctx, nodes, name, asked
         ),
@@ -60,6 +61,14 @@ def _cluster_status(ctx: AdminContext) -> Term:
         return (Atom("error"), Atom("mnesia_not_running"))
     members = [Atom(ctx.node.name)]
     return (OK, (members, members, members))
+
+
+def _table_patterns(table: Term, specification: list[Term]) -> Term:
+    """Of Mnesia's tables, the shape of a user alone: by it the agent sees how old the node is."""
+    key = (Atom("rabbit_user"), Atom("wild_pattern"))
+    if table != "mnesia_gvar" or specification[0][0][0] != key:
+        raise TooLong("no table is read but mnesia_gvar, and of it rabbit_user's pattern alone")
+    return [(Atom("internal_user"), *[Atom("_")] * 5)]
 
 
 def _ask_all(ctx: AdminContext, nodes: list[Term], name: Term, asked: Term) -> Term:

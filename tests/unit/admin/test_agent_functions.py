@@ -46,6 +46,16 @@ async def test_other_processes_are_not_asked() -> None:
     assert caught.value.code is ErrorCode.INVALID_ARGUMENT
 
 
+async def test_the_shape_of_a_user_is_3_10s() -> None:
+    asked = "ets:select({}, [{{{{{{{}, wild_pattern}}, '$1'}}, [], ['$1']}}])."
+    (shape,) = (await worth(Stand(), asked.format("mnesia_gvar", "rabbit_user"))).value.list.items
+    assert atoms(shape) == ["internal_user", *"_____"]
+    with pytest.raises(MqdError):
+        await worth(Stand(), asked.format("mnesia_gvar", "rabbit_vhost"))
+    with pytest.raises(MqdError):
+        await worth(Stand(), asked.format("rabbit_user", "rabbit_user"))
+
+
 async def test_terms_printed() -> None:
     assert (await worth(Stand(), 'io:format("~s ~p~n", [a, "b"]).')).printed == 'a "b"\n'
     assert (await worth(Stand(), 'io:format("~s~n", []).')).failed

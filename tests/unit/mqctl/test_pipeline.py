@@ -507,6 +507,25 @@ def test_wait_for_a_node_that_runs(run_dir: Path, fake: FakeNode) -> None:
     assert call("-q", "wait", str(run_dir / "pid")).out == ""
 
 
+def test_wait_takes_the_cookie_that_the_node_leaves(run_dir: Path, fake: FakeNode) -> None:
+    import os
+    from hashlib import sha256
+
+    cookie = Path(os.environ["HOME"]) / ".erlang.cookie"
+
+    def probe(_: Any, context: Any) -> nodes_pb2.ProbeReply:
+        if not cookie.exists():
+            cookie.write_text("SECRET")
+            refuse(context, "ACCESS_REFUSED", "cookie")
+        return RUNNING
+
+    fake.answer("Nodes/Probe", nodes_pb2.ProbeRequest, probe)
+    fake.answer("Nodes/AwaitStartup", nodes_pb2.AwaitStartupRequest, done)
+    (run_dir / "pid").write_text(f"{os.getpid()}\n")
+    assert call("wait", str(run_dir / "pid")).code == 0
+    assert fake.metadata[-1]["mqd-cookie-hash"] == sha256(b"SECRET").hexdigest()
+
+
 def test_force_boot_marks_the_files_of_a_node_that_is_down(
     run_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
