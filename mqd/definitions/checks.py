@@ -15,7 +15,7 @@ from mqd.amqp.terms import format_string
 from mqd.auth.patterns import InvalidPattern, compile_pattern
 from mqd.policies.limits import LIMITS, OF_VHOST, VHOST_LIMITS
 from mqd.policies.limits import faults as limit_faults
-from mqd.policies.model import OPERATOR_POLICY
+from mqd.policies.model import APPLY_TO, OPERATOR_POLICY
 from mqd.policies.terms import format_json
 from mqd.policies.validation import faults
 
@@ -69,7 +69,8 @@ def policy_faults(value: Json, *, operator: bool) -> list[str]:
         found.append(f"apply-to should be a binary but was {format_json(apply_to)}")
     if found:
         return found
-    return faults(definition, apply_to, _pattern_fault(pattern), operator=operator)
+    fault = _pattern_fault(pattern)
+    return faults(definition, apply_to, fault, operator=operator, kinds=APPLY_TO)
 
 
 def _pattern_fault(pattern: str) -> str | None:

@@ -25,6 +25,7 @@ APPLY_TO: Final[Mapping[str, frozenset[str]]] = {
     "quorum_queues": frozenset(("quorum queue",)),
     "streams": frozenset(("stream queue",)),
 }
+KINDS: Final = ("queues", "exchanges", "all")  # those that 3.10.8 takes
 _OF_STREAMS: Final = frozenset(("initial-cluster-size", "max-age", "stream-max-segment-size-bytes"))
 _OF_MIRRORS: Final = frozenset(("ha-mode", "queue-master-locator", "queue-mode"))
 # type of queue -> settings that keep a policy that has one of them from it (observed: 3.10.8)

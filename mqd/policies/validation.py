@@ -8,12 +8,12 @@ as its kin.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
 from mqd.policies import values
-from mqd.policies.model import APPLY_TO
+from mqd.policies.model import KINDS
 from mqd.policies.terms import format_json, format_pairs
 
 Json = Any
@@ -103,17 +103,23 @@ OPERATOR_SETTINGS: Final = frozenset(
 
 
 def faults(
-    definition: Mapping[str, Json], apply_to: str, pattern_fault: str | None, *, operator: bool
+    definition: Mapping[str, Json],
+    apply_to: str,
+    pattern_fault: str | None,
+    *,
+    operator: bool,
+    kinds: Collection[str] = KINDS,
 ) -> list[str]:
     """Everything that is wrong with a policy, a line each; empty when nothing is.
 
-    pattern_fault: what the pattern's compiler said, {"reason",offset}.
+    pattern_fault: what the pattern's compiler said, {"reason",offset}. kinds: what apply_to may be;
+    definitions of later versions bring more (`model.APPLY_TO`) than 3.10.8's tools take.
     """
     found = []
     wrong = definition_fault(definition, OPERATOR_SETTINGS if operator else SETTINGS)
     if wrong is not None:
         found.append(wrong)
-    if apply_to not in APPLY_TO:
+    if apply_to not in kinds:
         found.append(
             f"apply-to '{apply_to}' unrecognised; should be 'queues', 'exchanges' or 'all'"
         )

@@ -309,6 +309,13 @@ def test_operator_policies_in_both_shapes(
     ]
 
 
+@pytest.mark.parametrize("apply_to", ["classic_queues", "quorum_queues", "streams"])
+def test_policies_of_later_versions_are_taken(make: Make, apply_to: str) -> None:
+    policy = {"pattern": "x", "definition": {"expires": 9}, "priority": 1, "apply-to": apply_to}
+    made = make(policies=[{"vhost": "/", "name": "p", **policy}])
+    assert made.commands == [c.PutParameter("/", "policy", "p", policy)]
+
+
 def test_objects_are_counted() -> None:
     assert object_count({"users": [1, 2], "queues": [3], "else": [4], "bindings": "x"}) == 3
     assert object_count([]) == 0
