@@ -8,7 +8,6 @@ that waits. All others are named with the reason why they change nothing.
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -59,12 +58,11 @@ class Flags:
 
 
 def read(variable: Variable, into: Flags) -> None:
-    """Add what one variable says. Raises ConfigError."""
-    try:
-        words = shlex.split(variable.value)
-    except ValueError as error:
-        raise ConfigError([f"{variable.origin}: {str(error).lower()}: {variable.value}"]) from error
-    for flag, values in _grouped(words):
+    """Add what one variable says. Raises ConfigError.
+
+    Words end at blanks alone and keep their quotes, which are Erlang's (observed: 3.10.8).
+    """
+    for flag, values in _grouped(variable.value.split()):
         if flag.startswith("+"):
             _emulator(flag, values, into, variable.origin)
         elif flag.startswith("-") and len(values) == 2 and flag not in _WITHOUT_VALUE:

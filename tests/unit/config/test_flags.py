@@ -57,7 +57,7 @@ def test_threads_in_both_spellings() -> None:
         ("+A 9999", "+A wants a number"),
         ("-kernel inet_default_listen_options [{raw,6", "-kernel inet_default_listen_options: the"),
         ("-kernel inet_default_listen_options [foo]", "inet_default_listen_options = [foo]: must"),
-        ("-rabbit heartbeat 'x", "no closing quotation: -rabbit"),
+        ("-rabbit heartbeat 'x", "-rabbit heartbeat: a text begins with ' and"),
         ("-rabbit heartbeat x", "heartbeat = x: must be an integer"),
     ],
 )
@@ -65,6 +65,15 @@ def test_what_is_wrong_is_said_with_the_variable(text: str, problem: str) -> Non
     with pytest.raises(ConfigError) as caught:
         loaded(SERVER_ERL_ARGS=text)
     assert caught.value.problems[0].startswith(f"RABBITMQ_SERVER_ERL_ARGS: {problem}")
+
+
+def test_quotes_are_erlangs() -> None:
+    """As the Pacemaker agent rabbitmq-server-ha writes them."""
+    config = loaded(SERVER_START_ARGS=' -mnesia dir "/data/rabbit@a" -sname rabbit@a')
+    assert {note.what for note in config.without_effect()} >= {"-sname rabbit@a"}
+    with pytest.raises(ConfigError) as caught:
+        loaded(SERVER_START_ARGS="-mnesia dir /data")
+    assert "-mnesia dir: syntax error before '/'" in caught.value.problems[0]
 
 
 def test_other_flags_are_named() -> None:
