@@ -49,6 +49,7 @@ OVERRIDES: dict[str, tuple[str, str]] = {
     "close_all_connections": ("connections", "CloseAllConnections"),
     "cluster_status": ("cluster_status", "ClusterStatus"),
     "command_line_arguments": ("facts", "CommandLineArguments"),
+    "consume_event_stream": ("events", "ConsumeEventStream"),
     "coordinator_status": ("replicas", "TitledRows"),
     "decode": ("encryption", "Decode"),
     "decrypt_conf_value": ("encryption", "DecryptConfValue"),

@@ -22,6 +22,7 @@ from mqd.broker.deadlines import Deadlines
 from mqd.broker.definitions import BindingDefinition, ExchangeDefinition, QueueDefinition
 from mqd.broker.delays import QUEUE_ID as DELAYED
 from mqd.broker.entries import ConnectionEntry
+from mqd.broker.events import Events
 from mqd.broker.exchanges.registry import BUILT_IN, Registry
 from mqd.broker.held import Holdings
 from mqd.broker.ports import MessageStore, Spool, Topology
@@ -57,6 +58,7 @@ class Broker:
         self.node = node
         self.pids = pids
         self.clock = clock
+        self.events = Events(node, clock)
         self.auth = auth
         self.topology = topology
         self.spool = spool
@@ -148,17 +150,23 @@ class Broker:
         self.connections[entry.pid] = entry
         if self.alarms:
             entry.state = "blocking"
+        if self.events.listeners:
+            self.events.connection_created(entry)
 
     def remove_connection(self, entry: ConnectionEntry) -> None:
         """The connection is gone, its channels were closed: exclusive queues go."""
         if self.connections.pop(entry.pid, None) is not None:
             entry.vhost.connection_gone(entry)
+            if self.events.listeners:
+                self.events.connection_closed(entry.pid, entry.name, entry.client_properties)
 
     def open_channel(self, entry: ConnectionEntry, number: int) -> Channel:
         """Raises ConnectionError_ 530 when the user may have no more."""
         self._check_channel_limit(entry.user.name)
         channel = Channel(number, entry, self.pids.new())
         entry.channels[number] = channel
+        if self.events.listeners:
+            self.events.channel_created(channel)
         return channel
 
     def tell_cancelled(self, consumer: Consumer) -> None:
@@ -177,6 +185,8 @@ class Broker:
         turn.
         """
         before = bool(self.alarms)
+        if self.events.listeners and on != (name in self.alarms):
+            self.events.alarm(name, on)
         if on:
             self.alarms.add(name)
         else:
@@ -218,6 +228,9 @@ class Broker:
         for queue in list(vhost.queues):
             vhost.apply_delete_queue(queue)
         vhost.delays.discard()
+        if self.events.listeners:
+            for exchange in vhost.exchanges:
+                self.events.deleted("exchange", name, exchange)
         self.traced.discard(name)
 
     def apply_put_exchange(self, definition: ExchangeDefinition) -> None:

@@ -309,6 +309,8 @@ class Channel:
         for consumer in consumers.values():
             self.vhost.consumer_gone(consumer.queue)
         self.connection.channels.pop(self.number, None)
+        if self.vhost.events.listeners:
+            self.vhost.events.channel_closed(self)
 
 
 def _unknown_tag(delivery_tag: int) -> ChannelError:

@@ -22,6 +22,7 @@ from mqd.broker.consumers import Consumer
 from mqd.broker.dead_letter import DeadLetters
 from mqd.broker.definitions import BindingDefinition, ExchangeDefinition, QueueDefinition
 from mqd.broker.delays import Delays, Keeper
+from mqd.broker.events import INTERNAL
 from mqd.broker.exchanges.base import Destination, Exchange, Offered, Taker
 from mqd.broker.exchanges.registry import make_exchange
 from mqd.broker.headers import routing_keys
@@ -52,6 +53,7 @@ class VHost:
         self.spool = broker.spool
         self.settings = broker.settings
         self.turn = broker.turn
+        self.events = broker.events
         self.alarms = broker.alarms
         self.replies: dict[str, ReplyConsumer] = broker.replies
         self.exchanges: dict[str, Exchange] = {}
@@ -123,6 +125,8 @@ class VHost:
             exchange.policy = self.policies.applied("exchange", definition.name)
             self.exchanges[definition.name] = exchange
             self.version += 1
+            if self.events.listeners:
+                self.events.exchange_created(definition)
 
     def make_exchange(self, definition: ExchangeDefinition) -> Exchange:
         """One of a type the broker has; `mqd.broker.exchanges.base: Surroundings`."""
@@ -175,9 +179,14 @@ class VHost:
         """The exchange goes, and the bindings on both sides of it."""
         if name not in self.exchanges:
             return
+        outgoing = self.bindings.of_source(name) if self.events.listeners else ()
         self.bindings.remove_source(name)
         incoming = self.bindings.remove_destination("exchange", name)
         del self.exchanges[name]
+        if self.events.listeners:
+            self.events.deleted("exchange", self.name, name)
+            for binding in outgoing:
+                self.events.binding("deleted", binding)
         self._unbound(incoming)
 
     # -- queues -------------------------------------------------------------------------------
@@ -194,6 +203,8 @@ class VHost:
             if owner is not None:
                 owner.exclusive_queues.append(found)
             self.version += 1
+            if self.events.listeners:
+                self.events.queue_created(found)
         elif found.definition.id == definition.id and found.definition != definition:
             found.redefine(definition)
         return found
@@ -217,6 +228,8 @@ class VHost:
         if queue.owner is not None:
             queue.owner.exclusive_queues.remove(queue)
         self._unbound(self.bindings.remove_destination("queue", name))
+        if self.events.listeners:
+            self.events.deleted("queue", self.name, name)
 
     def delete_queue(self, queue: Queue, done: Callable[[Exception | None], None]) -> None:
         """Delete a queue of either kind; done when that is permanent.
@@ -245,7 +258,8 @@ class VHost:
             and not queue.consumers
             and not queue.deleted
         ):
-            self.delete_queue(queue, _ignore)
+            with self.events.by(INTERNAL):
+                self.delete_queue(queue, _ignore)
 
     # -- bindings -----------------------------------------------------------------------------
 
@@ -262,6 +276,8 @@ class VHost:
         if source is not None and self.bindings.add(binding):
             source.bind(binding)
             self.version += 1
+            if self.events.listeners:
+                self.events.binding("created", binding)
 
     def apply_delete_binding(self, binding: BindingDefinition) -> None:
         if self.bindings.remove(binding):
@@ -271,6 +287,8 @@ class VHost:
         """Bindings left the table: exchanges forget them, auto-delete ones may go."""
         self.version += 1
         for binding in removed:
+            if self.events.listeners:
+                self.events.binding("deleted", binding)
             source = self.exchanges.get(binding.source)
             if source is not None:
                 source.unbind(binding)
@@ -310,8 +328,9 @@ class VHost:
 
     def connection_gone(self, entry: ConnectionEntry) -> None:
         """Its exclusive queues go with it."""
-        for queue in list(entry.exclusive_queues):
-            self.apply_delete_queue(queue.name)
+        with self.events.by(INTERNAL):
+            for queue in list(entry.exclusive_queues):
+                self.apply_delete_queue(queue.name)
 
 
 def _ignore(error: Exception | None) -> None:

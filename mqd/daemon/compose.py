@@ -26,7 +26,7 @@ from mqd.config.settings import DefinitionsSettings, FirstBoot, NodeSettings
 from mqd.config.values import Address
 from mqd.daemon import machine
 from mqd.errors import ErrorCode, MqdError
-from mqd.metadata import bridge
+from mqd.metadata import announce, bridge
 from mqd.metadata.first_boot import Seeds, identify, seed
 from mqd.metadata.store import MetadataStore
 from mqd.names import NodeName, PidSource
@@ -170,8 +170,13 @@ class App:
 
     def use_plugins(self, plugins: Running) -> None:
         """From now on these."""
+        before, now = self.plugins.names, plugins.names
         self.plugins = plugins
         self.broker.use_exchange_types(plugins.exchange_types)
+        events = self.broker.events
+        if events.listeners and now != before:
+            started = [name for name in now if name not in before]
+            events.plugins_changed(started, [name for name in before if name not in now])
         self.broker.turn.end()
 
     async def drain(self) -> None:
@@ -224,6 +229,7 @@ async def boot(
         opened.callback(broker.remember_deliveries)
         step("recovery")
         bridge.connect(metadata, broker, engine.drop_store)
+        announce.connect(metadata, broker)
         recovered = broker.recover()
         if recovered:
             _log.info("Recovered %d messages", recovered)

@@ -163,6 +163,8 @@ class Session(asyncio.Protocol):
         self.connection.lost()
         if self.entry is not None:
             self._listener.broker.remove_connection(self.entry)
+        elif self._mechanism and (events := self._listener.broker.events).listeners:
+            events.connection_closed(self.pid, self.name, self._properties)
         self._listener.gone(self)
         self.outlet.turn.end()
         self._log_end(phase, exc)
@@ -258,7 +260,8 @@ class Session(asyncio.Protocol):
             if waiting:
                 self._answered(channel, value, answer)
 
-        start(done)
+        with channel.vhost.events.by(channel.user.name):
+            start(done)
         if result:
             self._reply(channel, result[0], answer)
         else:
@@ -296,11 +299,14 @@ class Session(asyncio.Protocol):
             raise ConnectionError_(
                 ReplyCode.COMMAND_INVALID, f"unknown authentication mechanism '{mechanism}'"
             )
+        who = (mechanism, self.connection.version, self.name, self._peer())
         try:
             credentials = sasl.parse(mechanism, response)
             address = self._peer()[0]
             self._user = broker.auth.authenticate(credentials, _is_loopback(address), address)
+            broker.events.authentication(self._user.name, None, *who)
         except LoginRefused as refused:
+            broker.events.authentication(refused.username, refused.detail, *who)
             log.error(
                 "Error on AMQP connection %s (%s, state: starting):\n%s login refused: %s",
                 self.pid,

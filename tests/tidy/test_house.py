@@ -18,6 +18,7 @@ POLLING = (
     "tests/nodes.py",
     "tests/clients/celery_scenario_tasks.py",
     "tests/clients/test_celery_scenarios.py",
+    "tests/ctl/happenings.py",
     "tests/ctl/test_golden.py",
     "tests/fault/",
     "tests/perf/loads.py",

@@ -20,6 +20,7 @@ from mqd.amqp.replies import ConnectionError_, ReplyCode
 from mqd.broker.backlog import Sum
 from mqd.broker.consumers import Consumer, Ring
 from mqd.broker.definitions import QueueDefinition
+from mqd.broker.events import INTERNAL
 from mqd.broker.message import Message
 from mqd.broker.ports import MessageStore
 from mqd.broker.queues.rules import QueueRules, rules_of
@@ -274,7 +275,8 @@ class Queue(ABC):
         if self.consumers:
             return True
         if now_ms - self.used_ms >= expires_ms:
-            self.vhost.delete_queue(self, lambda _: None)
+            with self.vhost.events.by(INTERNAL):
+                self.vhost.delete_queue(self, lambda _: None)
             return False
         self.vhost.broker.deadlines.at(self, self.used_ms + expires_ms)
         return True
@@ -285,6 +287,8 @@ class Queue(ABC):
         """It is offered messages from now on, or waits for its turn to be the active one."""
         self.consumers.append(consumer)
         self.had_consumer = True
+        if self.vhost.events.listeners:
+            self.vhost.events.consumer_created(consumer)
         if consumer.exclusive:
             self.exclusive_consumer = consumer
         if self.single_active:
@@ -300,6 +304,8 @@ class Queue(ABC):
             return
         consumer.active = False
         self.consumers.remove(consumer)
+        if self.vhost.events.listeners:
+            self.vhost.events.consumer_deleted(consumer)
         self.use()
         self.ring.discard(consumer)
         if self.exclusive_consumer is consumer:

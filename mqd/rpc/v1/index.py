@@ -49,6 +49,7 @@ VERBS: dict[str, tuple[tuple[str, str, str, int, frozenset[int]], ...]] = {
     "close_connection": (("connections", "Connections", "Close", 0, frozenset((1,))),),
     "cluster_status": (("cluster", "Cluster", "Status", 0, frozenset((1, 2,))),),
     "command_line_arguments": (("diagnostics", "Diagnostics", "CommandLineArguments", 0, frozenset((2,))),),
+    "consume_event_stream": (("events", "Events", "Consume", 0, frozenset((2,))),),
     "coordinator_status": (("streams", "Streams", "CoordinatorStatus", 0, frozenset((2, 5,))),),
     "deactivate_free_disk_space_monitoring": (("nodes", "Nodes", "DeactivateDiskMonitoring", 0, frozenset((1, 2,))),),
     "decode": (("encryption", "Encryption", "Decode", 0, frozenset((1,))),),

@@ -1,0 +1,90 @@
+"""consume_event_stream: what is told of what happens, as 3.10.8 tells it."""
+
+from __future__ import annotations
+
+import json
+import select
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tests.ctl.happenings import RECORDED, comparable, happen
+from tests.nodes import Node
+
+_TOOL = "import sys; sys.argv[0] = 'mq-diagnostics'; from mqctl.main import main; main()"
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    with Node(tmp_path_factory.mktemp("events")) as node:
+        node.await_control()
+        yield node
+
+
+# of what is done until somebody is heard to listen
+_READY = 'password.changed","user_who_performed_action":"rmq-cli","name":"guest"'
+
+
+@contextmanager
+def listening(node: Node, *words: str) -> Iterator[subprocess.Popen[str]]:
+    """A tool that hears all that happens from now on."""
+    with subprocess.Popen(
+        [sys.executable, "-u", "-c", _TOOL, "consume_event_stream", *words],
+        env=node.environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as tool:
+        assert tool.stdout is not None
+        try:
+            while not select.select([tool.stdout], [], [], 0.2)[0]:
+                node.ctl("change_password", "guest", "guest")
+            yield tool
+        finally:
+            tool.kill()
+
+
+def heard_until(tool: subprocess.Popen[str], word: str) -> list[str]:
+    assert tool.stdout is not None
+    lines = []
+    for line in tool.stdout:
+        if _READY not in line:
+            lines.append(line)
+        if word in line:
+            return lines
+    raise AssertionError(f"no {word} in {lines}")
+
+
+@pytest.mark.slow
+def test_everything_as_rabbitmq_tells_it(node: Node) -> None:
+    with listening(node) as tool:
+        happen(node.port, node.ctl)
+        node.ctl("add_user", "last", "secret")
+        lines = heard_until(tool, '"last"')
+    assert comparable(lines[:-1]) == RECORDED.read_text().splitlines()
+
+
+def test_a_pattern_chooses_by_name(node: Node) -> None:
+    with listening(node, "--pattern", "^user.*d$") as tool:
+        node.ctl("add_user", "chosen", "secret")
+        node.ctl("set_user_tags", "chosen", "management")
+        node.ctl("delete_user", "chosen")
+        lines = heard_until(tool, "user.deleted")
+    assert [json.loads(line)["event"] for line in lines] == ["user.created", "user.deleted"]
+
+
+def test_the_stream_ends_with_the_application(node: Node) -> None:
+    with listening(node) as tool:
+        node.ctl("stop_app")
+        assert tool.wait(10) == 0
+    node.ctl("start_app")
+
+
+def test_a_duration_ends_it(node: Node) -> None:
+    with listening(node, "-d", "2", "-t", "1") as tool:
+        assert tool.wait(10) == 0
+        assert tool.stdout is not None
+        assert tool.stdout.read().endswith("}\n\n")
+    node.ctl("add_user", "unheard", "secret")
