@@ -94,6 +94,10 @@ time is over
 .I $HOME/.erlang.cookie
 the secret shared with the node
 .SH COMPLETION
+Commands, switches, columns, and the names of virtual hosts, users, queues, exchanges, policies and
+connections, which the node is asked for. In bash, zsh (zsh_source) and, without eval, fish
+(fish_source | source); for the other tools with their own name, as in _MQ_QUEUES_COMPLETE:
+.PP
 .nf
 eval "$(_MQCTL_COMPLETE=bash_source mqctl)"
 .fi

@@ -7,17 +7,38 @@ start click's import would more than double.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import click
+from click.shell_completion import CompletionItem
 
 from mqctl import catalogue
 from mqctl.catalogue import Argument, Verb
+from mqctl.names import kind_of, names
 from mqctl.output.printing import FORMATTERS
+
+Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
 _TYPES = {"boolean": click.BOOL, "integer": click.INT, "float": click.FLOAT, "string": click.STRING}
 
 
 def _column_type(verb: Verb) -> click.Choice[str]:
     return click.Choice(list(verb.columns))
+
+
+def _completing(kind: str | None) -> Complete | None:
+    """What offers the names of a kind that begin as typed; a pid is quoted by the shell itself."""
+    if kind is None:
+        return None
+
+    def complete(
+        ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        given = {} if ctx.parent is None else dict(ctx.parent.params)
+        given |= {key: value for key, value in ctx.params.items() if value is not None}
+        return [CompletionItem(name) for name in names(kind, given) if name.startswith(incomplete)]
+
+    return complete
 
 
 def parameter(verb: Verb, argument: Argument) -> click.Parameter | None:
@@ -32,7 +53,13 @@ def parameter(verb: Verb, argument: Argument) -> click.Parameter | None:
         words = argument.shown.split(" | ")
         is_choice = len(words) > 1 and all(map(str.isidentifier, words))
         kind = click.Choice(words) if is_choice else None
-        return click.Argument([argument.field], type=kind, nargs=count, required=argument.required)
+        return click.Argument(
+            [argument.field],
+            type=kind,
+            nargs=count,
+            required=argument.required,
+            shell_complete=None if is_choice else _completing(kind_of(verb.name, argument.shown)),
+        )
     flags = ["--" + argument.flag.replace("_", "-")]
     if spec.short:
         flags.append("-" + spec.short)
@@ -45,7 +72,7 @@ def general_options() -> list[click.Parameter]:
     """What every verb takes."""
     return [
         click.Option(["-n", "--node"], help="the node to talk to"),
-        click.Option(["-p", "--vhost"], help="virtual host"),
+        click.Option(["-p", "--vhost"], help="virtual host", shell_complete=_completing("vhost")),
         click.Option(["-t", "--timeout"], type=click.INT, help="seconds the command may take"),
         click.Option(["-q", "--quiet"], is_flag=True, help="no informational messages"),
         click.Option(["-s", "--silent"], is_flag=True, help="neither those nor table headers"),

@@ -1,0 +1,81 @@
+"""Completion of names, by bash itself and by click for the others, from a real node."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.nodes import Node
+
+BIN = Path(sys.executable).parent
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    with Node(tmp_path_factory.mktemp("completion")) as made:
+        made.await_control()
+        made.ctl("add_vhost", "vee")
+        made.ctl("add_user", "ulla", "x")
+        made.ctl("set_policy", "-p", "vee", "polly", "x", '{"max-length":1}')
+        yield made
+
+
+def offered(node: Node, shell: str, words: str) -> set[str]:
+    """What mqctl tells the shell to offer for the last word."""
+    argv = words.split(" ")
+    environment = node.environment | {
+        "_MQCTL_COMPLETE": f"{shell}_complete",
+        "COMP_WORDS": words,
+        "COMP_CWORD": argv[-1] if shell == "fish" else str(len(argv) - 1),
+    }
+    done = subprocess.run(
+        [BIN / "mqctl"], env=environment, capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.stderr == ""
+    lines = done.stdout.split("\n")
+    if shell == "zsh":
+        return set(lines[1::3]) - {""}
+    return {line.partition(",")[2] for line in lines if line}
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_names_are_those_of_the_node(node: Node, shell: str) -> None:
+    assert offered(node, shell, "mqctl delete_user u") == {"ulla"}
+    assert offered(node, shell, "mqctl delete_vhost v") == {"vee"}
+    assert offered(node, shell, "mqctl list_queues -p v") == {"vee"}
+    assert offered(node, shell, "mqctl clear_policy -p vee p") == {"polly"}
+    assert offered(node, shell, "mqctl clear_policy p") == set()
+
+
+def test_nothing_is_offered_for_what_is_to_be_made(node: Node) -> None:
+    assert offered(node, "bash", "mqctl add_user u") == set()
+
+
+def test_a_node_that_is_not_there_has_no_names_and_no_words(node: Node) -> None:
+    assert offered(node, "bash", "mqctl -n nosuch@localhost delete_user u") == set()
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
+def test_in_bash(node: Node) -> None:
+    script = """
+    eval "$(_MQCTL_COMPLETE=bash_source mqctl)"
+    COMP_WORDS=(mqctl delete_user u); COMP_CWORD=2
+    $(complete -p mqctl | sed 's/.*-F \\([^ ]*\\).*/\\1/') mqctl u delete_user
+    echo "${COMPREPLY[@]}"
+    """
+    environment = node.environment | {"PATH": f"{BIN}:{os.environ['PATH']}"}
+    done = subprocess.run(
+        ["bash", "-c", script],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stdout.split() == ["ulla"], done.stderr
