@@ -22,7 +22,7 @@ test:             ## the default test run
 
 man:              ## regenerate the pages that come from tables
 	$(PYTHON) -m mqd.config.manual >man/mqd.conf.5
-	$(PYTHON) -m mqctl.manual >man/mqctl.8
+	$(PYTHON) -m mqctl.manual man
 
 DESTDIR ?= /
 BINDIR ?= /usr/bin

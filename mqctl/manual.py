@@ -1,36 +1,40 @@
-"""The manual page mqctl(8), written from the catalogue: `python -m mqctl.manual > man/mqctl.8`.
+"""The manual pages of the tools, written from the catalogue: `python -m mqctl.manual FOLDER`.
 
-Decides the layout of the page; every word on a verb is the catalogue's. One page tells all the
-tools: they are one program, whose name chooses the verbs.
+Decides the layout of the pages; every word on a verb is the catalogue's. mqctl(8) tells all that
+the tools have in common and every verb of any of them; each other tool has a page of its own verbs.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 from mqctl import catalogue
 from mqctl.catalogue import Argument, Verb
 from mqctl.help import SECTIONS, switch, word
 
 TOOLS = (
-    ("mqctl", catalogue.CTL, "administration"),
-    ("mq-diagnostics", catalogue.DIAG, "health checks and inspection"),
-    ("mq-plugins", catalogue.PLUG, "plugins"),
-    ("mq-queues", catalogue.QUE, "replicated queues"),
-    ("mq-streams", catalogue.STR, "streams"),
-    ("mq-upgrade", catalogue.UPG, "maintenance"),
+    ("mqctl", catalogue.CTL, "administer mqd"),
+    ("mq-diagnostics", catalogue.DIAG, "health checks and inspection of mqd"),
+    ("mq-plugins", catalogue.PLUG, "plugins of mqd"),
+    ("mq-queues", catalogue.QUE, "replicated queues of mqd"),
+    ("mq-streams", catalogue.STR, "streams of mqd"),
+    ("mq-upgrade", catalogue.UPG, "maintenance of mqd"),
 )
 
-_HEAD = r""".\" Written by mqctl/manual.py from the catalogue (make man). Do not edit.
-.TH MQCTL 8 "" "mqd" "System administration"
+_TITLE = r""".\" Written by mqctl/manual.py from the catalogue (make man). Do not edit.
+.TH {upper} 8 "" "mqd" "System administration"
 .SH NAME
-mqctl, mq\-diagnostics, mq\-plugins, mq\-queues, mq\-streams, mq\-upgrade \- administer mqd
+{names} \- {purpose}
 .SH SYNOPSIS
-.B mqctl
+.B {name}
 .RI [ options ]
 .I command
 .RI [ arguments ]
-.SH DESCRIPTION
+"""
+
+_HEAD = r""".SH DESCRIPTION
 One program under several names; the name chooses which commands there are. Names, output, streams
 and exit codes are those of RabbitMQ 3.10's tools. A command talks to the node named by
 .BR \-n ,
@@ -103,7 +107,20 @@ eval "$(_MQCTL_COMPLETE=bash_source mqctl)"
 .fi
 .SH SEE ALSO
 .BR mqd (8),
-.BR mqd.conf (5)
+.BR mqd.conf (5),
+.BR mqd\-differences (7)
+"""
+
+_OTHER = r""".SH DESCRIPTION
+The commands of this tool. Node names, options that every command takes, exit codes and files are
+those of
+.BR mqctl (8),
+which is the same program under another name.
+"""
+
+_OTHER_FOOT = r""".SH SEE ALSO
+.BR mqctl (8),
+.BR mqd (8)
 """
 
 
@@ -134,8 +151,22 @@ def _verb(verb: Verb, tools: list[str]) -> str:
     return "".join(lines) + (f".RS\n{details}.RE\n" if details else "")
 
 
+def _title(name: str, purpose: str, names: str | None = None) -> str:
+    shown = escape(name)
+    return _TITLE.format(upper=shown.upper(), name=shown, names=names or shown, purpose=purpose)
+
+
+def _sections(verbs: dict[str, Verb], where: dict[str, list[str]]) -> Iterator[str]:
+    for section, (_, title) in sorted(SECTIONS.items(), key=lambda item: item[1]):
+        keys = [key for key in sorted(verbs) if verbs[key].spec.section == section]
+        if keys:
+            yield f".SS {escape(title)}\n"
+            for key in sorted(keys, key=lambda key: verbs[key].name):
+                yield _verb(verbs[key], where[key])
+
+
 def page() -> str:
-    """The whole page."""
+    """mqctl(8): what all tools have in common, and every verb."""
     where: dict[str, list[str]] = {}
     verbs: dict[str, Verb] = {}
     for tool, scope, _ in TOOLS:
@@ -143,15 +174,26 @@ def page() -> str:
             key = f"{verb.path}#{verb.name}"
             where.setdefault(key, []).append(tool)
             verbs[key] = verb
-    parts = [_HEAD, *(f".TP\n{label}\n{escape(text)}\n" for label, text in _OPTIONS)]
-    parts.append(".SH COMMANDS\n")
-    for section, (_, title) in sorted(SECTIONS.items(), key=lambda item: item[1]):
-        keys = [key for key in sorted(verbs) if verbs[key].spec.section == section]
-        if keys:
-            parts.append(f".SS {escape(title)}\n")
-            parts += [_verb(verbs[k], where[k]) for k in sorted(keys, key=lambda k: verbs[k].name)]
-    return "".join(parts) + _FOOT
+    names = escape(", ".join(tool for tool, _, _ in TOOLS))
+    parts = [_title("mqctl", "administer mqd", names), _HEAD]
+    parts += [f".TP\n{label}\n{escape(text)}\n" for label, text in _OPTIONS]
+    return "".join([*parts, ".SH COMMANDS\n", *_sections(verbs, where), _FOOT])
+
+
+def tool_page(tool: str, scope: int, purpose: str) -> str:
+    """The page of another tool: its verbs."""
+    verbs = {f"{v.path}#{v.name}": v for v in catalogue.every(scope, of_plugins=True)}
+    where = {key: ["mqctl"] for key in verbs}  # of one tool: not said with each
+    body = ".SH COMMANDS\n" + "".join(_sections(verbs, where))
+    return _title(tool, purpose) + _OTHER + body + _OTHER_FOOT
+
+
+def pages() -> dict[str, str]:
+    """File name -> content."""
+    others = {f"{tool}.8": tool_page(tool, scope, purpose) for tool, scope, purpose in TOOLS[1:]}
+    return {"mqctl.8": page(), **others}
 
 
 if __name__ == "__main__":
-    sys.stdout.write(page())
+    for name, text in pages().items():
+        (Path(sys.argv[1]) / name).write_text(text)
