@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs the service's files under DESTDIR: the unit (with BINDIR filled in), the user, the
-# folders, manual pages and the log rotation. The programs themselves are installed by pip.
+# folders, manual pages, completion and the log rotation. The programs themselves are installed by pip.
 #
 #   DESTDIR=/ BINDIR=/opt/mqd/bin packaging/install.sh
 set -eu
@@ -19,3 +19,13 @@ for page in "$here"/../man/*.[578]; do
     section=${page##*.}
     install -m 0644 "$page" "$DESTDIR/usr/share/man/man$section/"
 done
+# each shell asks the program itself, when it is first to complete something
+share=$DESTDIR/usr/share
+install -d "$share/bash-completion/completions" "$share/zsh/site-functions" "$share/fish/vendor_completions.d"
+for tool in mqctl mq-diagnostics mq-plugins mq-queues mq-streams mq-upgrade; do
+    variable=_$(printf %s "$tool" | tr a-z- A-Z_)_COMPLETE
+    printf 'eval "$(%s=bash_source %s)"\n' "$variable" "$tool" >"$share/bash-completion/completions/$tool"
+    printf '#compdef %s\neval "$(%s=zsh_source %s)"\n' "$tool" "$variable" "$tool" >"$share/zsh/site-functions/_$tool"
+    printf 'env %s=fish_source %s | source\n' "$variable" "$tool" >"$share/fish/vendor_completions.d/$tool.fish"
+done
+chmod 0644 "$share"/bash-completion/completions/mq* "$share"/zsh/site-functions/_mq* "$share"/fish/vendor_completions.d/mq*
