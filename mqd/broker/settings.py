@@ -23,6 +23,7 @@ class Settings:
     auth_mechanisms: tuple[str, ...] = ("PLAIN", "AMQPLAIN")
     cluster_name: str = ""  # empty: the node's name
     consumer_timeout_ms: int = 1_800_000
+    events_vhost: str = "/"  # where rabbitmq_event_exchange has its exchange
     product: str = "RabbitMQ"  # clients look at it; the version likewise
     product_version: str = "3.10.8"
     read_bytes_max: int = limits.READ_BYTES_MAX

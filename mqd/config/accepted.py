@@ -203,9 +203,6 @@ _ROWS: tuple[tuple[str, Kind, str], ...] = (
     ("STOMP", STRING, """
         stomp.default_pass stomp.default_topic_exchange stomp.default_user stomp.default_vhost
      """),
-    ("event exchange", STRING, """
-        event_exchange.vhost
-     """),
     ("management", BOOLEAN, """
         management.disable_basic_auth management.disable_stats management.enable_queue_totals
         management.enable_uaa management.listener.server.compress management.listener.ssl

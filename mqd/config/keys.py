@@ -122,6 +122,9 @@ _ROWS: tuple[Key, ...] = (
     _row("default_permissions.write", ".*", "What that user may publish to"),
     _row("default_permissions.read", ".*", "What that user may consume from"),
     Key("default_user_tags.$tag", BOOLEAN, None, "Tags of that user; default administrator"),
+    # plugins
+    Key("event_exchange.vhost", STRING, None,
+        "Vhost of rabbitmq_event_exchange's exchange; default: default_vhost"),
     # definitions
     Key("load_definitions", STRING, None,
         "A file of definitions, or a folder of them, imported at every start; no guest then"),

@@ -85,7 +85,6 @@ _AREAS = {
     "STOMP": _NO_PLUGIN,
     "Prometheus": _NO_PLUGIN,
     "management": _NO_PLUGIN,
-    "event exchange": _NO_PLUGIN,
     "stream protocol": _NO_PLUGIN,
     "TLS": _NO_TLS,
     "sockets": _BUFFERS,

@@ -114,6 +114,7 @@ class NodeSettings:
     resources: ResourceSettings
     log: LogSettings
     cluster_name: str | None
+    events_vhost: str
     distribution_interface: str | None  # None: all addresses
 
 
@@ -130,6 +131,7 @@ def node_settings(config: Configuration) -> NodeSettings:
         resources=_resources(config),
         log=_log(config),
         cluster_name=_text(config["cluster_name"]),
+        events_vhost=_text(config["event_exchange.vhost"]) or str(config["default_vhost"]),
         distribution_interface=_text(config["distribution.listener.interface"]),
     )
 

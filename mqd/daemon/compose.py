@@ -31,6 +31,7 @@ from mqd.metadata.first_boot import Seeds, identify, seed
 from mqd.metadata.store import MetadataStore
 from mqd.names import NodeName, PidSource
 from mqd.plugins.catalogue import NONE, Running
+from mqd.plugins.contribution import Service
 from mqd.storage.engine import StorageEngine
 from mqd.storage.spool import FileSpool
 from mqd.storage.writer import Writer
@@ -77,6 +78,7 @@ class App:
         self.broker = broker
         self.metadata = metadata
         self.plugins = NONE
+        self._services: dict[type[Service], Service] = {}
         self._blueprint = blueprint
         self._listener = listener
         self._opened = opened
@@ -173,11 +175,21 @@ class App:
         before, now = self.plugins.names, plugins.names
         self.plugins = plugins
         self.broker.use_exchange_types(plugins.exchange_types)
+        self.use_services(plugins.services)
         events = self.broker.events
         if events.listeners and now != before:
             started = [name for name in now if name not in before]
             events.plugins_changed(started, [name for name in before if name not in now])
         self.broker.turn.end()
+
+    def use_services(self, services: Sequence[type[Service]]) -> None:
+        """These run from now on, and no others."""
+        for kind in [kind for kind in self._services if kind not in services]:
+            self._services.pop(kind).stop()
+        for kind in services:
+            if kind not in self._services:
+                self._services[kind] = kind(self.broker)
+                self._services[kind].start()
 
     async def drain(self) -> None:
         """Take no more clients and send the others away, a bounded time."""
@@ -242,6 +254,7 @@ async def boot(
         opened.push_async_callback(listener.stop, 0.0)
         app = App(blueprint, broker, metadata, listener, opened)
         app.plugins = plugins
+        app.use_services(plugins.services)
         engine.on_trouble = functools.partial(app.storage_trouble, "messages")
         metadata.on_trouble = functools.partial(app.storage_trouble, "metadata")
         spool.on_trouble = functools.partial(app.spool_trouble, spool)
@@ -326,6 +339,7 @@ def broker_settings(settings: NodeSettings) -> BrokerSettings:
         connection_max=amqp.connection_max,
         auth_mechanisms=amqp.auth_mechanisms,
         cluster_name=settings.cluster_name or "",
+        events_vhost=settings.events_vhost,
         consumer_timeout_ms=amqp.consumer_timeout_ms,
         product=amqp.product,
         product_version=amqp.product_version,

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from mqd.broker.exchanges.base import Exchange
 from mqd.broker.exchanges.registry import BUILT_IN, Registry
-from mqd.plugins.contribution import Contribution
+from mqd.plugins.contribution import Contribution, Service
 from mqd.plugins.table import PLUGINS, Plugin, Plugins, in_order, required
 
 Report = Callable[[str, str], None]  # name of a plugin, what is wrong with it
@@ -27,10 +27,11 @@ class Broken(Exception):
 
 
 class Running(NamedTuple):
-    """plugins: by name. exchange_types: the built-in ones and theirs."""
+    """plugins: by name. exchange_types: the built-in ones and theirs. services: of all."""
 
     plugins: tuple[Plugin, ...]
     exchange_types: Registry
+    services: tuple[type[Service], ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -59,18 +60,21 @@ def start(
     """
     types = dict(BUILT_IN)
     running: list[str] = []
+    services: list[type[Service]] = []
     wanted = required(names, plugins)
     for name in in_order(wanted, plugins):
         plugin = plugins[name]
         try:
             _check_needs(plugin, running)
-            types.update(_types(plugin, types, folders))
+            given = _load(plugin, folders)
+            types.update(_types(given, types))
         except Broken as error:
             report(name, str(error))
         else:
             running.append(name)
+            services += given.services
     rows = tuple(plugins[name] for name in sorted(running))
-    return Running(rows, MappingProxyType(types))
+    return Running(rows, MappingProxyType(types), tuple(services))
 
 
 def exchange_types(names: Iterable[str]) -> Registry:
@@ -88,10 +92,10 @@ def _check_needs(plugin: Plugin, running: Sequence[str]) -> None:
         raise Broken(f"it needs {', '.join(missing)}, which does not run")
 
 
-def _types(plugin: Plugin, taken: Registry, folders: Sequence[Path]) -> Registry:
+def _types(contribution: Contribution, taken: Registry) -> Registry:
     """What a plugin adds to the types there are. Raises Broken."""
     found: dict[str, type[Exchange]] = {}
-    given: Sequence[object] = _load(plugin, folders).exchange_types  # whatever it says
+    given: Sequence[object] = contribution.exchange_types  # whatever it says
     for kind in given:
         if not (isinstance(kind, type) and issubclass(kind, Exchange)):
             raise Broken(f"{kind!r} is no class derived from mqd.broker.exchanges.base.Exchange")

@@ -13,12 +13,27 @@ Version and description are the distribution's. The code is imported when the pl
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
+from mqd.broker.broker import Broker
 from mqd.broker.exchanges.base import Exchange
+
+
+class Service(Protocol):
+    """What a plugin does beside exchange types, from its start to its end. A start follows the
+    recovery of the broker; stop is called when the plugin is disabled, not when the node ends."""
+
+    def __init__(self, broker: Broker) -> None: ...
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Contribution:
-    """exchange_types: classes as `mqd.broker.exchanges.base` describes them."""
+    """exchange_types: classes as `mqd.broker.exchanges.base` describes them. services: made once
+    for each broker that runs the plugin."""
 
     exchange_types: tuple[type[Exchange], ...] = ()
+    services: tuple[type[Service], ...] = ()

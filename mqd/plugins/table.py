@@ -45,6 +45,11 @@ _ROWS: Final = (
         version="3.10.2",
         code="mqd.plugins.bundled:DELAYED_MESSAGE",
     ),
+    Plugin(
+        "rabbitmq_event_exchange",
+        "Event Exchange Type",
+        code="mqd.plugins.bundled:EVENT_EXCHANGE",
+    ),
     # what it collects in RabbitMQ is always counted here: there is nothing to switch
     Plugin("rabbitmq_management_agent", "RabbitMQ Management Agent"),
     Plugin(
@@ -88,7 +93,7 @@ NOT_YET: Final = _words(
     """
     rabbitmq_amqp1_0 rabbitmq_auth_backend_cache rabbitmq_auth_backend_http
     rabbitmq_auth_backend_ldap rabbitmq_auth_backend_oauth2 rabbitmq_auth_mechanism_ssl
-    rabbitmq_event_exchange rabbitmq_federation rabbitmq_federation_management
+    rabbitmq_federation rabbitmq_federation_management
     rabbitmq_jms_topic_exchange rabbitmq_management rabbitmq_mqtt rabbitmq_peer_discovery_aws
     rabbitmq_peer_discovery_common rabbitmq_peer_discovery_consul rabbitmq_peer_discovery_etcd
     rabbitmq_peer_discovery_k8s rabbitmq_prometheus rabbitmq_shovel rabbitmq_shovel_management

@@ -88,3 +88,28 @@ def test_a_duration_ends_it(node: Node) -> None:
         assert tool.stdout is not None
         assert tool.stdout.read().endswith("}\n\n")
     node.ctl("add_user", "unheard", "secret")
+
+
+def plugins(node: Node, *words: str) -> None:
+    code = _TOOL.replace("mq-diagnostics", "mq-plugins")
+    subprocess.run([sys.executable, "-c", code, *words], env=node.environment, check=True)
+
+
+def test_the_event_exchange_comes_and_goes(node: Node) -> None:
+    """Without a restart; the order is 3.10.8's."""
+    with listening(node, "--pattern", "user.password|exchange|plugins") as tool:
+        plugins(node, "enable", "rabbitmq_event_exchange")
+        assert "amq.rabbitmq.event\ttopic\ttrue\ttrue" in node.ctl(
+            "list_exchanges", "name", "type", "durable", "internal"
+        )
+        plugins(node, "disable", "rabbitmq_event_exchange")
+        assert "amq.rabbitmq.event" not in node.ctl("list_exchanges")
+        events = [json.loads(line) for line in heard_until(tool, '["rabbitmq_event_exchange"],"e')]
+    assert [event["event"] for event in events] == [
+        "exchange.created",
+        "plugins.changed",
+        "exchange.deleted",
+        "plugins.changed",
+    ]
+    assert events[0]["user_who_performed_action"] == "rmq-internal"
+    assert (events[1]["enabled"], events[3]["enabled"]) == (["rabbitmq_event_exchange"], [])
