@@ -40,7 +40,7 @@ _ROWS: tuple[tuple[str, Kind, str], ...] = (
         inet_default_connect_options
      """),
     ("broker", BOOLEAN, """
-        background_gc_enabled hipe_compile log.exchange
+        background_gc_enabled hipe_compile
         log.file.rotation.compress log.syslog log.syslog.multiline_mode proxy_protocol
         quorum_queue.compute_checksums reverse_dns_lookups ssl_allow_poodle_attack
         sysmon_handler.triggers.distribution_port sysmon_handler.triggers.port
@@ -88,7 +88,7 @@ _ROWS: tuple[tuple[str, Kind, str], ...] = (
         socket_writer.gc_threshold
      """),
     ("broker", _LEVEL, """
-        log.exchange.level log.syslog.level
+        log.syslog.level
      """),
     ("broker", one_of("disc", "disk", "ram"), """
         cluster_formation.node_type

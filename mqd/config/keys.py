@@ -39,6 +39,8 @@ def _log_rows() -> tuple[Key, ...]:
         Key("log.console", BOOLEAN, False, "Log to the console as well"),
         Key("log.console.level", _LEVEL, "info", "Lowest level that goes to the console"),
         Key("log.console.stdio", one_of("stdout", "stderr"), "stdout", "Which console stream"),
+        Key("log.exchange", BOOLEAN, False, "Publish the log to amq.rabbitmq.log as well"),
+        Key("log.exchange.level", _LEVEL, "info", "Lowest level that is published"),
         Key("log.journald", BOOLEAN, False, "Log to systemd's journal as well"),
         Key("log.journald.level", _LEVEL, "info", "Lowest level that goes to the journal"),
         Key("log.default.level", _LEVEL, "info", "Level of everything without a level of its own"),

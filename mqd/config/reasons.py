@@ -57,7 +57,7 @@ _REASONS: tuple[tuple[str, str], ...] = (
     ("initial_frame_max", "mqd takes 4096 bytes before the limits are agreed on"),
     ("vhost_restart", "a vhost that cannot be opened stops the node"),
     ("motd_file", "there is no message of the day"),
-    ("log.exchange", _NO_TARGET),
+    ("log.exchange", "lines have RabbitMQ's plain form"),
     ("log.syslog", _NO_TARGET),
     ("log.journald", "the journal is given priority, identifier and message"),
     ("log.file.rotation", "logrotate rotates the log"),

@@ -96,6 +96,7 @@ class LogSettings:
     console_level: str | None = None
     console_stderr: bool = False
     journald_level: str | None = None
+    exchange_level: str | None = None
     default_level: str = "info"
     categories: Mapping[str, str] = field(default_factory=dict)
 
@@ -261,6 +262,7 @@ def _log(config: Configuration) -> LogSettings:
         console_level=str(config["log.console.level"]) if config["log.console"] else None,
         console_stderr=config["log.console.stdio"] == "stderr",
         journald_level=str(config["log.journald.level"]) if config["log.journald"] else None,
+        exchange_level=str(config["log.exchange.level"]) if config["log.exchange"] else None,
         default_level=str(config["log.default.level"]),
         categories={name: level for name, level in levels.items() if level is not None},
     )

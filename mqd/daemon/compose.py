@@ -255,6 +255,7 @@ async def boot(
         app = App(blueprint, broker, metadata, listener, opened)
         app.plugins = plugins
         app.use_services(plugins.services)
+        _publish_log(blueprint, broker, opened)
         engine.on_trouble = functools.partial(app.storage_trouble, "messages")
         metadata.on_trouble = functools.partial(app.storage_trouble, "metadata")
         spool.on_trouble = functools.partial(app.spool_trouble, spool)
@@ -276,6 +277,19 @@ def _definitions(
 
     found = definitions.sources(settings)
     return lambda metadata, broker: definitions.load(found, settings, data, metadata, broker)
+
+
+def _publish_log(blueprint: Blueprint, broker: Broker, opened: contextlib.AsyncExitStack) -> None:
+    """Where the configuration wants it."""
+    level, pids = blueprint.settings.log.exchange_level, blueprint.pids
+    if level is None:
+        return
+    from mqd.daemon.log_exchange import LogExchangeHandler
+
+    vhost, prefix = blueprint.settings.first_boot.vhost, f"<{pids.node}.{pids.creation}."
+    handler = LogExchangeHandler(broker, vhost, level, prefix)
+    handler.start()
+    opened.callback(handler.close)
 
 
 async def _import_nothing(_metadata: MetadataStore, _broker: Broker) -> None:

@@ -58,7 +58,7 @@ class Formatter(logging.Formatter):
         text, pid = self.localised(record.getMessage())
         if record.exc_info:
             text = f"{text}\n{self.formatException(record.exc_info)}"
-        prefix = f"{self._stamp(record.created)} [{_level_name(record)}] {pid} "
+        prefix = f"{self._stamp(record.created)} [{level_name(record)}] {pid} "
         return prefix + text.replace("\n", "\n" + prefix) if "\n" in text else prefix + text
 
     def localised(self, text: str) -> tuple[str, str]:
@@ -81,7 +81,8 @@ class Formatter(logging.Formatter):
         return f"{self._date}.{int((created - second) * 1_000_000):06d}{self._offset}"
 
 
-def _level_name(record: logging.LogRecord) -> str:
+def level_name(record: logging.LogRecord) -> str:
+    """In RabbitMQ's words."""
     return _NAMES.get(record.levelno, "info")
 
 
@@ -159,7 +160,7 @@ class JournalHandler(logging.Handler):
             if record.exc_info:
                 text = f"{text}\n{self.formatter.formatException(record.exc_info)}"
         body = text.encode("utf-8", "backslashreplace")
-        level = _SYSLOG.get(_level_name(record), 2)
+        level = _SYSLOG.get(level_name(record), 2)
         fields = b"PRIORITY=%d\nSYSLOG_IDENTIFIER=mqd\nMESSAGE\n" % level
         try:
             self._socket.send(fields + len(body).to_bytes(8, "little") + body + b"\n")

@@ -4,6 +4,7 @@ tests/ctl/test_events.py; what a message looks like was recorded from 3.10.8."""
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from pamqp.commands import Exchange
@@ -102,8 +103,8 @@ def test_it_goes_with_its_bindings(world: World, client: Client, service: EventE
 
 
 def test_without_its_vhost_the_log_says_so(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    world.broker.settings = replace(world.broker.settings, events_vhost="gone")
     service = EventExchange(world.broker)
-    service._vhost = "gone"
     service.start()
     assert "event_exchange.vhost" in caplog.text
     service.stop()
