@@ -1,7 +1,7 @@
 # Targets for people who work on mqd. Everything runs in the active Python environment.
 PYTHON ?= python3
 
-.PHONY: all proto lint types test man install install-compat systemd-test bench scale loads crash fuzz clients client-suites differential help
+.PHONY: all proto lint types test man install install-compat systemd-test bench scale loads crash fuzz clients client-suites differential ops-tools help
 
 all: lint types test
 
@@ -51,6 +51,9 @@ client-suites:    ## other people's suites, against mqd and RabbitMQ; SUITES="ko
 
 differential:     ## drawn programs on mqd and RabbitMQ; DIFFERENTIAL="--sequences 500 --features dlx"
 	$(PYTHON) -m tests.differential $(DIFFERENTIAL)
+
+ops-tools:        ## Ansible, Puppet, Pacemaker's agents on hosts of their own; OPS="--rows puppet" chooses
+	$(PYTHON) -m tests.ops.compare $(OPS)
 
 BENCH_KIT ?= ../shared/bench
 bench:            ## rates, latency and memory beside RabbitMQ's; BENCH="--scenarios S1,S3" chooses

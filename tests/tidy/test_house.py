@@ -21,6 +21,7 @@ POLLING = (
     "tests/ctl/happenings.py",
     "tests/ctl/test_golden.py",
     "tests/fault/",
+    "tests/ops/hosts.py",
     "tests/perf/loads.py",
     "tests/suites/",
 )
