@@ -1,7 +1,7 @@
 # Targets for people who work on mqd. Everything runs in the active Python environment.
 PYTHON ?= python3
 
-.PHONY: all proto lint types test man install install-compat systemd-test bench scale loads crash fuzz clients client-suites differential ops-tools help
+.PHONY: all proto lint types test man install install-compat systemd-test bench scale loads crash walk fuzz clients client-suites differential ops-tools help
 
 all: lint types test
 
@@ -39,6 +39,9 @@ systemd-test:     ## the service in a booted host: root, systemd-nspawn, /usr/bi
 
 crash:            ## 200 rounds of kill -9 under load; CRASH="--rounds 1000 --seed 7" chooses
 	$(PYTHON) -m tests.fault.crash_rounds $(CRASH)
+
+walk:             ## every verb of every tool in every situation and format
+	MQD_WALK=full $(PYTHON) -m pytest tests/ctl/test_walk.py
 
 fuzz:             ## broken bytes for some minutes; FUZZ="--minutes 60 --seed 7" chooses
 	$(PYTHON) -m tests.property.frames_fuzz $(FUZZ)

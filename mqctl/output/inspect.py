@@ -15,6 +15,16 @@ _OPERATORS = frozenset(
 )
 
 
+_ESCAPES = {
+    **{code: "\\" + letter for code, letter in zip(range(7, 14), "abtnvfr", strict=True)},
+    27: "\\e",
+    34: '\\"',
+    92: "\\\\",
+    127: "\\d",
+}
+_UNPRINTABLE = frozenset(map(chr, [*range(32), *range(128, 160)])) - frozenset(map(chr, _ESCAPES))
+
+
 def _atom(name: str) -> str:
     if name in ("nil", "true", "false"):
         return name
@@ -40,8 +50,9 @@ def inspect(value: Term) -> str:
             return "[]"
         return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
     if isinstance(value, str):
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-        return '"' + escaped.replace("\n", "\\n").replace("\t", "\\t") + '"'
+        if not _UNPRINTABLE.isdisjoint(value):
+            return "<<" + ", ".join(map(str, value.encode())) + ">>"
+        return '"' + value.translate(_ESCAPES).replace("#{", "\\#{") + '"'
     if isinstance(value, dict):
         if value and all(isinstance(key, Atom) for key in value):
             return "%{" + ", ".join(f"{k}: {inspect(v)}" for k, v in sorted(value.items())) + "}"

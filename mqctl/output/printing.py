@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from mqctl.failures import Failure, crash
 from mqctl.invocation import Invocation
 from mqctl.output.results import Done, Lines, Result, Rows, Value
-from mqctl.output.terms import Atom, Row, Term, is_proplist
+from mqctl.output.terms import Atom, Chars, Row, Term, is_proplist
 
 Say = Callable[[str], None]
 
@@ -73,8 +73,11 @@ def _items(items: list[Term], invocation: Invocation) -> Iterable[str]:
         return (line for item in items for line in _csv_value(item))
     if invocation.formatter == "pretty_table" and items and not _is_row(items[0]):
         raise _no_rows(items[0])
-    if invocation.formatter == "json_stream" and items and _is_row(items[0]):
-        return _json_lines(items[0], items[1:])
+    if invocation.formatter in ("json_stream", "string_per_line") and items:
+        if not isinstance(items[0], (list, dict, Chars)):
+            raise _no_rows(items[0])
+        if invocation.formatter == "json_stream":
+            return _json_lines(items[0], items[1:])
     return value_lines(items, invocation)
 
 
@@ -83,6 +86,8 @@ def value_lines(term: Term, invocation: Invocation) -> Iterable[str]:
     name = invocation.formatter
     if name == "table":
         return _table_value(term, invocation)
+    if name in ("json_stream", "string_per_line") and not isinstance(term, (list, dict, tuple)):
+        raise _no_rows(term)
     if name in ("json", "json_stream"):
         from mqctl.output.json import encode
 
@@ -227,7 +232,7 @@ def _csv_rows(first: Row, rest: Iterable[Row]) -> Iterable[str]:
         yield record(value for _, value in row)
 
 
-def _json_lines(first: Row, rest: Iterable[Row]) -> Iterable[str]:
+def _json_lines(first: Term, rest: Iterable[Term]) -> Iterable[str]:
     from mqctl.output.json import encode
 
     yield encode(first) + "\n"
@@ -244,17 +249,36 @@ def _inspected(first: Row, rest: Iterable[Row]) -> Iterable[str]:
 
 
 def _text_lines(lines: Iterable[str], invocation: Invocation) -> Iterable[str]:
-    if not invocation.is_json:
-        return lines
-    return _json_texts(lines)
+    """Texts as they come, or all at once where the format is one of whole terms."""
+    name = invocation.formatter
+    if name == "json":
+        return _json_texts(lines)
+    if name == "inspect":
+        return _bracketed_texts(lines)
+    if name == "erlang":
+        from mqctl.output.erlang import format_term
+
+        return [format_term(list(lines))]
+    if name in _NO_TEXTS:
+        for line in lines:
+            raise _no_rows(line)
+    return lines
+
+
+# formats of rows: the mirrored tool crashes on the first text (observed: 3.10.8)
+_NO_TEXTS = ("json_stream", "csv", "pretty_table", "string_per_line")
 
 
 def _json_texts(lines: Iterable[str]) -> Iterable[str]:
     from mqctl.output.json import encode
 
+    return _bracketed_texts(encode({"message": line}) for line in lines)
+
+
+def _bracketed_texts(lines: Iterable[str]) -> Iterable[str]:
     separator = ""
     yield "["
     for line in lines:
-        yield separator + encode({"message": line})
+        yield separator + line
         separator = ","
     yield "]"

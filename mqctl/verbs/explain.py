@@ -53,7 +53,10 @@ class Explanation(Behaviour):
             return Value(self._term(message))
         if self.invocation.formatter not in _TEXT:
             return Rows([_row(reason) for reason in message.reasons], collected=True)
-        return Value("\n".join(_lines(message)))
+        lines = list(_lines(message))
+        if self.invocation.formatter == "string_per_line":
+            return Value(lines)
+        return Value("\n".join(lines))
 
     def _term(self, message: Any) -> dict[str, Any]:
         return {

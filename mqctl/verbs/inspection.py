@@ -122,7 +122,8 @@ class NetworkInterfaces(Behaviour):
     def output(self, message: Any) -> Result:
         """A block per interface, newest facts first as 3.10.8 lists them."""
         if not self.invocation.is_json:
-            return Lines(line for found in message.interfaces for line in _interface_lines(found))
+            found = message.interfaces
+            return Value("\n".join(line for each in found for line in _interface_lines(each)))
         return Value(
             {
                 "interfaces": {found.name: dict(_facts(found)) for found in message.interfaces},
@@ -177,12 +178,14 @@ class MaybeStuck(Behaviour):
     def output(self, message: Any) -> Result:
         """In the words of 3.10.8's search, whose rounds have no counterpart here."""
         now = time.strftime("%Y-%m-%d %H:%M:%S")
-        self.say(f"{now} There are {message.tasks} processes.")
+        is_json = self.invocation.formatter in ("json", "json_stream")
+        tell = self.warn if is_json else self.say  # 3.10.8 breaks the JSON
+        tell(f"{now} There are {message.tasks} processes.")
         late = message.loop_delay_ms > self.LATE_MS
-        self.say(f"{now} Found {1 if late else 0} suspicious processes.")
+        tell(f"{now} Found {1 if late else 0} suspicious processes.")
         if late:
             delay = f"{message.loop_delay_ms:.0f} ms"
-            self.say(f"{now} the event loop of the node was {delay} late in half a second")
+            tell(f"{now} the event loop of the node was {delay} late in half a second")
         return (
             Value({"result": "ok", "node": self.invocation.node})
             if self.invocation.is_json

@@ -168,6 +168,8 @@ def test_inspect() -> None:
         inspect.inspect({Atom("b"): 1.5, Atom("a"): Octets("\x01é")}) == "%{a: <<1, 233>>, b: 1.5}"
     )
     assert inspect.inspect(Chars("")) == "[]"
+    assert inspect.inspect('\x1b[1m"#{a}"\n') == '"\\e[1m\\"\\#{a}\\"\\n"'
+    assert inspect.inspect("a\x01") == "<<97, 1>>"
     assert inspect.text("as it is") == "as it is"
     assert inspect.text(Atom("ok")) == "ok"
 
