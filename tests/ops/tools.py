@@ -42,10 +42,12 @@ def wrong(rows: Mapping[str, str]) -> list[str]:
 
 
 def _state(host: Host, phase: str) -> Rows:
-    """What the command line lists once a phase is through."""
-    return {
-        f"{phase}: {verb}": host.run("rabbitmqctl", "-q", *verb.split()).stdout for verb in _STATE
-    }
+    """What the command line lists once a phase is through; RabbitMQ's rows have no order."""
+    rows: Rows = {}
+    for verb in _STATE:
+        header, *listed = host.run("rabbitmqctl", "-q", *verb.split()).stdout.split("\n")
+        rows[f"{phase}: {verb}"] = "\n".join((header, *sorted(listed)))
+    return rows
 
 
 # -- Ansible -----------------------------------------------------------------------------------
