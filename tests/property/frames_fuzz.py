@@ -160,6 +160,9 @@ class Arena:
         witness.call(Queue.Delete(queue="of the witness"))
 
 
+_START = b"\x00\x0a\x00\x0a"  # connection.start, in every version
+
+
 class Output:
     """What the server sends, which has to be AMQP whatever the client sent."""
 
@@ -168,6 +171,7 @@ class Output:
         self.closes: list[str] = []
         self._closed: list[int] = []
         self._data = b""
+        self._version = wire.NINE
         self._contents: dict[int, int] = {}  # bytes due on a channel; -1: the header
 
     def read(self, data: bytes) -> None:
@@ -193,7 +197,9 @@ class Output:
         due = self._contents.get(channel)
         if kind == wire.FRAME_METHOD:
             assert due is None, "a method inside a content"
-            spec, values = wire.read_method(payload)
+            if payload.startswith(_START):  # it names the version that both speak from then on
+                self._version = wire.EIGHT if payload[4] == 8 else wire.NINE
+            spec, values = wire.read_method(payload, self._version)
             if spec.name in ("basic.deliver", "basic.get-ok", "basic.return"):
                 self._contents[channel] = -1
             elif spec.name in ("connection.close", "channel.close"):
