@@ -32,7 +32,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from mqd import limits
-from mqd.broker.message import Message
+from mqd.broker.message import Message, bodies_size
 from mqd.broker.ports import Spool
 from mqd.broker.room import Room
 from mqd.broker.shelf import Shelf, restore
@@ -266,7 +266,9 @@ class Backlog:
         """Bytes of the bodies of all ready messages, paged ones included."""
         if self._counts_bodies:
             return self._bodies
-        return self.ready_sum().bytes
+        in_memory = bodies_size(self._head) + bodies_size(self._tail)
+        handed_back = bodies_size(message for _, message in self._returned)
+        return in_memory + handed_back + sum(page.bytes for _, page, _ in self._pages)
 
     def ready_sum(self) -> Sum:
         """All ready messages, paged ones included, added up."""

@@ -136,3 +136,9 @@ def replace_header(content: bytes, header: bytes) -> bytes:
     """`Message.content` with another content-header payload."""
     size = int.from_bytes(content[3:7], "big")
     return b"".join((content[:3], len(header).to_bytes(4, "big"), header, content[7 + size :]))
+
+
+def bodies_size(messages: Iterable[Message]) -> int:
+    """Bytes of the bodies of many: a listing asks for a million."""
+    read = _BODY_SIZE.unpack_from
+    return sum([read(message.content, 11)[0] for message in messages])
