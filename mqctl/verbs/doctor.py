@@ -89,8 +89,9 @@ class Doctor(Behaviour):
             draw(sys.stdout, outcomes, invocation.is_quiet)
             return
         else:
-            text = "\n".join(report.lines(outcomes, invocation.is_quiet))
-            result = Value(text)
-            if not text:
+            lines = list(report.lines(outcomes, invocation.is_quiet))
+            if not lines:
                 return
+            by_line = invocation.formatter == "string_per_line"
+            result = Value(lines if by_line else "\n".join(lines))
         show(result, invocation, self.say)
