@@ -35,6 +35,8 @@ class QueueDefinition:
     again under an old name is another queue, and what the store keeps for the old one is not its.
 
     max_age_s: how long a stream keeps messages, set by an operator; None: arguments and policy say.
+    node: the member of the cluster that it lives on; "": this one. shard: the replicated log that
+    holds its messages; None: it has none and is its node's alone.
     """
 
     id: int
@@ -46,6 +48,8 @@ class QueueDefinition:
     arguments: Table = field(default_factory=dict)
     type: str = "classic"
     max_age_s: int | None = None
+    node: str = ""
+    shard: int | None = None
 
     @property
     def resource(self) -> Resource:

@@ -15,6 +15,7 @@ from mqd.metadata.commands import (
     DeleteBinding,
     DeleteExchange,
     DeleteGlobalParameter,
+    DeleteMember,
     DeleteParameter,
     DeletePermission,
     DeleteQueue,
@@ -22,8 +23,10 @@ from mqd.metadata.commands import (
     DeleteUser,
     DeleteVhost,
     PutBinding,
+    PutCluster,
     PutExchange,
     PutGlobalParameter,
+    PutMember,
     PutParameter,
     PutPermission,
     PutQueue,
@@ -93,6 +96,8 @@ def apply_to(broker: Broker, command: Command) -> None:
             _apply_parameter(broker, vhost_name, component, name, None)
         case PutGlobalParameter() | DeleteGlobalParameter():
             pass  # read where they are needed
+        case PutMember() | DeleteMember() | PutCluster():
+            pass  # `mqd.cluster` hears of them itself
         case Batch(commands):
             for each in commands:  # listeners hear of the parts: only who holds a batch gets here
                 apply_to(broker, each)

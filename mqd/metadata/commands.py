@@ -9,6 +9,7 @@ takes its default.
 
     history: all kinds, version 1 - first release
              batch - definitions come in whole or not at all
+             put_member, delete_member, put_cluster - several machines
 """
 
 from __future__ import annotations
@@ -51,6 +52,32 @@ class VhostRecord:
     tracing: bool = False
     tags_text: str | None = None
     protected: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A node of the cluster. incarnation: 8 hexadecimal digits, new whenever it joins; number: of
+    that incarnation, never given twice. kind: "disc" | "ram". The ports are those of `mqd.cluster`:
+    links between nodes, and the engine's routes."""
+
+    name: str
+    incarnation: str
+    number: int
+    kind: str = "disc"
+    host: str = ""
+    control_port: int = 0
+    link_port: int = 0
+    route_port: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterRecord:
+    """The cluster as a whole. generation grows with everything that shuts former members out;
+    authority: "" while the engine orders commands, else the one node that does."""
+
+    id: str
+    generation: int = 1
+    authority: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +211,25 @@ class DeleteBinding:
 
 
 @dataclass(frozen=True, slots=True)
+class PutMember:
+    member: Member
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteMember:
+    """Nothing happens when there is none."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class PutCluster:
+    """None: the node is a cluster of its own, as a new one is."""
+
+    cluster: ClusterRecord | None
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """All of them in this order, or none: it is checked, logged and recovered as one. Listeners
     hear of the parts alone. It does not nest."""
@@ -210,6 +256,9 @@ Command = (
     | DeleteQueue
     | PutBinding
     | DeleteBinding
+    | PutMember
+    | DeleteMember
+    | PutCluster
     | Batch
 )
 
@@ -232,6 +281,9 @@ _KINDS: dict[str, type[Command]] = {
     "delete_queue": DeleteQueue,
     "put_binding": PutBinding,
     "delete_binding": DeleteBinding,
+    "put_member": PutMember,
+    "delete_member": DeleteMember,
+    "put_cluster": PutCluster,
     "batch": Batch,
 }
 _KIND_OF = {command: kind for kind, command in _KINDS.items()}
@@ -243,6 +295,8 @@ _RECORDS = (
     ExchangeDefinition,
     QueueDefinition,
     BindingDefinition,
+    Member,
+    ClusterRecord,
 )
 _FIELDS = {each: tuple(one.name for one in fields(each)) for each in (*_RECORDS, *_KIND_OF)}
 _Reader = Callable[[Any], Any]
@@ -267,6 +321,8 @@ _READERS: dict[type[Any], dict[str, _Reader]] = {
     PutQueue: {"queue": _nested(QueueDefinition)},
     PutBinding: {"binding": _nested(BindingDefinition)},
     DeleteBinding: {"binding": _nested(BindingDefinition)},
+    PutMember: {"member": _nested(Member)},
+    PutCluster: {"cluster": lambda plain: plain and _record(ClusterRecord, plain)},
     Batch: {"commands": lambda lines: tuple(map(_command, lines))},
 }
 

@@ -22,10 +22,12 @@ from mqd.broker.exchanges.registry import predeclared
 from mqd.errors import ErrorCode, MqdError
 from mqd.metadata.commands import (
     Batch,
+    ClusterRecord,
     Command,
     DeleteBinding,
     DeleteExchange,
     DeleteGlobalParameter,
+    DeleteMember,
     DeleteParameter,
     DeletePermission,
     DeleteQueue,
@@ -33,10 +35,13 @@ from mqd.metadata.commands import (
     DeleteUser,
     DeleteVhost,
     Json,
+    Member,
     Must,
     PutBinding,
+    PutCluster,
     PutExchange,
     PutGlobalParameter,
+    PutMember,
     PutParameter,
     PutPermission,
     PutQueue,
@@ -88,12 +93,19 @@ class State:
         self.exchanges: dict[tuple[str, str], ExchangeDefinition] = {}  # by (vhost, name)
         self.queues: dict[tuple[str, str], QueueDefinition] = {}
         self.bindings: dict[BindingKey, BindingDefinition] = {}
+        self.members: dict[str, Member] = {}
+        self.clusters: dict[str, ClusterRecord] = {}  # the one there is, by ""
         self._ends: dict[End, dict[BindingKey, None]] = {}
 
     @property
     def is_virgin(self) -> bool:
         """Whether a first boot would seed it (RabbitMQ: needs_default_data)."""
         return not (self.vhosts or self.users or self.permissions)
+
+    @property
+    def cluster(self) -> ClusterRecord | None:
+        """None: the node has never met another one."""
+        return self.clusters.get("")
 
     def user(self, name: str) -> User | None:
         return self.users.get(name)
@@ -181,6 +193,9 @@ def _apply_batch(state: State, batch: Batch) -> tuple[Command, ...]:
 
 def commands_of(state: State) -> Iterator[Command]:
     """Commands that make this state out of a virgin one: a snapshot."""
+    if state.cluster is not None:
+        yield PutCluster(state.cluster)
+    yield from map(PutMember, state.members.values())
     for record in state.vhosts.values():
         yield PutVhost(record, predeclare=False)
     yield from map(PutUser, state.users.values())
@@ -383,6 +398,26 @@ def _delete_binding(state: State, command: DeleteBinding) -> tuple[Command, ...]
     return ()
 
 
+# -- members ------------------------------------------------------------------------------------
+
+
+def _put_member(state: State, command: PutMember) -> tuple[Command, ...]:
+    state.members[command.member.name] = command.member
+    return ()
+
+
+def _delete_member(state: State, command: DeleteMember) -> tuple[Command, ...]:
+    state.members.pop(command.name, None)
+    return ()
+
+
+def _put_cluster(state: State, command: PutCluster) -> tuple[Command, ...]:
+    state.clusters.clear()
+    if command.cluster is not None:
+        state.clusters[""] = command.cluster
+    return ()
+
+
 _Apply = Callable[[State, Any], tuple[Command, ...]]
 _APPLY: Mapping[type[Command], _Apply] = MappingProxyType(
     {
@@ -404,5 +439,8 @@ _APPLY: Mapping[type[Command], _Apply] = MappingProxyType(
         DeleteQueue: _delete_queue,
         PutBinding: _put_binding,
         DeleteBinding: _delete_binding,
+        PutMember: _put_member,
+        DeleteMember: _delete_member,
+        PutCluster: _put_cluster,
     }
 )

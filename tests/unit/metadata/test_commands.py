@@ -41,6 +41,10 @@ ALL: list[Command] = [
     commands.DeleteQueue("/", "q"),
     commands.PutBinding(BINDING),
     commands.DeleteBinding(BINDING),
+    commands.PutMember(commands.Member("a@b", "00ff00ff", 3, "ram", "b", 1, 2, 3)),
+    commands.DeleteMember("a@b"),
+    commands.PutCluster(commands.ClusterRecord("id", 7, "a@b")),
+    commands.PutCluster(None),
     commands.Batch((commands.PutUser(USER, Must.BE_NEW), commands.PutBinding(BINDING))),
 ]
 
