@@ -8,7 +8,7 @@ act on this object. Never writes a frame but through consumers and confirms.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from pamqp import commands
@@ -238,7 +238,9 @@ class Channel:
                 ReplyCode.PRECONDITION_FAILED, "cannot switch from tx to confirm mode"
             )
         if self.confirms is None:
-            self.confirms = Confirms(self.number, self.outlet, self.vhost.waiting.add)
+            self.confirms = Confirms(
+                self.number, self.outlet, self.vhost.waiting.add, self.vhost.tickets
+            )
 
     def select_tx(self) -> None:
         if self.confirms is not None:
@@ -260,14 +262,19 @@ class Channel:
         """
         tx = self._transaction()
         self.tx = Transaction()
-        batches = [publish() for publish in tx.publishes]
-        failed: ChannelError | None = None
-        if batches and min(batches) < 0:
-            failed = ChannelError(ReplyCode.PRECONDITION_FAILED, "partial tx completion")
+        results = [publish() for publish in tx.publishes]
         # Room that acks make is used after commit-ok, at the end of the turn (as 3.10.8).
         self.committed += [(entry, how) for _, entry, how in tx.settled]
         self.vhost.turn.confirms.append(self._apply_committed)
-        self.vhost.when_durable(max(batches, default=0), lambda: done(failed))
+        tickets = self.vhost.tickets
+
+        def ended(settled: Sequence[int]) -> None:
+            failed = None
+            if min(settled, default=0) < 0:
+                failed = ChannelError(ReplyCode.PRECONDITION_FAILED, "partial tx completion")
+            self.vhost.when_durable(max(settled, default=0), lambda: done(failed))
+
+        tickets.each(results, ended)
 
     def _apply_committed(self) -> None:
         committed, self.committed = self.committed, []

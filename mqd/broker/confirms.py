@@ -9,6 +9,10 @@ ack with `multiple` answers a whole batch. There is one producer of acks a chann
 A publish that a queue rejected is answered by basic.nack at the end of its turn, before any ack
 that would cover it. Acks with `multiple` may step over it: the client knows of it already.
 
+A publish may wait for a ticket (`mqd.broker.tickets`): those end in any order. While one is open no
+`multiple` ack covers it; what is ready behind it is acked one by one (RabbitMQ:
+rabbit_channel, coalesce_and_send), and stepped over later as what was nacked.
+
 Decides when a seqno may be acked. Never looks at messages or queues.
 """
 
@@ -17,8 +21,10 @@ from __future__ import annotations
 import struct
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 
 from mqd.amqp.outlet import Outlet
+from mqd.broker.tickets import TICKETS, Tickets
 
 _ACK = struct.Struct(">BHIIQBB")
 _ACK_INDEX = 0x003C0050
@@ -29,11 +35,17 @@ class Confirms:
     """Confirm state of a channel; exists once confirm.select was sent."""
 
     __slots__ = (
-        "_acked", "_channel_id", "_dirty", "_nacks", "_outlet", "_ready", "_runs", "_told", "_wait",
-        "seqno",
+        "_acked", "_channel_id", "_dirty", "_freed", "_nacks", "_open", "_order", "_outlet",
+        "_ready", "_runs", "_singled", "_tickets", "_told", "_wait", "seqno",
     )  # fmt: skip
 
-    def __init__(self, channel_id: int, outlet: Outlet, wait: Callable[[Confirms], None]) -> None:
+    def __init__(
+        self,
+        channel_id: int,
+        outlet: Outlet,
+        wait: Callable[[Confirms], None],
+        tickets: Tickets | None = None,
+    ) -> None:
         self.seqno = 0  # of the last publish
         self._channel_id = channel_id
         self._outlet = outlet
@@ -43,7 +55,12 @@ class Confirms:
         self._acked = 0
         self._dirty = False
         self._nacks: list[int] = []  # to be sent
-        self._told: set[int] = set()  # nacked, above `_acked`
+        self._told: set[int] = set()  # answered one by one, above `_acked`
+        self._tickets = tickets
+        self._open: set[int] = set()  # those that wait for a ticket
+        self._order: deque[int] = deque()  # the same, lowest first; some may have ended
+        self._freed: list[int] = []  # whose ticket ended, when those around them had been acked
+        self._singled = 0  # up to here what could be acked one by one was
 
     @property
     def unconfirmed_count(self) -> int:
@@ -56,6 +73,8 @@ class Confirms:
         if batch:
             if runs and runs[-1][1] >= batch:
                 runs[-1][0] = seqno
+            elif batch >= TICKETS:
+                self._await(seqno, batch)
             else:
                 if not runs:
                     self._wait(self)
@@ -67,6 +86,29 @@ class Confirms:
             if not self._dirty:
                 self._dirty = True
                 self._outlet.turn.confirms.append(self.flush)
+
+    def _await(self, seqno: int, ticket: int) -> None:
+        assert self._tickets is not None, "who gives tickets has them"
+        if self._runs:
+            self._runs[-1][0] = seqno
+        else:
+            self._ready = seqno
+        self._open.add(seqno)
+        self._order.append(seqno)
+        self._tickets.wait(ticket, partial(self._ended, seqno))
+
+    def _ended(self, seqno: int, accepted: bool) -> None:
+        """Its ticket did."""
+        if seqno not in self._open:
+            return  # the channel is closed
+        self._open.remove(seqno)
+        if not accepted:
+            self._nacks.append(seqno)
+        elif seqno <= self._singled:
+            self._freed.append(seqno)
+        if not self._dirty:
+            self._dirty = True
+            self._outlet.turn.confirms.append(self.flush)
 
     def rejected(self) -> None:
         """The next publish was not taken by some queue it was routed to."""
@@ -92,6 +134,9 @@ class Confirms:
         if self._nacks:
             self._refuse()
         ready = self._ready
+        lowest = self._lowest() if self._order else 0
+        if lowest and lowest <= ready:
+            ready = lowest - 1
         count = ready - self._acked
         if self._told:
             ready, count = self._step_over(ready)
@@ -100,6 +145,34 @@ class Confirms:
             self._outlet.write(
                 _ACK.pack(1, self._channel_id, 13, _ACK_INDEX, ready, count > 1, 0xCE)
             )
+        if lowest:
+            self._ack_behind(lowest)
+
+    def _lowest(self) -> int:
+        """The first one that waits for a ticket; 0 when none does any more."""
+        order = self._order
+        while order and order[0] not in self._open:
+            order.popleft()
+        if order:
+            return order[0]
+        self._freed.clear()  # an ack with `multiple` covers them
+        return 0
+
+    def _ack_behind(self, lowest: int) -> None:
+        """One by one, what is ready behind a publish that waits for its ticket."""
+        ready = self._ready
+        first = max(self._singled, lowest) + 1
+        singles = [seqno for seqno in self._freed if seqno > lowest]
+        singles += (seqno for seqno in range(first, ready + 1) if seqno not in self._open)
+        self._freed.clear()
+        self._singled = max(self._singled, ready)
+        if self._outlet.closed:
+            return
+        for seqno in singles:
+            if seqno not in self._told:
+                self._told.add(seqno)
+                frame = _ACK.pack(1, self._channel_id, 13, _ACK_INDEX, seqno, 0, 0xCE)
+                self._outlet.write(frame)
 
     def _refuse(self) -> None:
         nacks, self._nacks = self._nacks, []
@@ -110,21 +183,24 @@ class Confirms:
                 self._outlet.write(frame)
 
     def _step_over(self, ready: int) -> tuple[int, int]:
-        """(last seqno up to `ready` that was not nacked, how many are there to be acked)."""
+        """(last seqno up to `ready` that was not answered, how many are there to be acked)."""
         told = self._told
-        while ready > self._acked and ready in told:
-            ready -= 1
-        if ready == self._acked:  # all up to here were nacked
-            while ready + 1 in told and ready < self._ready:
-                ready += 1
-                told.discard(ready)
+        acked = self._acked
+        last = ready
+        while last > acked and last in told:
+            last -= 1
+        if last == acked:  # all up to here were answered
+            told.difference_update(range(acked + 1, ready + 1))
             self._acked = ready
             return ready, 0
-        self._told = {seqno for seqno in told if seqno > ready}
-        return ready, ready - self._acked - len(told) + len(self._told)
+        before = len(told)
+        told.difference_update(range(acked + 1, last + 1))
+        return last, last - acked - before + len(told)
 
     def close(self) -> None:
         """The channel is gone: nothing more is sent."""
         self._nacks.clear()
         self._runs.clear()
+        self._open.clear()
+        self._order.clear()
         self._ready = self._acked

@@ -174,6 +174,7 @@ class DeadLetters:
 
     def __init__(self, vhost: VHost) -> None:
         self._vhost = vhost
+        self.tickets = vhost.tickets
         self._waiting: deque[tuple[Queue, Message, str, Had]] = deque()
         self.taken = 0  # ever
         self._put_off: dict[Queue, int] = {}  # how many messages queues hold back for later turns
@@ -237,9 +238,10 @@ class DeadLetters:
     def after_all(self, queues: Sequence[Taker]) -> Sequence[Taker]:
         """The same queues, but a message that dies in one of them goes on only from all.
 
-        It would overtake its own copies otherwise.
+        It would overtake its own copies otherwise. They are one as well where their answers have
+        to be brought together.
         """
-        if len(queues) > 1 and any(map(_may_bury, queues)):
+        if len(queues) > 1 and any(_may_bury(one) or gives_tickets(one) for one in queues):
             return (_Together(self, queues),)
         return queues
 
@@ -265,12 +267,20 @@ class DeadLetters:
             if had.queues:
                 targets = [target for target in targets if target not in had.queues]
             batches = [target.publish(names, content, persistent) for target in targets]
-        if queue.owes:
-            had = had.also(targets, batches)
-            if letter is None or not had.queues or min(batches, default=0) < 0:
-                queue.stuck(message, reason, had)
-                return
-        queue.left(message, max((had.batch, *batches)))
+        tickets = self.tickets
+        if not queue.owes:
+            taken = [batch for batch in batches if batch >= 0]
+            queue.left(message, tickets.all_of([had.batch, *taken]))
+            return
+
+        def sent(batches: Sequence[int]) -> None:
+            has = had.also(targets, batches)
+            if letter is None or not has.queues or min(batches, default=0) < 0:
+                queue.stuck(message, reason, has)
+            else:
+                queue.left(message, has.batch)
+
+        tickets.each(batches, sent)
 
     def address(
         self, queue: Queue, message: Message, reason: str
@@ -317,6 +327,11 @@ def _may_bury(taker: Taker) -> bool:
     return rules is not None and rules.dead_letter_exchange is not None
 
 
+def gives_tickets(taker: Taker) -> bool:
+    """Whether its publish may return tickets."""
+    return getattr(taker, "gives_tickets", False)
+
+
 class _Together:
     """Several queues that one message goes to, as one."""
 
@@ -329,13 +344,7 @@ class _Together:
         return all(queue.deleted for queue in self._queues)
 
     def publish(self, names: bytes, content: bytes, persistent: bool) -> int:
-        """The last batch of all, or REJECTED by any."""
+        """What all of them come to."""
         queues = [queue for queue in self._queues if not queue.deleted]
-        return outcome(self._dead_letters.publish(queues, names, content, persistent))
-
-
-def outcome(batches: Sequence[int]) -> int:
-    """What the publishes of one message to several queues come to: REJECTED when one of them was,
-    else the last batch to wait for."""
-    worst = min(batches, default=0)
-    return worst if worst < 0 else max(batches, default=0)
+        dead_letters = self._dead_letters
+        return dead_letters.tickets.all_of(dead_letters.publish(queues, names, content, persistent))

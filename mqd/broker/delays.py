@@ -219,7 +219,7 @@ class Delays:
                 return
             queues = vhost.reach(found)
             batches = vhost.dead_letters.publish(queues, names, content, message.persistent)
-            batch = max(batches, default=0)
+            batch = vhost.tickets.all_of([one for one in batches if one >= 0])
         if message.stored:
             vhost.when_durable(batch, lambda: vhost.store.settle(QUEUE_ID, message))
 

@@ -26,7 +26,6 @@ from mqd.amqp.fields import FieldError
 from mqd.amqp.replies import ChannelError, ConnectionError_, ReplyCode
 from mqd.broker import headers as said
 from mqd.broker.consumers import readdress
-from mqd.broker.dead_letter import outcome
 from mqd.broker.exchanges.base import Exchange, Offered, Taker
 from mqd.broker.message import names_of, replace_header
 from mqd.broker.reply import PREFIX, PSEUDO_SHORTSTR, ReplyConsumer
@@ -238,8 +237,10 @@ class Target:
         """The batch to wait for; below 0 when a queue rejected it."""
         if self._mandatory and (not queues or isinstance(queues[0], ReplyConsumer)):
             self._return(content)
-        queues = self._channel.vhost.dead_letters.after_all(queues)
-        return outcome([queue.publish(names, content, persistent) for queue in queues])
+        vhost = self._channel.vhost
+        queues = vhost.dead_letters.after_all(queues)
+        results = [queue.publish(names, content, persistent) for queue in queues]
+        return vhost.tickets.all_of(results)
 
     def _return(self, content: bytes) -> None:
         outlet = self._channel.outlet

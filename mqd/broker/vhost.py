@@ -31,6 +31,7 @@ from mqd.broker.ports import MessageStore
 from mqd.broker.queues.base import Queue
 from mqd.broker.queues.registry import KINDS
 from mqd.broker.routing import Found, route
+from mqd.broker.tickets import TICKETS, Tickets
 from mqd.broker.tracing import Tracer
 from mqd.names import Resource
 from mqd.policies.applied import Applied
@@ -59,6 +60,7 @@ class VHost:
         self.exchanges: dict[str, Exchange] = {}
         self.queues: dict[str, Queue] = {}
         self.bindings = BindingTable()
+        self.tickets = Tickets(self.when_durable)
         self.dead_letters = DeadLetters(self)
         self.delays = Delays(self)
         self.version = 0  # moves with everything a resolved publish depends on
@@ -111,9 +113,12 @@ class VHost:
         self.turn.end_soon()
 
     def when_durable(self, batch: int, call: Callable[[], None]) -> None:
-        """Call once everything up to this batch is on disc; at once when it is."""
+        """Call once everything up to this batch is on disc, or the ticket has ended, well or
+        badly; at once when it is so already."""
         if batch <= self.store.durable_batch:
             call()
+        elif batch >= TICKETS:
+            self.tickets.wait(batch, lambda accepted: call())
         else:
             self._when_durable.append((batch, call))
 

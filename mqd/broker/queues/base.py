@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, ClassVar, Final, NoReturn
+from typing import TYPE_CHECKING, ClassVar, NoReturn
 
 from mqd.amqp.fields import Table
 from mqd.amqp.replies import ConnectionError_, ReplyCode
@@ -24,6 +24,7 @@ from mqd.broker.events import INTERNAL
 from mqd.broker.message import Message
 from mqd.broker.ports import MessageStore
 from mqd.broker.queues.rules import QueueRules, rules_of
+from mqd.broker.tickets import REJECTED as REJECTED
 from mqd.names import Pid
 from mqd.policies.applied import Applied
 
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
     from mqd.broker.dead_letter import Had
     from mqd.broker.entries import ConnectionEntry
     from mqd.broker.vhost import VHost
-
-REJECTED: Final = -1  # what `publish` returns for a message that the queue did not take
 
 
 class Queue(ABC):
@@ -115,6 +114,11 @@ class Queue(ABC):
         """Messages that wait for somebody to take them."""
 
     @property
+    def gives_tickets(self) -> bool:
+        """Whether `publish` may return tickets; a change moves `VHost.version`."""
+        return self.definition.shard is not None
+
+    @property
     def gone_count(self) -> int:
         """What queue.delete-ok says went with it."""
         return self.ready_count
@@ -125,8 +129,8 @@ class Queue(ABC):
     def publish(self, names: bytes, content: bytes, persistent: bool) -> int:
         """Take a message at the tail, and send it at once where that can be.
 
-        Returns the store's batch that its confirm has to wait for, 0 for none, REJECTED when the
-        message was not taken.
+        Returns the store's batch or the ticket that its confirm has to wait for, 0 for none,
+        REJECTED when the message was not taken.
         """
 
     def recover(self, message: Message, delivered: bool) -> None:
