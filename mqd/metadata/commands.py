@@ -73,11 +73,13 @@ class Member:
 @dataclass(frozen=True, slots=True)
 class ClusterRecord:
     """The cluster as a whole. generation grows with everything that shuts former members out;
-    authority: "" while the engine orders commands, else the one node that does."""
+    authority: "" while the engine orders commands, else the one node that does. numbers: the
+    highest that a member ever had."""
 
     id: str
     generation: int = 1
     authority: str = ""
+    numbers: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ topology and deletes of what is not there succeed, as AMQP wants it since Rabbit
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -193,9 +194,9 @@ def _apply_batch(state: State, batch: Batch) -> tuple[Command, ...]:
 
 def commands_of(state: State) -> Iterator[Command]:
     """Commands that make this state out of a virgin one: a snapshot."""
+    yield from map(PutMember, state.members.values())  # before what would refuse their numbers
     if state.cluster is not None:
         yield PutCluster(state.cluster)
-    yield from map(PutMember, state.members.values())
     for record in state.vhosts.values():
         yield PutVhost(record, predeclare=False)
     yield from map(PutUser, state.users.values())
@@ -402,7 +403,15 @@ def _delete_binding(state: State, command: DeleteBinding) -> tuple[Command, ...]
 
 
 def _put_member(state: State, command: PutMember) -> tuple[Command, ...]:
-    state.members[command.member.name] = command.member
+    """Two nodes that are admitted at the same time do not get one number."""
+    member, cluster = command.member, state.cluster
+    found = state.members.get(member.name)
+    if cluster is not None and (found is None or found.number != member.number):
+        if member.number <= cluster.numbers:
+            text = f"the number {member.number} was given to another member: ask again"
+            raise MqdError(ErrorCode.ALREADY_EXISTS, text)
+        state.clusters[""] = replace(cluster, numbers=member.number)
+    state.members[member.name] = member
     return ()
 
 

@@ -1,0 +1,174 @@
+"""Whether a member may start now, and under whom.
+
+Decides from what the node knows of itself and what the others answer; no I/O, no clock.
+
+Theory. At every number of the metadata there is one *authority*: one node that orders commands,
+or "" for the engine, which needs a majority of the disc members. Who it is stands in the metadata
+itself, so it changes at one number for everybody, and of two members the one with the higher
+(generation, number) knows it better. Hence:
+
+- A member that runs and knows us says under whom we start: nothing else is looked at.
+- Without one, who has the latest metadata of those that answer says who the authority is. Is it
+  this node, it starts alone: it stopped last. Is it another one, we wait for that one. Is it the
+  engine, we wait until a majority of the disc members is there: whatever was promised to a client
+  is known to one of them.
+- force_boot makes this node the authority of the next generation. Members that come back find
+  that their incarnation is over, and join again with an empty table.
+- A ram member has no table: it starts from a disc member that runs, or not at all.
+
+A running member that does not know us has forgotten us: we must not start (RabbitMQ:
+inconsistent_cluster), unless another one that runs still knows us.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from mqd.cluster.membership.record import DISC, RAM, Record
+from mqd.metadata.commands import ClusterRecord
+
+RUNNING = "running"
+STARTING = "starting"  # waits for others, or is past that
+STOPPED = "stopped"  # the process answers, its app is stopped
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a node that answers says of itself. cluster None: it is in none. members: incarnation by
+    name, "" for one that must join again."""
+
+    node: str
+    state: str
+    cluster: ClusterRecord | None = None
+    kind: str = DISC
+    incarnation: str = ""
+    members: Mapping[str, str] = field(default_factory=dict)
+    number: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Serve:
+    """Start. authority: as in ClusterRecord. via: a running member that has the metadata, when
+    there is one. fresh: what this node has on disc of it counts no more."""
+
+    authority: str
+    via: str | None = None
+    fresh: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Force:
+    """Start as the authority of a new generation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejoin:
+    """Become a member anew, through this running member, then decide again."""
+
+    via: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """For all of these, or, when enough is not 0, for that many of them."""
+
+    nodes: tuple[str, ...]
+    enough: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """This running node says that we are no member."""
+
+    by: str
+
+
+Verdict = Serve | Force | Rejoin | Wait | Refuse
+
+
+def decide(me: Record, seen: Mapping[str, Seen], forced: bool) -> Verdict:
+    """seen: the other members that answered."""
+    knowing = [each for each in seen.values() if _knows(each, me)]
+    running = [each for each in knowing if each.state == RUNNING]
+    if running:
+        return _under(me, running)
+    strangers = [each for each in seen.values() if each.state == RUNNING and not _is_past(each, me)]
+    if strangers and not forced:
+        return Refuse(min(each.node for each in strangers))
+    if me.kind == RAM:
+        return Wait(me.disc, enough=1)
+    if forced:
+        return Force()
+    return _among_stopped(me, knowing)
+
+
+def majority(count: int) -> int:
+    """The least number of so many that two such groups always share a member."""
+    return count // 2 + 1
+
+
+def _knows(other: Seen, me: Record) -> bool:
+    """Of our cluster, not of one of its pasts, and with us in it."""
+    if other.cluster is None or other.cluster.id != me.cluster.id:
+        return False
+    return me.node in other.members and other.cluster.generation >= me.cluster.generation
+
+
+def _is_past(other: Seen, me: Record) -> bool:
+    """It has not heard yet that our cluster began a new generation."""
+    cluster = other.cluster
+    return (
+        cluster is not None
+        and cluster.id == me.cluster.id
+        and cluster.generation < me.cluster.generation
+    )
+
+
+def _rank(cluster: ClusterRecord, number: int) -> tuple[int, int]:
+    return cluster.generation, number
+
+
+def _under(me: Record, running: list[Seen]) -> Verdict:
+    best = max(running, key=lambda each: (_rank_of(each), each.kind == DISC, each.node))
+    assert best.cluster is not None
+    authority = best.cluster.authority
+    if best.members[me.node] != me.incarnation:
+        return Rejoin(best.node)
+    ahead = _rank(me.cluster, me.number) > _rank_of(best)
+    if authority == me.node:
+        return Serve(authority, best.node)  # they follow us, and we were away
+    disc = [each for each in running if each.kind == DISC]
+    if authority:
+        there = [each for each in disc if each.node == authority]
+        if not there:
+            return Wait((authority,))
+        return Serve(authority, authority, fresh=ahead)
+    if not disc and me.kind == RAM:
+        return Wait(me.disc, enough=1)
+    via = max(disc, key=lambda each: (_rank_of(each), each.node)).node if disc else best.node
+    return Serve("", via)
+
+
+def _rank_of(other: Seen) -> tuple[int, int]:
+    assert other.cluster is not None
+    return _rank(other.cluster, other.number)
+
+
+def _among_stopped(me: Record, knowing: list[Seen]) -> Verdict:
+    """Nobody runs; some of the others' processes may."""
+    cluster, best = me.cluster, _rank(me.cluster, me.number)
+    for each in knowing:
+        assert each.cluster is not None
+        if each.kind == DISC and _rank_of(each) > best:
+            cluster, best = each.cluster, _rank_of(each)
+    if cluster.authority == me.node:
+        return Serve(me.node)
+    if cluster.authority:
+        return Wait((cluster.authority,))
+    disc = me.disc
+    there = {each.node for each in knowing if each.state == STARTING and each.node in disc}
+    enough = majority(len(disc))
+    if len(there) + 1 >= enough:
+        return Serve("")
+    return Wait(tuple(name for name in disc if name not in there and name != me.node), enough - 1)
