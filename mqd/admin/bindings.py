@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 
 from mqd.admin.context import AdminContext
+from mqd.admin.homes import is_reached
 from mqd.admin.listing import batches, columns, fields_of
 from mqd.broker.bindings import default_binding
 from mqd.broker.definitions import BindingDefinition
@@ -22,7 +23,8 @@ async def list_(ctx: AdminContext, request: pb.ListBindings) -> AsyncIterator[pb
     vhost = ctx.broker.vhosts.get(request.vhost)
     if vhost is None:
         return
-    rows = (fields_of(pb.BindingRow, chosen, binding) for binding in list(_all(vhost)))
+    bindings = [one for one in _all(vhost) if is_reached(ctx, vhost, one)]
+    rows = (fields_of(pb.BindingRow, chosen, binding) for binding in bindings)
     for batch in batches(rows, lambda chunk: pb.BindingRows(rows=chunk)):
         yield batch
 

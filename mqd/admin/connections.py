@@ -15,6 +15,7 @@ from typing import Final
 from mqd.admin import values
 from mqd.admin.context import AdminContext
 from mqd.admin.elixir import inspect
+from mqd.admin.everywhere import everywhere
 from mqd.admin.listing import batches, columns, fields_of
 from mqd.amqp.replies import ReplyCode
 from mqd.broker.entries import ConnectionEntry
@@ -38,6 +39,7 @@ _COLUMNS: Final[dict[str, _Read]] = {
 }
 
 
+@everywhere("Connections.List")
 async def list_(ctx: AdminContext, request: pb.ListConnections) -> AsyncIterator[pb.ConnectionRows]:
     """Rows of all connections of the node, oldest first."""
     chosen = columns(request.columns, _COLUMNS)

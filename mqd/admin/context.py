@@ -16,6 +16,7 @@ from mqd.errors import ErrorCode, MqdError
 from mqd.names import NodeName
 
 if TYPE_CHECKING:
+    from mqd.admin.members import ClusterView
     from mqd.auth.credentials import CredentialRules
     from mqd.broker.broker import Broker
     from mqd.clock import Clock
@@ -127,6 +128,10 @@ class NodeControl(Protocol):
         """None while the app is stopped."""
 
     @property
+    def cluster(self) -> ClusterView | None:
+        """None of a node alone, and while the app is stopped."""
+
+    @property
     def data_directory(self) -> Path: ...
 
     @property
@@ -228,10 +233,12 @@ class NodeControl(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class AdminContext:
-    """First argument of every operation. `actor` is who asks, for the log."""
+    """First argument of every operation. `actor` is who asks, for the log. relayed: another member
+    asks, for this node's part alone."""
 
     node: NodeControl
     actor: str = "cli"
+    relayed: bool = False
 
     @property
     def broker(self) -> Broker:

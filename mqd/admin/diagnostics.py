@@ -61,7 +61,7 @@ async def status(ctx: AdminContext, request: pb.StatusRequest) -> pb.StatusReply
         raft_data_directory=str(node.data_directory / "quorum" / node.name),
         config_files=node.config_files,
         log_files=node.log_files,
-        alarms=reports.alarms(ctx),
+        alarms=reports.own_alarms(ctx),
         memory_total_bytes=memory.total_bytes,
         memory_strategy=memory.strategy,
         memory_watermark_fraction=memory.watermark.fraction,

@@ -7,46 +7,87 @@ Never declares a queue: clients do.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Final
 
 from mqd.admin.context import AdminContext
+from mqd.admin.everywhere import ask, others, rows_of
+from mqd.admin.homes import DOWN, at_home, homeless, is_here
 from mqd.admin.listing import batches, columns, fields_of
 from mqd.admin.waiting import answer
 from mqd.broker.queues.base import Queue
 from mqd.broker.snapshots import QUEUE, Walk
 from mqd.errors import ErrorCode, MqdError
 from mqd.rpc.v1 import queues_pb2 as pb
+from mqd.rpc.v1.diagnostics_pb2 import PingRequest
+
+_QUEUE_TIMEOUT_MS: Final = 15_000  # RabbitMQ's default
 
 
 async def list_(ctx: AdminContext, request: pb.ListQueues) -> AsyncIterator[pb.QueueRows]:
     """Rows of a vhost's queues, the newest first. One that does not exist has none.
 
     RabbitMQ promises no order (its tables hash); this one costs no sorting of long listings and
-    shows what has just been declared. On a node that runs every queue is local and online.
+    shows what has just been declared. Each queue is listed by the member that serves it; those that
+    no running member serves come first, known by their definition alone.
     """
     chosen = columns(request.columns, QUEUE)
     vhost = ctx.broker.vhosts.get(request.vhost)
-    if vhost is None or (request.offline and not request.online):
+    everything = request.online == request.offline
+    if vhost is not None and not request.local and (request.offline or everything):
+        known = {name: DOWN[name] for name in chosen if name in DOWN}
+        down = homeless(ctx, vhost.queues.values())
+        rows = (fields_of(pb.QueueRow, known, queue) for queue in down)
+        for batch in batches(rows, lambda chunk: pb.QueueRows(rows=chunk)):
+            yield batch
+    if not (request.local or request.online or everything):
         return
-    walk = Walk(ctx.broker.connections.values())
-    queues = list(reversed(vhost.queues.values()))
-    rows = (fields_of(pb.QueueRow, chosen, queue, walk) for queue in queues)
-    for batch in batches(rows, lambda chunk: pb.QueueRows(rows=chunk)):
+    async for batch in _online(ctx, request):
         yield batch
+
+
+async def _online(ctx: AdminContext, request: pb.ListQueues) -> AsyncIterator[pb.QueueRows]:
+    chosen = columns(request.columns, QUEUE)
+    vhost = ctx.broker.vhosts.get(request.vhost)
+    if vhost is not None:
+        walk = Walk(ctx.broker.connections.values())
+        queues = [queue for queue in reversed(vhost.queues.values()) if is_here(ctx, queue)]
+        rows = (fields_of(pb.QueueRow, chosen, queue, walk) for queue in queues)
+        for batch in batches(rows, lambda chunk: pb.QueueRows(rows=chunk)):
+            yield batch
+    if not request.local:
+        theirs = pb.ListQueues(vhost=request.vhost, columns=request.columns, local=True)
+        for node in others(ctx):
+            async for batch in rows_of(ctx, node, "Queues.List", theirs):
+                yield batch
 
 
 async def list_unresponsive(
     ctx: AdminContext, request: pb.ListUnresponsiveQueues
 ) -> AsyncIterator[pb.UnresponsiveQueueRows]:
-    """None: a queue is no process that could fail to answer while the node does."""
+    """Those of members that are linked and do not answer in time. A queue of this node is no
+    process that could fail to answer while the node does."""
     known = {field.name: field for field in pb.UnresponsiveQueueRow.DESCRIPTOR.fields}
-    columns(request.columns, known)
-    for batch in batches((), lambda chunk: pb.UnresponsiveQueueRows(rows=chunk)):
-        yield batch
+    chosen = columns(request.columns, known)
+    vhost = ctx.broker.vhosts.get(request.vhost)
+    if vhost is None or request.local:
+        return
+    timeout_s = (request.queue_timeout or _QUEUE_TIMEOUT_MS) / 1000
+    for node in others(ctx):
+        if await ask(ctx, node, "Diagnostics.Ping", PingRequest(), timeout_s) is not None:
+            continue
+        reads = {name: DOWN[name] for name in chosen if name in DOWN}
+        queues = [queue for queue in vhost.queues.values() if queue.home == node]
+        rows = (fields_of(pb.UnresponsiveQueueRow, reads, queue) for queue in queues)
+        for batch in batches(rows, lambda chunk: pb.UnresponsiveQueueRows(rows=chunk)):
+            yield batch
 
 
 async def purge(ctx: AdminContext, request: pb.PurgeQueue) -> pb.PurgeQueueReply:
     """Drop the ready messages. Raises NOT_FOUND."""
     queue = _find(ctx, request.vhost, request.name)
+    if not is_here(ctx, queue):
+        reply: pb.PurgeQueueReply = await at_home(ctx, queue, "Queues.Purge", request)
+        return reply
     count = queue.purge()
     ctx.broker.turn.end()
     return pb.PurgeQueueReply(message_count=count)
@@ -60,6 +101,9 @@ async def delete(ctx: AdminContext, request: pb.DeleteQueue) -> pb.DeleteQueueRe
     first (observed: 3.10.8).
     """
     queue = _find(ctx, request.vhost, request.name)
+    if not is_here(ctx, queue):
+        reply: pb.DeleteQueueReply = await at_home(ctx, queue, "Queues.Delete", request)
+        return reply
     if request.if_unused and queue.consumers:
         raise MqdError(
             ErrorCode.RESOURCE_LOCKED,

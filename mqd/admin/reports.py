@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import Final
 
 from mqd.admin.context import AdminContext
+from mqd.admin.everywhere import others
+from mqd.cluster.fanout.standings import Standing
 from mqd.rpc.v1 import diagnostics_pb2 as pb
 
 PRODUCT: Final = "RabbitMQ"  # what clients, scripts and dashboards look for
@@ -46,11 +48,31 @@ MEMORY_CATEGORIES: Final = (
 
 
 def alarms(ctx: AdminContext) -> list[pb.Alarm]:
-    """Resource alarms in effect, by name; that of file descriptors keeps new clients waiting."""
+    """Resource alarms in effect, this node's and then the other members'."""
+    found = own_alarms(ctx)
+    cluster = ctx.node.cluster
+    for node in others(ctx):
+        assert cluster is not None
+        names = sorted(cluster.standing(node).alarms)
+        found += [pb.Alarm(resource=name, node=node) for name in names]
+    return found
+
+
+def own_alarms(ctx: AdminContext) -> list[pb.Alarm]:
+    """Those of this node, by name; that of file descriptors keeps new clients waiting."""
     files = ctx.node.file_descriptors()
     full = {"file_descriptor"} if files.sockets_used >= files.sockets_limit else set()
-    names = sorted({*ctx.broker.alarms, *full})
+    names = sorted({*_blocking(ctx), *full})
     return [pb.Alarm(resource=name, node=ctx.node.name) for name in names]
+
+
+def _blocking(ctx: AdminContext) -> set[str]:
+    return {name for name, nodes in ctx.broker.alarmed.items() if ctx.node.name in nodes}
+
+
+def standing(ctx: AdminContext) -> Standing:
+    """What the other members are told of this one."""
+    return Standing(frozenset(_blocking(ctx)), ctx.node.in_maintenance)
 
 
 def listeners(ctx: AdminContext) -> list[pb.Listener]:

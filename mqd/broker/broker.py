@@ -25,7 +25,7 @@ from mqd.broker.entries import ConnectionEntry
 from mqd.broker.events import Events
 from mqd.broker.exchanges.registry import BUILT_IN, Registry
 from mqd.broker.held import Holdings
-from mqd.broker.ports import MessageStore, Spool, Topology
+from mqd.broker.ports import ALONE, Elsewhere, MessageStore, Spool, Topology
 from mqd.broker.queues.base import Queue
 from mqd.broker.reply import ReplyConsumer
 from mqd.broker.room import Room
@@ -39,7 +39,8 @@ from mqd.policies.model import Policy
 
 
 class Broker:
-    """See the file's charter. `alarms` holds the reasons publishers are blocked for."""
+    """See the file's charter. `alarms` holds the reasons publishers are blocked for, `alarmed` the
+    members of the cluster that have each of them."""
 
     def __init__(
         self,
@@ -75,6 +76,10 @@ class Broker:
         self.vhosts: dict[str, VHost] = {}
         self.connections: dict[Pid, ConnectionEntry] = {}
         self.alarms: set[str] = set()
+        self.alarmed: dict[str, set[str]] = {}
+        self.elsewhere: Elsewhere = ALONE
+        # called when there are more or fewer connections or channels than before
+        self.census_changed: Callable[[], None] = lambda: None
         self.replies: dict[str, ReplyConsumer] = {}
         self.timed: set[Queue] = set()  # those for which time matters
         # whoever drives the broker may set it to something that calls `fire` at that time; else
@@ -110,7 +115,9 @@ class Broker:
         """The vhost's first; permissions come after both (observed: 3.10.8)."""
         if vhost.limits:
             limit = limit_reached(
-                vhost.limits, MAX_CONNECTIONS, sum(1 for _ in vhost.connections())
+                vhost.limits,
+                MAX_CONNECTIONS,
+                sum(1 for _ in vhost.connections()) + self.elsewhere.in_vhost(vhost.name),
             )
             if limit is not None:
                 raise ConnectionError_(
@@ -121,6 +128,7 @@ class Broker:
         limits = self.auth.limits_of(user)
         if limits:
             count = sum(entry.user.name == user for entry in self.connections.values())
+            count += self.elsewhere.of_user(user)
             limit = limit_reached(limits, MAX_CONNECTIONS, count)
             if limit is not None:
                 raise ConnectionError_(
@@ -136,7 +144,7 @@ class Broker:
                 len(entry.channels)
                 for entry in self.connections.values()
                 if entry.user.name == user
-            )
+            ) + self.elsewhere.channels_of_user(user)
             limit = limit_reached(limits, MAX_CHANNELS, count)
             if limit is not None:
                 raise ConnectionError_(
@@ -148,6 +156,7 @@ class Broker:
 
     def add_connection(self, entry: ConnectionEntry) -> None:
         self.connections[entry.pid] = entry
+        self.census_changed()
         if self.alarms:
             entry.state = "blocking"
         if self.events.listeners:
@@ -156,6 +165,7 @@ class Broker:
     def remove_connection(self, entry: ConnectionEntry) -> None:
         """The connection is gone, its channels were closed: exclusive queues go."""
         if self.connections.pop(entry.pid, None) is not None:
+            self.census_changed()
             entry.vhost.connection_gone(entry)
             if self.events.listeners:
                 self.events.connection_closed(entry.pid, entry.name, entry.client_properties)
@@ -165,6 +175,7 @@ class Broker:
         self._check_channel_limit(entry.user.name)
         channel = Channel(number, entry, self.pids.new())
         entry.channels[number] = channel
+        self.census_changed()
         if self.events.listeners:
             self.events.channel_created(channel)
         return channel
@@ -178,16 +189,23 @@ class Broker:
 
     # -- alarms -------------------------------------------------------------------------------
 
-    def set_alarm(self, name: str, on: bool) -> None:
-        """Raise or clear a resource alarm, "memory" or "disk".
+    def set_alarm(self, name: str, on: bool, node: str | None = None) -> None:
+        """Raise or clear a resource alarm, "memory" or "disk". node: the member that has it; None:
+        this one.
 
-        While one is on, a connection that publishes is read no further. The caller ends the
-        turn.
+        While one is on anywhere, a connection that publishes is read no further. The caller ends
+        the turn.
         """
+        nodes = self.alarmed.setdefault(name, set())
         before = bool(self.alarms)
-        if self.events.listeners and on != (name in self.alarms):
+        whose = node or self.node
+        if self.events.listeners and whose == self.node and on != (whose in nodes):
             self.events.alarm(name, on)
         if on:
+            nodes.add(whose)
+        else:
+            nodes.discard(whose)
+        if nodes:
             self.alarms.add(name)
         else:
             self.alarms.discard(name)

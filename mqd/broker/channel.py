@@ -316,6 +316,7 @@ class Channel:
         for consumer in consumers.values():
             self.vhost.consumer_gone(consumer.queue)
         self.connection.channels.pop(self.number, None)
+        self.vhost.broker.census_changed()
         if self.vhost.events.listeners:
             self.vhost.events.channel_closed(self)
 

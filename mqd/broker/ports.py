@@ -8,7 +8,7 @@ wait gets a callback, called exactly once, on the thread that runs the broker.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Protocol
+from typing import Final, Protocol
 
 from mqd.broker.definitions import BindingDefinition, ExchangeDefinition, QueueDefinition
 from mqd.broker.message import Message
@@ -164,3 +164,31 @@ class Topology(Protocol):
     def put_binding(self, definition: BindingDefinition, done: Done) -> None: ...
 
     def delete_binding(self, definition: BindingDefinition, done: Done) -> None: ...
+
+
+class Elsewhere(Protocol):
+    """What limits count of the other members: clients that are connected there, as last heard."""
+
+    def in_vhost(self, vhost: str) -> int:
+        """Connections."""
+
+    def of_user(self, user: str) -> int:
+        """Connections."""
+
+    def channels_of_user(self, user: str) -> int: ...
+
+
+class Alone:
+    """An Elsewhere of a node that is in no cluster."""
+
+    def in_vhost(self, vhost: str) -> int:
+        return 0
+
+    def of_user(self, user: str) -> int:
+        return 0
+
+    def channels_of_user(self, user: str) -> int:
+        return 0
+
+
+ALONE: Final = Alone()

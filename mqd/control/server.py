@@ -23,7 +23,8 @@ from grpc_reflection.v1alpha import reflection
 
 from mqd import limits
 from mqd.admin.context import NodeControl
-from mqd.control.bind import handlers, services
+from mqd.admin.operations import services
+from mqd.control.bind import handlers
 from mqd.control.clustering import Clustering
 from mqd.control.interceptors import Guard
 from mqd.errors import ErrorCode, MqdError

@@ -37,6 +37,7 @@ from mqd.names import NodeName
 from mqd.plugins.table import Plugin
 
 if TYPE_CHECKING:
+    from mqd.admin.members import ClusterView
     from mqd.rpc.v1.doctor_pb2 import Facts
 
 VERSION = "3.10.8"  # what clients and scripts take the node for
@@ -115,6 +116,10 @@ class Node(Lifecycle):
     @property
     def metadata(self) -> MetadataStore | None:
         return self.app.metadata if self.app else None
+
+    @property
+    def cluster(self) -> ClusterView | None:
+        return None
 
     @property
     def data_directory(self) -> Path:

@@ -109,6 +109,11 @@ class Queue(ABC):
         return self.definition.name
 
     @property
+    def home(self) -> str:
+        """The member of the cluster that serves it now."""
+        return self.definition.node or self.vhost.broker.node
+
+    @property
     @abstractmethod
     def ready_count(self) -> int:
         """Messages that wait for somebody to take them."""

@@ -20,6 +20,7 @@ from mqd.admin.context import (
     MemoryUse,
     Watermark,
 )
+from mqd.admin.members import ClusterView
 from mqd.amqp.fields import Table
 from mqd.amqp.outlet import Outlet
 from mqd.amqp.properties import Properties, encode
@@ -115,7 +116,6 @@ class MemoryMetadata:
 class StandNode:
     """Implements `mqd.admin.context.NodeControl`. `calls` records what it was told to do."""
 
-    name = NODE
     version = "3.10.8"
     pid = 4711
     cookie = "SECRET"
@@ -129,9 +129,11 @@ class StandNode:
     plugins_expand = Path("/data-plugins-expand")
     in_maintenance = False
 
-    def __init__(self) -> None:
+    def __init__(self, name: NodeName = NODE) -> None:
+        self.name = name
         self.broker: Broker | None = None
         self.metadata: MetadataStore | None = None
+        self.cluster: ClusterView | None = None
         self.app_state = AppState.STOPPED
         self.clock = ManualClock(90_500)
         self.started_at_ms = 500
@@ -216,13 +218,13 @@ class StandNode:
 class Stand:
     """A running node with the vhost "/" and the user guest."""
 
-    def __init__(self) -> None:
-        self.node = StandNode()
+    def __init__(self, name: NodeName = NODE) -> None:
+        self.node = StandNode(name)
         self.metadata = MemoryMetadata()
         topology = MemoryTopology()
         self.broker = Broker(
-            node=NODE,
-            pids=PidSource(NODE, creation=1),
+            node=name,
+            pids=PidSource(name, creation=1),
             clock=self.node.clock,
             auth=Access(self.metadata.state),
             topology=topology,

@@ -19,7 +19,8 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from mqd.admin import users
 from mqd.admin.context import AppState
-from mqd.control import bind, server, status
+from mqd.admin.operations import Operation, operations, python_name, services
+from mqd.control import server, status
 from mqd.control.interceptors import cookie_hash
 from mqd.control.server import ControlServer, serve
 from mqd.errors import ErrorCode, MqdError
@@ -70,11 +71,11 @@ async def failure(call: Any) -> tuple[grpc.StatusCode, str, str | None]:
 # -- binding ----------------------------------------------------------------------------------
 
 
-ALL = [operation for service in bind.services() for operation in bind.operations(service)]
+ALL = [operation for service in services() for operation in operations(service)]
 
 
 @pytest.mark.parametrize("operation", ALL, ids=lambda operation: operation.method.full_name)
-def test_every_rpc_has_a_function_of_its_kind(operation: bind.Operation) -> None:
+def test_every_rpc_has_a_function_of_its_kind(operation: Operation) -> None:
     function = operation.resolve()
     assert inspect.isasyncgenfunction(function) == operation.method.server_streaming
     assert inspect.iscoroutinefunction(function) != operation.method.server_streaming
@@ -112,7 +113,7 @@ def test_listings_stream_batches_of_rows() -> None:
     [("ChangePassword", "change_password"), ("List", "list_"), ("Import", "import_")],
 )
 def test_names(rpc: str, name: str) -> None:
-    assert bind.python_name(rpc) == name
+    assert python_name(rpc) == name
 
 
 # -- status -----------------------------------------------------------------------------------
