@@ -218,7 +218,7 @@ def checkpoint_section(checkpoint: Checkpoint) -> bytes:
 
 
 def _pack_origins(origins: Mapping[str, int]) -> bytes:
-    parts = []
+    parts: list[bytes] = []
     for origin, seq in origins.items():
         raw = origin.encode()
         parts += (_ORIGIN.pack(len(raw), seq), raw)
