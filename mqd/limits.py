@@ -63,6 +63,7 @@ SMALL_ROW_BYTES: Final = 65_536  # rows below it are merged when there are SMALL
 SMALL_ROWS_MAX: Final = 1024
 VACUUM_PAGES: Final = 512  # given back to the file system in one background step
 SPOOL_BLOCK_BYTES: Final = 4096
+PROPOSALS_REMEMBERED: Final = 16_384  # entries of the metadata: how late one may come again
 METADATA_LOG_BYTES_MIN: Final = 4_194_304  # the log is folded into a snapshot when twice as big
 STREAM_SEGMENT_BYTES: Final = 500_000_000  # RabbitMQ 3.10 default
 STREAM_INDEX_STEP_BYTES: Final = 131_072  # what a reader of a stream takes in at one go, or a chunk
