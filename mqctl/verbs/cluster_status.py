@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mqctl.behaviour import Behaviour
-from mqctl.output.results import Result, Silence, Value
+from mqctl.output.results import Result, Value
 from mqctl.output.terms import Atom, Chars, Term
 from mqctl.verbs.alarms import alarm_lines, alarm_terms
 from mqctl.verbs.listeners import listener_term
@@ -24,27 +24,6 @@ class ClusterStatus(Behaviour):
         if self.options.get("formatter") == "erlang":
             return Value(as_proplist(message))
         return Value(report(message))
-
-
-class CheckCritical(Behaviour):
-    """Whether stopping this node would cost queues their quorum or their only copy."""
-
-    def output(self, message: Any) -> Result:
-        """A node alone has nobody to be critical for; here no queue is replicated yet."""
-        node = self.invocation.node
-        if len(message.disk_nodes) + len(message.ram_nodes) == 1:
-            who = "Target node" if self.invocation.is_json else f"Node {node}"
-            text = f"{who} seems to be the only one in a single node cluster"
-            return self._passed(f"{text}, the check does not apply")
-        kind = "quorum queues with minimum quorum"
-        if self.verb.name == "check_if_node_is_mirror_sync_critical":
-            kind = "classic mirrored queues without online synchronised mirrors"
-        return self._passed(f"Node {node} reported no {kind}")
-
-    def _passed(self, text: str) -> Result:
-        if self.invocation.is_json:
-            return Value({"result": "ok", "message": text})
-        return Silence() if self.options.get("silent") else Value(text)
 
 
 def _maintenance(entry: Any) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from mqctl import exit_codes
 from mqctl.behaviour import Behaviour
 from mqctl.client import Refused
-from mqctl.failures import Failure, Invalid, error
+from mqctl.failures import Failure, Invalid, check_failed, error
 from mqctl.output.results import Result, Rows, Silence, Value
 from mqctl.output.terms import Atom, Octets, Row, Term, from_table
 
@@ -222,3 +222,64 @@ class CheckLeaders(QueueCheck):
         request = self.invocation.request
         where = "all vhosts" if request.across_all_vhosts else f"vhost {request.vhost}"
         return self.invocation.fill(self.verb.spec.banner, {"where": where})
+
+
+class CheckCritical(Behaviour):
+    """Whether stopping this node would cost queues their quorum, or their only copy."""
+
+    def build_request(self) -> Any:
+        """Which of the two verbs it is."""
+        request = super().build_request()
+        request.mirrors = self.verb.name == "check_if_node_is_mirror_sync_critical"
+        return request
+
+    def output(self, message: Any) -> Result:
+        """Exit 69 when there are such queues."""
+        node, mirrors = self.invocation.node, self.invocation.request.mirrors
+        if message.queues:
+            raise self._failure(message.queues)
+        if message.alone:
+            who = "Target node" if self.invocation.is_json else f"Node {node}"
+            text = f"{who} seems to be the only one in a single node cluster"
+            return self._passed(f"{text}, the check does not apply")
+        kind = "quorum queues with minimum quorum"
+        if mirrors:
+            kind = "classic mirrored queues without online synchronised mirrors"
+        return self._passed(f"Node {node} reported no {kind}")
+
+    def _failure(self, queues: Any) -> Exception:
+        node, mirrors = self.invocation.node, self.invocation.request.mirrors
+        if self.invocation.is_json:
+            from mqctl.output.json import encode
+
+            kind = "queues with minimum online quorum"
+            if mirrors:
+                kind = "classic mirrored queues without online synchronised mirrors"
+            body = {
+                "result": "error",
+                "queues": [
+                    {
+                        "readable_name": _readable(queue),
+                        "name": queue.name,
+                        "virtual_host": queue.vhost,
+                        "type": "classic" if mirrors else "quorum",
+                    }
+                    for queue in queues
+                ],
+                "message": f"Node {node} reported local {kind}",
+            }
+            return check_failed(encode(body))
+        if self.options.get("silent"):
+            return check_failed(None)
+        loss = "its only synchronised replica (master)" if mirrors else "quorum"
+        lines = [f"{_readable(q)} would lose {loss} if node {node} is stopped" for q in queues]
+        return check_failed("\n".join(lines))
+
+    def _passed(self, text: str) -> Result:
+        if self.invocation.is_json:
+            return Value({"result": "ok", "message": text})
+        return Silence() if self.options.get("silent") else Value(text)
+
+
+def _readable(queue: Any) -> str:
+    return f"queue '{queue.name}' in vhost '{queue.vhost}'"

@@ -14,6 +14,12 @@ from mqctl.verbs.replicas import Rebalance
 class AwaitReplicas(Behaviour):
     """Says so when there is nobody to wait for."""
 
+    def build_request(self) -> Any:
+        """Which of the two verbs it is."""
+        request = super().build_request()
+        request.mirrors = self.verb.name == "await_online_synchronized_mirror"
+        return request
+
     def output(self, message: Any) -> Result:
         """-q silences the answer too, and json words it as a check (observed: 3.10.8)."""
         text = (

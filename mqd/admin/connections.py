@@ -15,7 +15,7 @@ from typing import Final
 from mqd.admin import values
 from mqd.admin.context import AdminContext
 from mqd.admin.elixir import inspect
-from mqd.admin.everywhere import everywhere
+from mqd.admin.everywhere import ask, everywhere, others
 from mqd.admin.listing import batches, columns, fields_of
 from mqd.amqp.replies import ReplyCode
 from mqd.broker.entries import ConnectionEntry
@@ -59,7 +59,10 @@ async def close(ctx: AdminContext, request: pb.CloseConnection) -> values_pb2.Do
             ErrorCode.INVALID_ARGUMENT, f"{{:invalid_pid_syntax, {inspect(request.pid)}}}"
         )
     entry = ctx.broker.connections.get(Pid(request.pid))
-    if entry is None:
+    node = request.pid[1:].rsplit(".", 3)[0]
+    if entry is None and node in others(ctx):
+        await ask(ctx, node, "Connections.Close", request)
+    elif entry is None:
         _log.warning(
             "Asked to close connection %s (reason: %s) but it is not open. Was it already closed?",
             request.pid,
@@ -73,34 +76,64 @@ async def close(ctx: AdminContext, request: pb.CloseConnection) -> values_pb2.Do
 async def close_all(
     ctx: AdminContext, request: pb.CloseAllConnections
 ) -> pb.CloseAllConnectionsReply:
-    """Close those of a vhost, or of all with `global`; at most `limit` when that is not 0."""
-    everywhere = getattr(request, "global")
+    """Close those of a vhost on all members, or with `global` all of this node alone (observed:
+    3.10.8); at most `limit` when that is not 0."""
+    whole_node = getattr(request, "global")
+    if request.per_connection_delay:
+        return await _close_slowly(ctx, request)
     entries = [
         entry
         for entry in ctx.broker.connections.values()
-        if everywhere or entry.vhost.name == request.vhost
+        if whole_node or entry.vhost.name == request.vhost
     ]
     if request.limit:
         entries = entries[: request.limit]
-    if not request.per_connection_delay:
-        force_closed(ctx, entries, request.explanation)
-    else:
-        for entry in entries:
-            force_closed(ctx, [entry], request.explanation)
-            await asyncio.sleep(request.per_connection_delay / 1000)
-    return pb.CloseAllConnectionsReply(closed_count=len(entries))
+    force_closed(ctx, entries, request.explanation)
+    count = len(entries)
+    for node in [] if whole_node else others(ctx):
+        if request.limit and count >= request.limit:
+            break
+        theirs = pb.CloseAllConnections()
+        theirs.CopyFrom(request)
+        theirs.limit = request.limit - count if request.limit else 0
+        reply = await ask(ctx, node, "Connections.CloseAll", theirs)
+        count += reply.closed_count if reply is not None else 0
+    return pb.CloseAllConnectionsReply(closed_count=count)
+
+
+async def _close_slowly(
+    ctx: AdminContext, request: pb.CloseAllConnections
+) -> pb.CloseAllConnectionsReply:
+    """One after the other, with a delay after each."""
+    whole_node = getattr(request, "global")
+    listed = pb.ListConnections(columns=["pid", "vhost"])
+    rows = [row async for batch in list_(ctx, listed) for row in batch.rows]
+    here = f"<{ctx.node.name}."
+    pids = [
+        row.pid
+        for row in rows
+        if (row.pid.startswith(here) if whole_node else row.vhost == request.vhost)
+    ]
+    for pid in pids[: request.limit or None]:
+        await close(ctx, pb.CloseConnection(pid=pid, explanation=request.explanation))
+        await asyncio.sleep(request.per_connection_delay / 1000)
+    count = len(pids[: request.limit or None])
+    return pb.CloseAllConnectionsReply(closed_count=count)
 
 
 async def close_all_of_user(
     ctx: AdminContext, request: pb.CloseAllUserConnections
 ) -> values_pb2.Done:
-    """Close all connections of a user; there may be none, nor such a user (observed: 3.10.8)."""
+    """Close all connections of a user, on all members; there may be none, nor such a user
+    (observed: 3.10.8)."""
     close_those_of(ctx, request.username, request.explanation)
+    for node in others(ctx):
+        await ask(ctx, node, "Connections.CloseAllOfUser", request)
     return values_pb2.Done()
 
 
 def close_those_of(ctx: AdminContext, username: str, reason: str) -> None:
-    """Close every connection of a user."""
+    """Close every connection of a user to this node."""
     entries = [entry for entry in ctx.broker.connections.values() if entry.user.name == username]
     force_closed(ctx, entries, reason)
 

@@ -16,7 +16,7 @@ from mqd.broker.queues.base import Queue
 from mqd.broker.vhost import VHost
 from mqd.errors import ErrorCode, MqdError
 
-LEADERLESS: Final = ("quorum", "stream")  # their messages are on other members, too
+_ANSWER_S: Final = 15.0  # a deletion waits for every member to have it
 
 
 def is_here(ctx: AdminContext, queue: Queue) -> bool:
@@ -33,7 +33,11 @@ def is_down(ctx: AdminContext, queue: Queue) -> bool:
 def homeless(ctx: AdminContext, queues: Iterable[Queue]) -> Iterator[Queue]:
     """Those that are listed as down: a queue with copies elsewhere is not, whoever leads it
     (observed: 3.10.8)."""
-    return (queue for queue in list(queues) if queue.kind == "classic" and is_down(ctx, queue))
+    return (
+        queue
+        for queue in list(queues)
+        if queue.definition.type == "classic" and is_down(ctx, queue)
+    )
 
 
 def is_reached(ctx: AdminContext, vhost: VHost, binding: BindingDefinition) -> bool:
@@ -41,7 +45,7 @@ def is_reached(ctx: AdminContext, vhost: VHost, binding: BindingDefinition) -> b
     if ctx.node.cluster is None or binding.destination_kind != "queue":
         return True
     queue = vhost.queues.get(binding.destination)
-    return queue is None or queue.kind != "classic" or not is_down(ctx, queue)
+    return queue is None or queue.definition.type != "classic" or not is_down(ctx, queue)
 
 
 async def at_home(ctx: AdminContext, queue: Queue, rpc: str, request: Any) -> Any:
@@ -51,11 +55,8 @@ async def at_home(ctx: AdminContext, queue: Queue, rpc: str, request: Any) -> An
         reply = await ask(ctx, queue.home, rpc, request, _ANSWER_S)
         if reply is not None:
             return reply
-    word = "not_found" if queue.kind == "classic" else "noproc"
+    word = "not_found" if queue.definition.type == "classic" else "noproc"
     raise MqdError(ErrorCode.NOT_FOUND, word)
-
-
-_ANSWER_S: Final = 15.0  # a deletion waits for every member to have it
 
 
 def _pid(queue: Queue) -> str:
@@ -71,5 +72,5 @@ DOWN: Final[Mapping[str, Callable[[Queue], Any]]] = {
     "arguments": lambda q: q.definition.arguments,
     "pid": _pid,
     "state": lambda q: "down",
-    "type": lambda q: f"rabbit_{q.kind}_queue",  # observed: 3.10.8 shows the module
+    "type": lambda q: f"rabbit_{q.definition.type}_queue",  # observed: 3.10.8 shows the module
 }

@@ -1,18 +1,22 @@
 """Quorum queues: their replicas, and what is in them.
 
-Decides what is said of a queue that has all its replicas on this one node: which it is told to get
-elsewhere, which it is told to lose. Never moves a message.
-
-LIMIT: no node joins another in this version, so every queue has one replica, which leads it.
+Decides which queues an operation is about, how many replicas it leaves, and how far each replica is
+said to be. Which members have one, and what adding or taking one away means, is decided in
+`copies`. Never moves a message.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+import contextlib
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Final
 
-from mqd.admin import values
+from mqd.admin import copies, values
 from mqd.admin.context import AdminContext
+from mqd.admin.copies import copies_of, shared_log
+from mqd.admin.everywhere import others, rows_of
+from mqd.admin.homes import at_home, is_down, is_here
 from mqd.admin.listing import batches
 from mqd.admin.values import text
 from mqd.amqp import properties
@@ -21,6 +25,7 @@ from mqd.auth.patterns import InvalidPattern, compile_pattern
 from mqd.broker.message import Message
 from mqd.broker.queues.base import Queue
 from mqd.broker.queues.quorum import QuorumQueue
+from mqd.cluster.fanout.copies import Copy
 from mqd.errors import ErrorCode, MqdError
 from mqd.rpc.v1 import quorum_queues_pb2 as pb
 from mqd.rpc.v1.values_pb2 import Done
@@ -47,21 +52,28 @@ def node_not_running() -> MqdError:
     return MqdError(ErrorCode.UNAVAILABLE, "node_not_running")
 
 
-def _quorum(ctx: AdminContext, vhost: str, name: str, refusal: str) -> QuorumQueue:
+def _quorum(ctx: AdminContext, vhost: str, name: str, refusal: str) -> Queue:
     """The queue. refusal: what is said of one of another kind, which {kind} stands for."""
     queue = find(ctx, vhost, name)
     if queue is None:
         raise not_found()
-    if not isinstance(queue, QuorumQueue):
-        raise MqdError(ErrorCode.PRECONDITION_FAILED, refusal.format(kind=queue.kind))
+    if queue.definition.type != "quorum":
+        raise MqdError(ErrorCode.PRECONDITION_FAILED, refusal.format(kind=queue.definition.type))
     return queue
 
 
-def _target(ctx: AdminContext, vhost: str, name: str, refusal: str) -> QuorumQueue:
-    """The same, for verbs that say where they looked."""
-    if find(ctx, vhost, name) is None:
+def _target(ctx: AdminContext, vhost: str, name: str, refusal: str) -> Queue:
+    """The same, for verbs that say where they looked; one that nobody leads is not found."""
+    queue = find(ctx, vhost, name)
+    if queue is None or is_down(ctx, queue):
         raise MqdError(ErrorCode.NOT_FOUND, f"Target queue was not found in virtual host '{vhost}'")
     return _quorum(ctx, vhost, name, refusal)
+
+
+def _served(queue: Queue) -> QuorumQueue:
+    """One that this node serves."""
+    assert isinstance(queue, QuorumQueue)
+    return queue
 
 
 def matching(
@@ -85,7 +97,7 @@ def matching(
         if of_vhosts.search(_bytes(name)):
             queues = ctx.broker.vhosts[name].queues
             for queue in sorted(queues):
-                if queues[queue].kind in kinds and of_queues.search(_bytes(queue)):
+                if queues[queue].definition.type in kinds and of_queues.search(_bytes(queue)):
                     yield queues[queue]
 
 
@@ -96,26 +108,48 @@ def _bytes(name: str) -> bytes:
 async def status(ctx: AdminContext, request: pb.QuorumStatus) -> AsyncIterator[pb.QuorumStatusRows]:
     """A row for each replica. Raises NOT_FOUND, PRECONDITION_FAILED.
 
-    The log's index counts from the node's start: what was recovered then came at once.
+    The log's index counts from the node's start where the queue is this node's alone: what was
+    recovered then came at once.
     """
     queue = _quorum(ctx, request.vhost, request.queue, "Cannot get quorum status of a {kind} queue")
-    row = pb.QuorumStatusRow(
-        node=ctx.node.name,
-        raft_state="leader",
-        log_index=queue.log_index,
-        commit_index=queue.log_index,
+    logs = shared_log(ctx, queue)
+    if logs is not None:
+        members = copies_of(ctx, queue).members
+        found = [copy for copy in await logs.look(queue.definition) if copy.node in members]
+    elif is_here(ctx, queue):
+        index = _served(queue).log_index
+        found = [Copy(ctx.node.name, "leader", index, index, _TERM)]
+    elif is_down(ctx, queue):
+        raise not_found()
+    else:
+        async for batch in rows_of(ctx, queue.home, "QuorumQueues.Status", request):
+            yield batch
+        return
+    for batch in batches(map(_status_row, found), lambda chunk: pb.QuorumStatusRows(rows=chunk)):
+        yield batch
+
+
+def _status_row(copy: Copy) -> pb.QuorumStatusRow:
+    if copy.state == "noproc":
+        return pb.QuorumStatusRow(node=copy.node, raft_state=copy.state)
+    return pb.QuorumStatusRow(
+        node=copy.node,
+        raft_state=copy.state,
+        log_index=copy.log_index,
+        commit_index=copy.commit_index,
         snapshot_index="undefined",
-        term=_TERM,
+        term=copy.term,
         machine_version=MACHINE_VERSION,
     )
-    for batch in batches([row], lambda chunk: pb.QuorumStatusRows(rows=chunk)):
-        yield batch
 
 
 async def peek(ctx: AdminContext, request: pb.PeekQuorumQueue) -> pb.PeekReply:
     """A ready message, by its place. Raises NOT_FOUND, PRECONDITION_FAILED."""
     queue = _target(ctx, request.vhost, request.queue, "Cannot peek into a {kind} queue")
-    message = queue.ready_at(request.position - 1)
+    if not is_here(ctx, queue):
+        reply: pb.PeekReply = await at_home(ctx, queue, "QuorumQueues.Peek", request)
+        return reply
+    message = _served(queue).ready_at(request.position - 1)
     if message is None:
         raise MqdError(ErrorCode.NOT_FOUND, "Target queue does not have a message at that position")
     return pb.PeekReply(
@@ -150,59 +184,99 @@ async def reclaim_memory(ctx: AdminContext, request: pb.ReclaimQuorumMemory) -> 
     queue = _target(
         ctx, request.vhost, request.queue, "This operation is not applicable to {kind} queues"
     )
-    queue.shed()
+    if not is_here(ctx, queue):
+        done: Done = await at_home(ctx, queue, "QuorumQueues.ReclaimMemory", request)
+        return done
+    _served(queue).shed()
     return Done()
 
 
 async def grow(
     ctx: AdminContext, request: pb.GrowQuorumQueues
 ) -> AsyncIterator[pb.ReplicationRows]:
-    """Every queue has its replica here, and there is no other node (see LIMIT): no rows."""
-    for batch in batches((), lambda chunk: pb.ReplicationRows(rows=chunk)):
+    """A row for each queue that was to get a replica; none when the target does not run
+    (observed: 3.10.8). even: those with an even number of them."""
+    found = matching(ctx, request.vhost_pattern, request.queue_pattern, ("quorum",))
+    rows = []
+    for queue in found if _is_running(ctx, request.target) else ():
+        members = copies_of(ctx, queue).members
+        wanted = request.strategy == "all" or len(members) % 2 == 0
+        if wanted and request.target not in members:
+            rows.append(await _changed(ctx, queue, copies.add, request.target))
+    for batch in batches(rows, lambda chunk: pb.ReplicationRows(rows=chunk)):
         yield batch
 
 
 async def grow_to_count(
     ctx: AdminContext, request: pb.GrowQuorumQueuesToCount
 ) -> AsyncIterator[pb.ReplicationRows]:
-    """A row for each queue that would have to get more than there are nodes for."""
-    found = matching(ctx, request.vhost_pattern, request.queue_pattern, ("quorum",))
-    missing = request.count - 1
-    queues = list(found) if missing > 0 and request.strategy == "all" else []
-    reason = f"error: the cluster has 1 node, {request.count} are needed"
-    for batch in batches(
-        (replication(queue, reason) for queue in queues),
-        lambda chunk: pb.ReplicationRows(rows=chunk),
-    ):
+    """A row for each queue that has fewer than that, also when there are not enough nodes."""
+    rows = []
+    for queue in matching(ctx, request.vhost_pattern, request.queue_pattern, ("quorum",)):
+        members = copies_of(ctx, queue).members
+        skipped = request.strategy != "all" and len(members) % 2
+        if skipped or len(members) >= request.count:
+            continue
+        for node in [ctx.node.name, *others(ctx)]:
+            if len(copies_of(ctx, queue).members) < request.count:
+                with contextlib.suppress(MqdError):
+                    await copies.add(ctx, queue, node)
+        size = len(copies_of(ctx, queue).members)
+        nodes = len(ctx.node.cluster.members) if ctx.node.cluster is not None else 1
+        there = f"{nodes} node" if nodes == 1 else f"{nodes} nodes"
+        reason = f"error: the cluster has {there}, {request.count} are needed"
+        rows.append(replication(queue, "ok" if size == request.count else reason, size))
+    for batch in batches(rows, lambda chunk: pb.ReplicationRows(rows=chunk)):
         yield batch
 
 
 async def shrink(
     ctx: AdminContext, request: pb.ShrinkQuorumQueues
 ) -> AsyncIterator[pb.ReplicationRows]:
-    """The last replica cannot be taken away, and elsewhere there is none."""
-    queues = matching(ctx, "", "", ("quorum",)) if request.target == ctx.node.name else iter(())
-    reason = "error: the last node cannot be removed"
-    for batch in batches(
-        (replication(queue, reason) for queue in queues),
-        lambda chunk: pb.ReplicationRows(rows=chunk),
-    ):
+    """A row for each queue that has a replica there; the last one cannot be taken away."""
+    rows = [
+        await _changed(ctx, queue, copies.remove, request.target)
+        for queue in list(matching(ctx, "", "", ("quorum",)))
+        if request.target in copies_of(ctx, queue).members
+    ]
+    for batch in batches(rows, lambda chunk: pb.ReplicationRows(rows=chunk)):
         yield batch
 
 
-def replication(queue: Queue, result: str) -> pb.ReplicationRow:
+async def _changed(
+    ctx: AdminContext,
+    queue: Queue,
+    change: Callable[[AdminContext, Queue, str], Awaitable[None]],
+    target: str,
+) -> pb.ReplicationRow:
+    """The row of a queue whose list of members was changed, or could not be."""
+    result = "ok"
+    try:
+        await change(ctx, queue, target)
+    except MqdError as error:
+        last = "the last node cannot be removed"
+        result = f"error: {last if error.detail == 'last_node' else error.detail}"
+    return replication(queue, result, len(copies_of(ctx, queue).members))
+
+
+def _is_running(ctx: AdminContext, node: str) -> bool:
+    return node == ctx.node.name or node in others(ctx)
+
+
+def replication(queue: Queue, result: str, size: int = 1) -> pb.ReplicationRow:
     """A row of growing or shrinking."""
     return pb.ReplicationRow(
-        vhost=text(queue.vhost.name), name=text(queue.name), size=1, result=result
+        vhost=text(queue.vhost.name), name=text(queue.name), size=size, result=result
     )
 
 
 async def add_member(ctx: AdminContext, request: pb.AddQuorumMember) -> Done:
     """Where there is one already, nothing happens. Raises NOT_FOUND, PRECONDITION_FAILED,
     UNAVAILABLE."""
-    _quorum(ctx, request.vhost, request.queue, "Cannot add members to a {kind} queue")
-    if request.target != ctx.node.name:
+    queue = _quorum(ctx, request.vhost, request.queue, "Cannot add members to a {kind} queue")
+    if not _is_running(ctx, request.target):
         raise node_not_running()
+    await copies.add(ctx, queue, request.target)
     return Done()
 
 
@@ -210,21 +284,39 @@ async def delete_member(ctx: AdminContext, request: pb.DeleteQuorumMember) -> Do
     """Where there is none, nothing happens. Raises NOT_FOUND, PRECONDITION_FAILED; UNAVAILABLE
     for the last one."""
     # observed: 3.10.8 speaks of adding here too
-    _quorum(ctx, request.vhost, request.queue, "Cannot add members to a {kind} queue")
-    if request.target == ctx.node.name:
-        raise MqdError(ErrorCode.UNAVAILABLE, "last_node")
+    queue = _quorum(ctx, request.vhost, request.queue, "Cannot add members to a {kind} queue")
+    await copies.remove(ctx, queue, request.target)
     return Done()
 
 
 async def transfer_leadership(ctx: AdminContext, request: pb.TransferQuorumLeadership) -> Done:
-    """The one replica leads. Raises NOT_FOUND, PRECONDITION_FAILED, UNAVAILABLE."""
-    _target(ctx, request.vhost, request.queue, "Cannot transfer leadership of a {kind} queue")
-    if request.target != ctx.node.name:
+    """Raises NOT_FOUND, PRECONDITION_FAILED, UNAVAILABLE."""
+    refusal = "Cannot transfer leadership of a {kind} queue"
+    queue = _target(ctx, request.vhost, request.queue, refusal)
+    found, logs = copies_of(ctx, queue), shared_log(ctx, queue)
+    if request.target not in found.members:
         raise MqdError(
             ErrorCode.UNAVAILABLE,
             f"queue '{request.queue}' has no replica on {request.target}: add_member adds one",
         )
+    if request.target not in found.online:
+        raise node_not_running()
+    if logs is not None and found.leader != request.target:
+        await logs.lead(queue.definition, request.target)
     return Done()
+
+
+async def critical(ctx: AdminContext, request: pb.CriticalRequest) -> pb.CriticalReply:
+    """The queues that would stop with this node. No classic queue has mirrors that could lag."""
+    cluster = ctx.node.cluster
+    if cluster is None or len(cluster.members) == 1:
+        return pb.CriticalReply(alone=True)
+    found = [] if request.mirrors else list(copies.critical(ctx))
+    return pb.CriticalReply(queues=map(_queue_name, found))
+
+
+def _queue_name(queue: Queue) -> pb.QueueName:
+    return pb.QueueName(vhost=text(queue.vhost.name), name=text(queue.name))
 
 
 async def force_checkpoint(
@@ -241,25 +333,36 @@ async def force_checkpoint(
 
 
 async def rebalance(ctx: AdminContext, request: pb.RebalanceQueues) -> pb.RebalanceReply:
-    """All leaders are on this node, which is told. Raises INVALID_ARGUMENT.
+    """Spread the logs over the members that run, and tell how many queues each leads then. Raises
+    INVALID_ARGUMENT.
 
     Streams are no queues whose leaders 3.10.8 would count; classic queues have no replicas.
     """
     kinds = ("quorum",) if request.kind in ("all", "quorum") else ()
-    count = sum(1 for _ in matching(ctx, request.vhost_pattern, request.queue_pattern, kinds))
-    if not count:
-        return pb.RebalanceReply()
-    return pb.RebalanceReply(nodes=[pb.Leaders(node=ctx.node.name, quorum_queues=count)])
+    queues = list(matching(ctx, request.vhost_pattern, request.queue_pattern, kinds))
+    cluster = ctx.node.cluster
+    if queues and cluster is not None and cluster.queues is not None:
+        await cluster.queues.rebalance()
+    leaders = Counter(copies_of(ctx, queue).leader for queue in queues)
+    nodes = sorted((node, count) for node, count in leaders.items() if node is not None)
+    return pb.RebalanceReply(
+        nodes=[pb.Leaders(node=node, quorum_queues=count) for node, count in nodes]
+    )
 
 
 async def list_unsynced(ctx: AdminContext, request: pb.ListUnsyncedReplicas) -> pb.QueueNames:
-    """None: a lone replica has nobody to catch up with."""
+    """None: a copy of a log is whole before it has a vote."""
     return pb.QueueNames()
 
 
 async def list_leaderless(ctx: AdminContext, request: pb.ListLeaderlessQueues) -> pb.QueueNames:
-    """None of those that match: a lone replica leads. Raises NO_SUCH_VHOST, INVALID_ARGUMENT."""
+    """Those of the matching ones that nobody leads. Raises NO_SUCH_VHOST, INVALID_ARGUMENT."""
     if not request.across_all_vhosts and request.vhost not in ctx.broker.vhosts:
         raise MqdError(ErrorCode.NO_SUCH_VHOST, f"Virtual host '{request.vhost}' does not exist")
-    list(matching(ctx, "", request.pattern, ("quorum",)))  # refuses what is no expression
-    return pb.QueueNames()
+    found = [
+        queue
+        for queue in matching(ctx, "", request.pattern, ("quorum",))
+        if request.across_all_vhosts or queue.vhost.name == request.vhost
+        if copies_of(ctx, queue).leader is None
+    ]
+    return pb.QueueNames(queues=map(_queue_name, found))

@@ -1,7 +1,8 @@
 """Maintenance: a node that is emptied of clients before it is stopped, and taken back after.
 
-Decides nothing of how clients are sent away: the node's lifecycle does. What was begun is carried
-through, as in `mqd.admin.nodes`.
+Decides that the other members hear of it and that queues are led by them. Nothing of how clients
+are sent away: the node's lifecycle does. What was begun is carried through, as in
+`mqd.admin.nodes`.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from mqd.admin import quorum_queues
+from mqd.admin import copies, quorum_queues
 from mqd.admin.context import AdminContext
 from mqd.errors import ErrorCode, MqdError
 from mqd.rpc.v1 import quorum_queues_pb2
@@ -18,6 +19,7 @@ from mqd.rpc.v1.values_pb2 import Done
 
 _log = logging.getLogger(__name__)
 
+_POLL_S = 0.5
 _CLUSTER_SIZE = "cluster_formation.target_cluster_size_hint"
 
 
@@ -33,14 +35,28 @@ def _need_app(ctx: AdminContext) -> None:
 async def drain(ctx: AdminContext, request: pb.DrainRequest) -> Done:
     """Maintenance mode on; twice is once. Raises UNAVAILABLE."""
     _need_app(ctx)
-    await asyncio.shield(ctx.node.drain())
+    await asyncio.shield(_drain(ctx))
     return Done()
+
+
+async def _drain(ctx: AdminContext) -> None:
+    await ctx.node.drain()
+    cluster = ctx.node.cluster
+    if cluster is not None:
+        cluster.tell_standing()
+        if cluster.queues is not None:
+            await cluster.queues.hand_over()
 
 
 async def revive(ctx: AdminContext, request: pb.ReviveRequest) -> Done:
     """Maintenance mode off; twice is once. Raises UNAVAILABLE."""
     _need_app(ctx)
     await asyncio.shield(ctx.node.revive())
+    cluster = ctx.node.cluster
+    if cluster is not None:
+        cluster.tell_standing()
+        if cluster.queues is not None:
+            cluster.queues.take_back()
     return Done()
 
 
@@ -55,11 +71,19 @@ async def post_upgrade(
 async def await_replicas(
     ctx: AdminContext, request: pb.AwaitReplicasRequest
 ) -> pb.AwaitReplicasReply:
-    """A node alone has nobody to wait for."""
-    return pb.AwaitReplicasReply(alone=True)
+    """Return when no quorum queue would lose its quorum without this node; the caller's deadline is
+    the only bound. A node alone has nobody to wait for; mirrors there are none."""
+    cluster = ctx.node.cluster
+    if cluster is None or len(cluster.members) == 1:
+        return pb.AwaitReplicasReply(alone=True)
+    while not request.mirrors and any(copies.critical(ctx)):  # noqa: ASYNC110 - logs tell nobody
+        await asyncio.sleep(_POLL_S)
+    return pb.AwaitReplicasReply()
 
 
 async def cluster_size(ctx: AdminContext, request: pb.ClusterSizeRequest) -> pb.ClusterSizeReply:
     """The hint of the configuration, 1 without one."""
     hint = ctx.node.environment.get(_CLUSTER_SIZE)
-    return pb.ClusterSizeReply(target=int(str(hint)) if str(hint).isdigit() else 1, members=1)
+    cluster = ctx.node.cluster
+    members = len(cluster.members) if cluster is not None else 1
+    return pb.ClusterSizeReply(target=int(str(hint)) if str(hint).isdigit() else 1, members=members)

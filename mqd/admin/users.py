@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 
 from mqd.admin import values
-from mqd.admin.connections import close_those_of
+from mqd.admin.connections import close_all_of_user
 from mqd.admin.context import AdminContext
 from mqd.admin.elixir import inspect
 from mqd.admin.listing import batches
@@ -20,6 +20,7 @@ from mqd.auth.users import User
 from mqd.errors import ErrorCode, MqdError
 from mqd.metadata.commands import DeleteUser, Must, PutUser
 from mqd.rpc.v1 import users_pb2 as pb
+from mqd.rpc.v1.connections_pb2 import CloseAllUserConnections
 from mqd.rpc.v1.values_pb2 import Done
 
 _log = logging.getLogger(__name__)
@@ -50,7 +51,9 @@ async def delete(ctx: AdminContext, request: pb.DeleteUser) -> Done:
     """Forget the user and its permissions, close its connections. Raises NO_SUCH_USER."""
     await ctx.metadata.propose_async(DeleteUser(request.username))
     _log.info("Deleted user '%s'", request.username)
-    close_those_of(ctx, request.username, f"user '{request.username}' is deleted")
+    text = f"user '{request.username}' is deleted"
+    gone = CloseAllUserConnections(username=request.username, explanation=text)
+    await close_all_of_user(ctx, gone)
     return Done()
 
 

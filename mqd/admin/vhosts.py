@@ -14,6 +14,7 @@ from typing import Final
 from mqd.admin import values
 from mqd.admin.context import AdminContext
 from mqd.admin.elixir import inspect
+from mqd.admin.everywhere import others
 from mqd.admin.listing import batches, columns, fields_of
 from mqd.errors import ErrorCode, MqdError
 from mqd.metadata.commands import DeleteVhost, PutVhost, VhostRecord
@@ -131,7 +132,8 @@ def _columns(ctx: AdminContext) -> dict[str, Callable[[VhostRecord], object]]:
 
     def state(record: VhostRecord) -> values_pb2.Term:
         word = "running" if record.name in live else "stopped"
-        return values.proplist({ctx.node.name: values.atom(word)})
+        here = {ctx.node.name: values.atom(word)}
+        return values.proplist(dict.fromkeys(others(ctx), values.atom("running")) | here)
 
     return {
         "name": lambda record: record.name,

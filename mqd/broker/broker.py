@@ -78,8 +78,9 @@ class Broker:
         self.alarms: set[str] = set()
         self.alarmed: dict[str, set[str]] = {}
         self.elsewhere: Elsewhere = ALONE
-        # called when there are more or fewer connections or channels than before
+        # what the other members are told of: how many clients there are, which alarms this node has
         self.census_changed: Callable[[], None] = lambda: None
+        self.alarms_changed: Callable[[], None] = lambda: None
         self.replies: dict[str, ReplyConsumer] = {}
         self.timed: set[Queue] = set()  # those for which time matters
         # whoever drives the broker may set it to something that calls `fire` at that time; else
@@ -199,12 +200,16 @@ class Broker:
         nodes = self.alarmed.setdefault(name, set())
         before = bool(self.alarms)
         whose = node or self.node
-        if self.events.listeners and whose == self.node and on != (whose in nodes):
-            self.events.alarm(name, on)
+        if on == (whose in nodes):
+            return
         if on:
             nodes.add(whose)
         else:
             nodes.discard(whose)
+        if whose == self.node:
+            if self.events.listeners:
+                self.events.alarm(name, on)
+            self.alarms_changed()
         if nodes:
             self.alarms.add(name)
         else:

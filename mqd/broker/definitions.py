@@ -36,7 +36,8 @@ class QueueDefinition:
 
     max_age_s: how long a stream keeps messages, set by an operator; None: arguments and policy say.
     node: the member of the cluster that it lives on; "": this one. shard: the replicated log that
-    holds its messages; None: it has none and is its node's alone.
+    holds its messages; None: it has none and is its node's alone. members: the copies of it that
+    an operator left a quorum queue; (): all that its log has.
     """
 
     id: int
@@ -50,6 +51,7 @@ class QueueDefinition:
     max_age_s: int | None = None
     node: str = ""
     shard: int | None = None
+    members: tuple[str, ...] = ()
 
     @property
     def resource(self) -> Resource:

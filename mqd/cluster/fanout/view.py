@@ -52,10 +52,11 @@ class View:
         self._standings.start()
         self._broker.elsewhere = self._standings
         self._broker.census_changed = self._clients_changed
+        self._broker.alarms_changed = self._standings.tell
 
     def stop(self) -> None:
         """The others' alarms and clients count here no more."""
-        self._broker.census_changed = lambda: None
+        self._broker.census_changed = self._broker.alarms_changed = lambda: None
         self._broker.elsewhere = ALONE
         if self._timer is not None:
             self._timer.cancel()

@@ -52,6 +52,8 @@ Global___QuorumStatus: _TypeAlias = QuorumStatus  # noqa: Y015
 
 @_typing.final
 class QuorumStatusRow(_message.Message):
+    """Of a copy whose node does not run, nothing but its name and "noproc" is set."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     NODE_FIELD_NUMBER: _builtins.int
@@ -74,17 +76,36 @@ class QuorumStatusRow(_message.Message):
         *,
         node: _builtins.str = ...,
         raft_state: _builtins.str = ...,
-        log_index: _builtins.int = ...,
-        commit_index: _builtins.int = ...,
-        snapshot_index: _builtins.str = ...,
-        term: _builtins.int = ...,
-        machine_version: _builtins.int = ...,
+        log_index: _builtins.int | None = ...,
+        commit_index: _builtins.int | None = ...,
+        snapshot_index: _builtins.str | None = ...,
+        term: _builtins.int | None = ...,
+        machine_version: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_commit_index", b"_commit_index", "_log_index", b"_log_index", "_machine_version", b"_machine_version", "_snapshot_index", b"_snapshot_index", "_term", b"_term", "commit_index", b"commit_index", "log_index", b"log_index", "machine_version", b"machine_version", "snapshot_index", b"snapshot_index", "term", b"term"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["commit_index", b"commit_index", "log_index", b"log_index", "machine_version", b"machine_version", "node", b"node", "raft_state", b"raft_state", "snapshot_index", b"snapshot_index", "term", b"term"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_commit_index", b"_commit_index", "_log_index", b"_log_index", "_machine_version", b"_machine_version", "_snapshot_index", b"_snapshot_index", "_term", b"_term", "commit_index", b"commit_index", "log_index", b"log_index", "machine_version", b"machine_version", "node", b"node", "raft_state", b"raft_state", "snapshot_index", b"snapshot_index", "term", b"term"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__commit_index: _TypeAlias = _typing.Literal["commit_index"]  # noqa: Y015
+    _WhichOneofArgType__commit_index: _TypeAlias = _typing.Literal["_commit_index", b"_commit_index"]  # noqa: Y015
+    _WhichOneofReturnType__log_index: _TypeAlias = _typing.Literal["log_index"]  # noqa: Y015
+    _WhichOneofArgType__log_index: _TypeAlias = _typing.Literal["_log_index", b"_log_index"]  # noqa: Y015
+    _WhichOneofReturnType__machine_version: _TypeAlias = _typing.Literal["machine_version"]  # noqa: Y015
+    _WhichOneofArgType__machine_version: _TypeAlias = _typing.Literal["_machine_version", b"_machine_version"]  # noqa: Y015
+    _WhichOneofReturnType__snapshot_index: _TypeAlias = _typing.Literal["snapshot_index"]  # noqa: Y015
+    _WhichOneofArgType__snapshot_index: _TypeAlias = _typing.Literal["_snapshot_index", b"_snapshot_index"]  # noqa: Y015
+    _WhichOneofReturnType__term: _TypeAlias = _typing.Literal["term"]  # noqa: Y015
+    _WhichOneofArgType__term: _TypeAlias = _typing.Literal["_term", b"_term"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__commit_index) -> _WhichOneofReturnType__commit_index | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__log_index) -> _WhichOneofReturnType__log_index | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__machine_version) -> _WhichOneofReturnType__machine_version | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__snapshot_index) -> _WhichOneofReturnType__snapshot_index | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__term) -> _WhichOneofReturnType__term | None: ...
 
 Global___QuorumStatusRow: _TypeAlias = QuorumStatusRow  # noqa: Y015
 
@@ -598,6 +619,50 @@ class ListLeaderlessQueues(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListLeaderlessQueues: _TypeAlias = ListLeaderlessQueues  # noqa: Y015
+
+@_typing.final
+class CriticalRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MIRRORS_FIELD_NUMBER: _builtins.int
+    mirrors: _builtins.bool
+    """classic queues with mirrors, not quorum queues"""
+    def __init__(
+        self,
+        *,
+        mirrors: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["mirrors", b"mirrors"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CriticalRequest: _TypeAlias = CriticalRequest  # noqa: Y015
+
+@_typing.final
+class CriticalReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUEUES_FIELD_NUMBER: _builtins.int
+    ALONE_FIELD_NUMBER: _builtins.int
+    alone: _builtins.bool
+    """nobody else is in the cluster"""
+    @_builtins.property
+    def queues(self) -> _containers.RepeatedCompositeFieldContainer[Global___QueueName]: ...
+    def __init__(
+        self,
+        *,
+        queues: _abc.Iterable[Global___QueueName] | None = ...,
+        alone: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alone", b"alone", "queues", b"queues"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CriticalReply: _TypeAlias = CriticalReply  # noqa: Y015
 
 @_typing.final
 class QueueNames(_message.Message):

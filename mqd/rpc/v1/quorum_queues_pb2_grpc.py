@@ -85,6 +85,11 @@ class QuorumQueuesStub:
                 request_serializer=mqd_dot_rpc_dot_v1_dot_quorum__queues__pb2.ForceQuorumCheckpoint.SerializeToString,
                 response_deserializer=mqd_dot_rpc_dot_v1_dot_quorum__queues__pb2.CheckpointRows.FromString,
                 _registered_method=True)
+        self.Critical = channel.unary_unary(
+                '/mqd.rpc.v1.QuorumQueues/Critical',
+                request_serializer=mqd_dot_rpc_dot_v1_dot_quorum__queues__pb2.CriticalRequest.SerializeToString,
+                response_deserializer=mqd_dot_rpc_dot_v1_dot_quorum__queues__pb2.CriticalReply.FromString,
+                _registered_method=True)
         self.Rebalance = channel.unary_unary(
                 '/mqd.rpc.v1.QuorumQueues/Rebalance',
                 request_serializer=mqd_dot_rpc_dot_v1_dot_quorum__queues__pb2.RebalanceQueues.SerializeToString,
@@ -166,6 +171,13 @@ class QuorumQueuesServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Critical(self, request, context):
+        """The queues that would stop with this node; the tool judges.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Rebalance(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -237,6 +249,11 @@ def add_QuorumQueuesServicer_to_server(servicer, server):
                     servicer.ForceCheckpoint,
                     request_deserializer=mqd_dot_rpc_dot_v1_dot_quorum__queues__pb2.ForceQuorumCheckpoint.FromString,
                     response_serializer=mqd_dot_rpc_dot_v1_dot_quorum__queues__pb2.CheckpointRows.SerializeToString,
+            ),
+            'Critical': grpc.unary_unary_rpc_method_handler(
+                    servicer.Critical,
+                    request_deserializer=mqd_dot_rpc_dot_v1_dot_quorum__queues__pb2.CriticalRequest.FromString,
+                    response_serializer=mqd_dot_rpc_dot_v1_dot_quorum__queues__pb2.CriticalReply.SerializeToString,
             ),
             'Rebalance': grpc.unary_unary_rpc_method_handler(
                     servicer.Rebalance,
@@ -524,6 +541,33 @@ class QuorumQueues:
             '/mqd.rpc.v1.QuorumQueues/ForceCheckpoint',
             mqd_dot_rpc_dot_v1_dot_quorum__queues__pb2.ForceQuorumCheckpoint.SerializeToString,
             mqd_dot_rpc_dot_v1_dot_quorum__queues__pb2.CheckpointRows.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Critical(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mqd.rpc.v1.QuorumQueues/Critical',
+            mqd_dot_rpc_dot_v1_dot_quorum__queues__pb2.CriticalRequest.SerializeToString,
+            mqd_dot_rpc_dot_v1_dot_quorum__queues__pb2.CriticalReply.FromString,
             options,
             channel_credentials,
             insecure,

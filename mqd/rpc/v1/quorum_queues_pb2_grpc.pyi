@@ -48,6 +48,8 @@ class QuorumQueuesStub:
     TransferLeadership: _grpc.UnaryUnaryMultiCallable[_quorum_queues_pb2.TransferQuorumLeadership, _values_pb2.Done]
     """Leaders of a queue with one replica stay where they are."""
     ForceCheckpoint: _grpc.UnaryStreamMultiCallable[_quorum_queues_pb2.ForceQuorumCheckpoint, _quorum_queues_pb2.CheckpointRows]
+    Critical: _grpc.UnaryUnaryMultiCallable[_quorum_queues_pb2.CriticalRequest, _quorum_queues_pb2.CriticalReply]
+    """The queues that would stop with this node; the tool judges."""
     Rebalance: _grpc.UnaryUnaryMultiCallable[_quorum_queues_pb2.RebalanceQueues, _quorum_queues_pb2.RebalanceReply]
     ListUnsynced: _grpc.UnaryUnaryMultiCallable[_quorum_queues_pb2.ListUnsyncedReplicas, _quorum_queues_pb2.QueueNames]
     """Both reply with the queues at fault; the tool judges."""
@@ -67,6 +69,8 @@ class QuorumQueuesAsyncStub(QuorumQueuesStub):
     TransferLeadership: _aio.UnaryUnaryMultiCallable[_quorum_queues_pb2.TransferQuorumLeadership, _values_pb2.Done]  # type: ignore[assignment]
     """Leaders of a queue with one replica stay where they are."""
     ForceCheckpoint: _aio.UnaryStreamMultiCallable[_quorum_queues_pb2.ForceQuorumCheckpoint, _quorum_queues_pb2.CheckpointRows]  # type: ignore[assignment]
+    Critical: _aio.UnaryUnaryMultiCallable[_quorum_queues_pb2.CriticalRequest, _quorum_queues_pb2.CriticalReply]  # type: ignore[assignment]
+    """The queues that would stop with this node; the tool judges."""
     Rebalance: _aio.UnaryUnaryMultiCallable[_quorum_queues_pb2.RebalanceQueues, _quorum_queues_pb2.RebalanceReply]  # type: ignore[assignment]
     ListUnsynced: _aio.UnaryUnaryMultiCallable[_quorum_queues_pb2.ListUnsyncedReplicas, _quorum_queues_pb2.QueueNames]  # type: ignore[assignment]
     """Both reply with the queues at fault; the tool judges."""
@@ -143,6 +147,14 @@ class QuorumQueuesServicer(metaclass=_abc_1.ABCMeta):
         request: _quorum_queues_pb2.ForceQuorumCheckpoint,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_quorum_queues_pb2.CheckpointRows], _abc.AsyncIterator[_quorum_queues_pb2.CheckpointRows]]: ...
+
+    @_abc_1.abstractmethod
+    def Critical(
+        self,
+        request: _quorum_queues_pb2.CriticalRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_quorum_queues_pb2.CriticalReply, _abc.Awaitable[_quorum_queues_pb2.CriticalReply]]:
+        """The queues that would stop with this node; the tool judges."""
 
     @_abc_1.abstractmethod
     def Rebalance(

@@ -27,13 +27,15 @@ from mqd.rpc.v1 import values_pb2 as mqd_dot_rpc_dot_v1_dot_values__pb2
 from mqd.rpc.v1 import verb_pb2 as mqd_dot_rpc_dot_v1_dot_verb__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18mqd/rpc/v1/upgrade.proto\x12\nmqd.rpc.v1\x1a\x1emqd/rpc/v1/quorum_queues.proto\x1a\x17mqd/rpc/v1/values.proto\x1a\x15mqd/rpc/v1/verb.proto\"\x0e\n\x0c\x44rainRequest\"\x0f\n\rReviveRequest\"\x14\n\x12PostUpgradeRequest\"\x16\n\x14\x41waitReplicasRequest\"#\n\x12\x41waitReplicasReply\x12\r\n\x05\x61lone\x18\x01 \x01(\x08\"\x14\n\x12\x43lusterSizeRequest\"3\n\x10\x43lusterSizeReply\x12\x0e\n\x06target\x18\x01 \x01(\r\x12\x0f\n\x07members\x18\x02 \x01(\r2\xc3\r\n\x07Upgrade\x12\x8e\x02\n\x05\x44rain\x12\x18.mqd.rpc.v1.DrainRequest\x1a\x10.mqd.rpc.v1.Done\"\xd8\x01\xaa\xbb\x18\xd3\x01\n\x05\x64rain\x12\x01\x06\x1a\x07upgrade\"TPuts the node into maintenance mode: it sends its clients away and takes no new ones(\x02\x32]Will put node {node} into maintenance mode. The node will no longer serve any client traffic!z\x07upgrade\x12\x8a\x02\n\x06Revive\x12\x19.mqd.rpc.v1.ReviveRequest\x1a\x10.mqd.rpc.v1.Done\"\xd2\x01\xaa\xbb\x18\xcd\x01\n\x06revive\x12\x01\x06\x1a\x07upgrade\")Puts the node back into regular operation(\x02\x32\x80\x01Will put node {node} back into regular operating mode. The node will again serve client traffic and host primary queue replicas.z\x07upgrade\x12\x8a\x02\n\x0bPostUpgrade\x12\x1e.mqd.rpc.v1.PostUpgradeRequest\x1a\x1a.mqd.rpc.v1.RebalanceReply\"\xbe\x01\xaa\xbb\x18\xb9\x01\n\x0cpost_upgrade\x12\x01\x06\x1a\x07upgrade\"TDoes what is left to do after all nodes were upgraded: spreads the leaders of queues(\x03\x32<Executing post upgrade tasks...\nRebalancing queue masters...z\x07upgrade\x12\xe3\x04\n\rAwaitReplicas\x12 .mqd.rpc.v1.AwaitReplicasRequest\x1a\x1e.mqd.rpc.v1.AwaitReplicasReply\"\x8f\x04\xaa\xbb\x18\xf9\x01\n\x1c\x61wait_online_quorum_plus_one\x12\x01\x06\x1a\x07upgrade\"CWaits until no quorum queue would lose its quorum without this node(\x03\x32\x65Will wait for a quorum + 1 of nodes to be online for all quorum queues for {timeout_whole} seconds...I\x00\x00\x00\x00\x00\x00^@z\x07upgradez\rquorum-queues\xaa\xbb\x18\x8c\x02\n await_online_synchronized_mirror\x12\x01\x06\x1a\x07upgrade\"OWaits until every mirrored queue of this node has a synchronised copy elsewhere(\x03\x32lWill wait for a synchronised mirror be online for all classic mirrored queues for {timeout_whole} seconds...I\x00\x00\x00\x00\x00\x00^@z\x07upgradez\tmirroring\x12\xa6\x02\n\x0b\x43lusterSize\x12\x1e.mqd.rpc.v1.ClusterSizeRequest\x1a\x1c.mqd.rpc.v1.ClusterSizeReply\"\xd8\x01\xaa\xbb\x18\xd3\x01\n\x1fhas_reached_target_cluster_size\x12\x03\x01\x02\x06\x1a\x07upgrade\"HTells whether the cluster has as many members as its configuration wants(\x03\x32\x43\x43hecking if target cluster size has been reached on node {node} ...z\x11\x63luster-formationb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18mqd/rpc/v1/upgrade.proto\x12\nmqd.rpc.v1\x1a\x1emqd/rpc/v1/quorum_queues.proto\x1a\x17mqd/rpc/v1/values.proto\x1a\x15mqd/rpc/v1/verb.proto\"\x0e\n\x0c\x44rainRequest\"\x0f\n\rReviveRequest\"\x14\n\x12PostUpgradeRequest\"/\n\x14\x41waitReplicasRequest\x12\x17\n\x07mirrors\x18\x01 \x01(\x08\x42\x06\xb2\xbb\x18\x02p\x01\"#\n\x12\x41waitReplicasReply\x12\r\n\x05\x61lone\x18\x01 \x01(\x08\"\x14\n\x12\x43lusterSizeRequest\"3\n\x10\x43lusterSizeReply\x12\x0e\n\x06target\x18\x01 \x01(\r\x12\x0f\n\x07members\x18\x02 \x01(\r2\xc3\r\n\x07Upgrade\x12\x8e\x02\n\x05\x44rain\x12\x18.mqd.rpc.v1.DrainRequest\x1a\x10.mqd.rpc.v1.Done\"\xd8\x01\xaa\xbb\x18\xd3\x01\n\x05\x64rain\x12\x01\x06\x1a\x07upgrade\"TPuts the node into maintenance mode: it sends its clients away and takes no new ones(\x02\x32]Will put node {node} into maintenance mode. The node will no longer serve any client traffic!z\x07upgrade\x12\x8a\x02\n\x06Revive\x12\x19.mqd.rpc.v1.ReviveRequest\x1a\x10.mqd.rpc.v1.Done\"\xd2\x01\xaa\xbb\x18\xcd\x01\n\x06revive\x12\x01\x06\x1a\x07upgrade\")Puts the node back into regular operation(\x02\x32\x80\x01Will put node {node} back into regular operating mode. The node will again serve client traffic and host primary queue replicas.z\x07upgrade\x12\x8a\x02\n\x0bPostUpgrade\x12\x1e.mqd.rpc.v1.PostUpgradeRequest\x1a\x1a.mqd.rpc.v1.RebalanceReply\"\xbe\x01\xaa\xbb\x18\xb9\x01\n\x0cpost_upgrade\x12\x01\x06\x1a\x07upgrade\"TDoes what is left to do after all nodes were upgraded: spreads the leaders of queues(\x03\x32<Executing post upgrade tasks...\nRebalancing queue masters...z\x07upgrade\x12\xe3\x04\n\rAwaitReplicas\x12 .mqd.rpc.v1.AwaitReplicasRequest\x1a\x1e.mqd.rpc.v1.AwaitReplicasReply\"\x8f\x04\xaa\xbb\x18\xf9\x01\n\x1c\x61wait_online_quorum_plus_one\x12\x01\x06\x1a\x07upgrade\"CWaits until no quorum queue would lose its quorum without this node(\x03\x32\x65Will wait for a quorum + 1 of nodes to be online for all quorum queues for {timeout_whole} seconds...I\x00\x00\x00\x00\x00\x00^@z\x07upgradez\rquorum-queues\xaa\xbb\x18\x8c\x02\n await_online_synchronized_mirror\x12\x01\x06\x1a\x07upgrade\"OWaits until every mirrored queue of this node has a synchronised copy elsewhere(\x03\x32lWill wait for a synchronised mirror be online for all classic mirrored queues for {timeout_whole} seconds...I\x00\x00\x00\x00\x00\x00^@z\x07upgradez\tmirroring\x12\xa6\x02\n\x0b\x43lusterSize\x12\x1e.mqd.rpc.v1.ClusterSizeRequest\x1a\x1c.mqd.rpc.v1.ClusterSizeReply\"\xd8\x01\xaa\xbb\x18\xd3\x01\n\x1fhas_reached_target_cluster_size\x12\x03\x01\x02\x06\x1a\x07upgrade\"HTells whether the cluster has as many members as its configuration wants(\x03\x32\x43\x43hecking if target cluster size has been reached on node {node} ...z\x11\x63luster-formationb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'mqd.rpc.v1.upgrade_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_AWAITREPLICASREQUEST'].fields_by_name['mirrors']._loaded_options = None
+  _globals['_AWAITREPLICASREQUEST'].fields_by_name['mirrors']._serialized_options = b'\262\273\030\002p\001'
   _globals['_UPGRADE'].methods_by_name['Drain']._loaded_options = None
   _globals['_UPGRADE'].methods_by_name['Drain']._serialized_options = b'\252\273\030\323\001\n\005drain\022\001\006\032\007upgrade\"TPuts the node into maintenance mode: it sends its clients away and takes no new ones(\0022]Will put node {node} into maintenance mode. The node will no longer serve any client traffic!z\007upgrade'
   _globals['_UPGRADE'].methods_by_name['Revive']._loaded_options = None
@@ -51,13 +53,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_POSTUPGRADEREQUEST']._serialized_start=153
   _globals['_POSTUPGRADEREQUEST']._serialized_end=173
   _globals['_AWAITREPLICASREQUEST']._serialized_start=175
-  _globals['_AWAITREPLICASREQUEST']._serialized_end=197
-  _globals['_AWAITREPLICASREPLY']._serialized_start=199
-  _globals['_AWAITREPLICASREPLY']._serialized_end=234
-  _globals['_CLUSTERSIZEREQUEST']._serialized_start=236
-  _globals['_CLUSTERSIZEREQUEST']._serialized_end=256
-  _globals['_CLUSTERSIZEREPLY']._serialized_start=258
-  _globals['_CLUSTERSIZEREPLY']._serialized_end=309
-  _globals['_UPGRADE']._serialized_start=312
-  _globals['_UPGRADE']._serialized_end=2043
+  _globals['_AWAITREPLICASREQUEST']._serialized_end=222
+  _globals['_AWAITREPLICASREPLY']._serialized_start=224
+  _globals['_AWAITREPLICASREPLY']._serialized_end=259
+  _globals['_CLUSTERSIZEREQUEST']._serialized_start=261
+  _globals['_CLUSTERSIZEREQUEST']._serialized_end=281
+  _globals['_CLUSTERSIZEREPLY']._serialized_start=283
+  _globals['_CLUSTERSIZEREPLY']._serialized_end=334
+  _globals['_UPGRADE']._serialized_start=337
+  _globals['_UPGRADE']._serialized_end=2068
 # @@protoc_insertion_point(module_scope)

@@ -65,12 +65,17 @@ Global___PostUpgradeRequest: _TypeAlias = PostUpgradeRequest  # noqa: Y015
 class AwaitReplicasRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    MIRRORS_FIELD_NUMBER: _builtins.int
+    mirrors: _builtins.bool
+    """of classic queues, not quorum queues"""
     def __init__(
         self,
+        *,
+        mirrors: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["mirrors", b"mirrors"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

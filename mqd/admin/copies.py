@@ -1,0 +1,89 @@
+"""Which members of the cluster have copies of a queue.
+
+Decides what is shown and counted of them: the copies of its log, less those that an operator took
+away from it. Never copies a queue (`mqd.cluster.fanout.copies` is the port of those who do).
+
+Theory. Quorum queues share a few replicated logs, so that a copy of one queue can neither be made
+nor dropped alone. What add_member and delete_member change is therefore the queue's own list of
+members: it is what listings show, and what decides whether the queue counts as in danger. The log
+keeps its copies, so nothing is ever on fewer members than the list says.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import replace
+
+from mqd.admin.context import AdminContext
+from mqd.broker.queues.base import Queue
+from mqd.cluster.fanout.copies import ClusterQueues, Copies
+from mqd.errors import ErrorCode, MqdError
+from mqd.metadata.commands import PutQueue
+
+
+def shared_log(ctx: AdminContext, queue: Queue) -> ClusterQueues | None:
+    """Who knows of the log that holds the queue; None of a queue of one member alone."""
+    cluster = ctx.node.cluster
+    if cluster is None or queue.definition.shard is None:
+        return None
+    return cluster.queues
+
+
+def copies_of(ctx: AdminContext, queue: Queue) -> Copies:
+    """Its own list of members, as far as their copies exist."""
+    cluster, logs = ctx.node.cluster, shared_log(ctx, queue)
+    if logs is None:
+        home = queue.home
+        online = (home,) if cluster is None or home in cluster.running else ()
+        return Copies(home if online else None, (home,), online)
+    found = logs.copies(queue.definition)
+    kept = [node for node in found.members if node in queue.definition.members]
+    if not kept:
+        return found
+    return Copies(found.leader, kept, [node for node in found.online if node in kept])
+
+
+def critical(ctx: AdminContext) -> Iterator[Queue]:
+    """Quorum queues that would stop with this node."""
+    for _, vhost in sorted(ctx.broker.vhosts.items()):
+        for _, queue in sorted(vhost.queues.items()):
+            if queue.definition.type == "quorum":
+                if copies_of(ctx, queue).would_lose_quorum(ctx.node.name):
+                    yield queue
+
+
+async def add(ctx: AdminContext, queue: Queue, node: str) -> None:
+    """Put a running member into the list; nothing when it is there. Raises UNAVAILABLE."""
+    copies, logs = copies_of(ctx, queue), shared_log(ctx, queue)
+    if node in copies.members:
+        return
+    all_copies = logs.copies(queue.definition).members if logs is not None else copies.members
+    if node not in all_copies:
+        raise MqdError(
+            ErrorCode.UNAVAILABLE, f"{node} has no copy of the log that holds {queue.name}"
+        )
+    members = (*copies.members, node)
+    complete = set(members) == set(all_copies)
+    await _put(ctx, queue, () if complete else members)
+
+
+async def remove(ctx: AdminContext, queue: Queue, node: str) -> None:
+    """Take it out of the list; nothing when it is not there. Raises UNAVAILABLE for the last."""
+    copies = copies_of(ctx, queue)
+    if node not in copies.members:
+        return
+    members = tuple(member for member in copies.members if member != node)
+    if not members:
+        raise MqdError(ErrorCode.UNAVAILABLE, "last_node")
+    await _put(ctx, queue, members)
+    logs = shared_log(ctx, queue)
+    online = [member for member in copies.online if member != node]
+    if logs is not None and copies.leader == node and online:
+        with contextlib.suppress(MqdError):  # it leads on, which is no harm
+            await logs.lead(queue.definition, online[0])
+
+
+async def _put(ctx: AdminContext, queue: Queue, members: tuple[str, ...]) -> None:
+    definition = ctx.metadata.state.queues[queue.vhost.name, queue.name]
+    await ctx.metadata.propose_async(PutQueue(replace(definition, members=members)))
