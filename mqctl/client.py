@@ -117,6 +117,8 @@ def _refusal(status: Status) -> Exception:
     code = status.trailers.get("mqd-code", "")
     if code == "ACCESS_REFUSED" and status.code == 16:
         return Unreachable("the node refused this tool's cookie")
+    if "mqd-down" in status.trailers:
+        return Unreachable(status.message)
     if code:
         return Refused(code, status.message)
     if status.code == DEADLINE_EXCEEDED:

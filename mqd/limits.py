@@ -40,6 +40,9 @@ CONTROL_GRACE_S: Final = 1.0  # what calls under way get when the control socket
 CONTROL_CALLS_MAX: Final = 256  # at a time; waiting verbs hold one each
 CONTROL_ROWS_MAX: Final = 500  # rows of a listing in one message: a turn stays short
 PEER_SESSIONS_MAX: Final = 1024  # callers over TCP at a time, those that have not proven included
+PEER_ANSWER_S: Final = 2.0  # in which another node tells who it is, else it counts as down
+PEER_CHANGE_S: Final = 30.0  # in which a member admits or strikes out another one
+PEER_LOOK_S: Final = 0.25  # how soon those that are waited for at a start are asked again
 PEER_SESSION_MS: Final = 60_000  # in which a session may begin calls; they may last longer
 
 GATHERED_BYTES_MAX: Final = 33_554_432  # per vhost: read, but not yet on its way to the disc

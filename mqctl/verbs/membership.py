@@ -7,7 +7,7 @@ from typing import Any
 
 from mqctl import exit_codes
 from mqctl.behaviour import Behaviour
-from mqctl.client import Client, Refused, TimedOut, Unreachable, find_cookie
+from mqctl.client import Client, Refused, TimedOut, Unreachable
 from mqctl.failures import BadEnvironment, Failure, Invalid, bad_argument, error
 from mqctl.node_names import resolve, wants_long
 from mqctl.output.inspect import inspect
@@ -17,7 +17,6 @@ from mqctl.verbs.stopping import data_directory
 
 NEED_NODE_STOPPED = "this command requires the target node to be stopped."
 _TYPE_FAULT = "The node type must be either disc or ram."
-_PROBE_WITHIN_S = 5.0
 
 
 def answers(client: Client) -> Any:
@@ -52,27 +51,13 @@ class _WithAnother(Behaviour):
         return self.invocation.fill(self.verb.spec.banner, {"target": self._typed})
 
     def explain(self, refused: Refused) -> Exception:
-        """What is wrong with the other one comes first."""
-        if refused.code != "UNAVAILABLE":
+        """A target that does not answer the node is reported as one that does not answer us."""
+        if refused.code != "NOT_FOUND":
             return super().explain(refused)
+        from mqctl.unreachable import report
+
         target = self.invocation.request.target
-        option = self.options.get("erlang_cookie")
-        cookie = find_cookie(None if option is None else str(option), target)
-        client = Client(target, _PROBE_WITHIN_S, cookie)
-        try:
-            reply = answers(client)
-        except Unreachable as problem:
-            from mqctl.unreachable import report
-
-            text = report(self.invocation, problem.reason, target)
-            return Failure(exit_codes.UNAVAILABLE, text)
-        finally:
-            client.close()
-        from mqd.rpc.v1 import nodes_pb2
-
-        if reply.app != nodes_pb2.APP_STATE_RUNNING:
-            return error("mnesia_not_running")
-        return error(refused.detail)
+        return Failure(exit_codes.UNAVAILABLE, report(self.invocation, refused.detail, target))
 
 
 class UpdateClusterNodes(_WithAnother):
@@ -87,6 +72,12 @@ class JoinCluster(_WithAnother):
         if self.options.get("disc") and self.options.get("ram"):
             raise bad_argument(_TYPE_FAULT)
         super().check_arity()
+
+    def output(self, message: Any) -> Result:
+        """One that is a member of that cluster is told so."""
+        if message.already_member:
+            return Value("The node is already a member of this cluster", wrapped=True)
+        return super().output(message)
 
 
 class ChangeClusterNodeType(Behaviour):

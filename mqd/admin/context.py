@@ -23,12 +23,14 @@ if TYPE_CHECKING:
     from mqd.metadata.store import MetadataStore
     from mqd.plugins.table import Plugin, Plugins
     from mqd.rpc.v1.doctor_pb2 import Facts
+    from mqd.rpc.v1.membership_pb2 import AdmitMemberReply, MemberEntry, MemberFacts
 
 
 class AppState(enum.Enum):
     """The broker application inside the node: what stop_app and start_app move."""
 
     STOPPED = "stopped"
+    WAITING = "waiting"  # a start waits for other nodes: it may be given up
     BOOTING = "booting"  # start_app or the node's own start is under way
     RUNNING = "running"  # AMQP is answered
     STOPPING = "stopping"
@@ -81,6 +83,26 @@ class FileDescriptors:
     limit: int
     sockets_used: int
     sockets_limit: int
+
+
+class MembershipControl(Protocol):
+    """The node as a member of a cluster, or as one that could become it."""
+
+    def facts(self, state: AppState) -> MemberFacts:
+        """What others are told of it, in whatever state it is."""
+
+    async def admit(self, entry: MemberEntry, again: bool) -> AdmitMemberReply:
+        """Make another node a member; again: one that is a member and must become it anew.
+        Raises MqdError, APP_STOPPED among others."""
+
+    async def withdraw(self, name: str, incarnation: str) -> None:
+        """Strike a member out that leaves. Harmless when it is none. Raises as `admit`."""
+
+    async def forget(self, target: str) -> None:
+        """Strike out a member that is down. Raises as `admit`."""
+
+    async def update_nodes(self, target: str) -> None:
+        """Learn the members from another one. Only called while stopped. Raises MqdError."""
 
 
 class NodeControl(Protocol):
@@ -186,7 +208,21 @@ class NodeControl(Protocol):
         """Forget everything: the next start_app is a first boot. Only called while stopped."""
 
     def force_boot(self) -> None:
-        """Have the next start_app not wait for other nodes. Only called while stopped."""
+        """Have the next start_app, or one that waits, not wait for other nodes."""
+
+    @property
+    def membership(self) -> MembershipControl: ...
+
+    @property
+    def disowned(self) -> str | None:
+        """Why tools must find nobody here, except to reset the node: its cluster forgot it."""
+
+    async def join(self, target: str, kind: str) -> bool:
+        """Become a member, "disc" or "ram", of another node's cluster; what was here is dropped.
+        False when it is one already. Only called while stopped. Raises MqdError."""
+
+    async def change_type(self, kind: str) -> bool:
+        """Become the other kind of member; False when it is of that kind. As `join`."""
 
     def request_shutdown(self) -> None:
         """Have the whole process drain and end soon, as on SIGTERM; returns at once."""

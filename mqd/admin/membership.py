@@ -1,70 +1,75 @@
-"""Who belongs to the cluster: this node, and nobody else.
+"""Who belongs to the cluster: joining, leaving, and what one node is asked by another.
 
-Decides what is said to a node that is told to join, to leave or to become another kind of member.
-
-LIMIT: no node joins another in this version.
+Decides what is refused before the node or anybody else is bothered. The work is the node's
+(`NodeControl`, `MembershipControl`).
 """
 
 from __future__ import annotations
 
+from mqd.admin import membership_words as words
 from mqd.admin.context import AdminContext, AppState
-from mqd.admin.elixir import atom
 from mqd.errors import ErrorCode, MqdError
 from mqd.rpc.v1 import membership_pb2 as pb
 from mqd.rpc.v1.values_pb2 import Done
 
 
-async def join(ctx: AdminContext, request: pb.JoinCluster) -> Done:
-    """Raises PRECONDITION_FAILED for the node itself, UNAVAILABLE for any other."""
-    raise _no_cluster(ctx, request.target)
+async def probe(ctx: AdminContext, request: pb.ProbeMember) -> pb.MemberFacts:
+    """Who is this, and of which cluster."""
+    return ctx.node.membership.facts(ctx.node.app_state)
+
+
+async def admit(ctx: AdminContext, request: pb.AdmitMember) -> pb.AdmitMemberReply:
+    """Make the node that asks a member."""
+    return await ctx.node.membership.admit(request.member, request.again)
+
+
+async def withdraw(ctx: AdminContext, request: pb.WithdrawMember) -> Done:
+    """Strike the node that asks out."""
+    await ctx.node.membership.withdraw(request.name, request.incarnation)
+    return Done()
+
+
+async def join(ctx: AdminContext, request: pb.JoinCluster) -> pb.JoinClusterReply:
+    """Raises PRECONDITION_FAILED for the node itself, NOT_FOUND for one that does not answer,
+    UNAVAILABLE for everything else that hinders."""
+    _check_other(ctx, request.target)
+    joined = await ctx.node.join(request.target, "ram" if request.ram else "disc")
+    return pb.JoinClusterReply(already_member=not joined)
 
 
 async def update_nodes(ctx: AdminContext, request: pb.UpdateClusterNodes) -> Done:
     """Raises as `join`."""
-    raise _no_cluster(ctx, request.target)
+    _check_other(ctx, request.target)
+    await ctx.node.membership.update_nodes(request.target)
+    return Done()
 
 
-def _no_cluster(ctx: AdminContext, target: str) -> MqdError:
+def _check_other(ctx: AdminContext, target: str) -> None:
     if target == ctx.node.name:
         text = f"Error: cannot cluster node with itself: {target}"
-        return MqdError(ErrorCode.PRECONDITION_FAILED, text)
-    return MqdError(
-        ErrorCode.UNAVAILABLE,
-        f"clustering is not available in this version of mqd: {ctx.node.name} cannot share a "
-        f"cluster with {target}",
-    )
+        raise MqdError(ErrorCode.PRECONDITION_FAILED, text)
 
 
 async def change_type(
     ctx: AdminContext, request: pb.ChangeClusterNodeType
 ) -> pb.ChangeClusterNodeTypeReply:
-    """A node alone keeps its metadata on disc. Raises UNAVAILABLE when it shall not."""
-    if request.kind == "ram":
-        raise MqdError(
-            ErrorCode.UNAVAILABLE,
-            "{:not_clustered, 'Non-clustered nodes can only be disc nodes.'}",
-        )
-    return pb.ChangeClusterNodeTypeReply(changed=False)
+    """Disc or ram. Raises UNAVAILABLE when it cannot be."""
+    changed = await ctx.node.change_type("ram" if request.kind == "ram" else "disc")
+    return pb.ChangeClusterNodeTypeReply(changed=changed)
 
 
 async def forget(ctx: AdminContext, request: pb.ForgetClusterNode) -> Done:
-    """There is nobody who could be forgotten. Raises NOT_FOUND, UNAVAILABLE."""
-    if request.target != ctx.node.name:
-        raise MqdError(
-            ErrorCode.NOT_FOUND,
-            "{:not_a_cluster_node, 'The node selected is not in the cluster.'}",
-        )
-    if ctx.node.app_state is AppState.RUNNING:
-        reason = "{:combine_error, :schema, 'Last replica'}"
-        raise MqdError(
-            ErrorCode.UNAVAILABLE, f"{{:failed_to_remove_node, {atom(request.target)}, {reason}}}"
-        )
-    raise MqdError(
-        ErrorCode.UNAVAILABLE,
-        "{:offline_node_no_offline_flag, 'You are trying to remove a node from an offline node. "
-        "That is dangerous, but can be done with the --offline flag. Please consult the manual for "
-        "rabbitmqctl for more information.'}",
-    )
+    """Strike out a member that is down. Raises NOT_FOUND, UNAVAILABLE."""
+    membership = ctx.node.membership
+    known = {each.name for each in membership.facts(ctx.node.app_state).members}
+    if request.target not in known | {str(ctx.node.name)}:
+        raise words.not_a_member()
+    if ctx.node.app_state is not AppState.RUNNING:
+        raise words.offline_node()
+    if len(known) < 2:
+        raise words.last_replica(request.target)
+    await membership.forget(request.target)
+    return Done()
 
 
 async def stand_alone(ctx: AdminContext, request: pb.StandAloneRequest) -> Done:

@@ -33,6 +33,9 @@ _NOBODY_ONLINE = (
     "{:no_online_cluster_nodes, 'Could not find any online cluster nodes. If the cluster has "
     "changed, you can use the \\'update_cluster_nodes\\' command.'}"
 )
+_NOT_AMONG_THEM = (
+    "{:inconsistent_cluster, 'The nodes provided do not have this node as part of the cluster'}"
+)
 _OFFLINE_NODE = (
     "{:offline_node_no_offline_flag, 'You are trying to remove a node from an offline node. That "
     "is dangerous, but can be done with the --offline flag. Please consult the manual for "
@@ -109,6 +112,11 @@ def disagreement(node: str, other: str) -> str:
         f"{{:inconsistent_cluster, 'Node {node} thinks it\\'s clustered with node {other}, but "
         f"{other} disagrees'}}"
     )
+
+
+def inconsistent_update() -> MqdError:
+    """The node whose members were to be learnt does not have us among them."""
+    return _unavailable(_NOT_AMONG_THEM)
 
 
 def inconsistent(node: str, other: str) -> MqdError:

@@ -46,17 +46,17 @@ _ROWS: tuple[tuple[str, Kind, str], ...] = (
         sysmon_handler.triggers.distribution_port sysmon_handler.triggers.port
      """),
     ("broker", DURATION, """
-        background_gc_target_interval cluster_formation.discovery_retry_interval
+        background_gc_target_interval
         cluster_formation.lock_retry_timeout cluster_keepalive_interval collect_statistics_interval
-        message_store_shutdown_timeout mnesia_table_loading_retry_timeout ssl_handshake_timeout
+        message_store_shutdown_timeout ssl_handshake_timeout
      """),
     ("broker", INTEGER, """
-        classic_queue.default_version cluster_formation.discovery_retry_limit
+        classic_queue.default_version
         cluster_formation.internal_lock_retries cluster_formation.lock_retry_limit
         cluster_formation.target_cluster_size_hint
         default_worker_pool_size delegate_count distribution.listener.port_range.max
         distribution.listener.port_range.min log.file.rotation.count log.file.rotation.size
-        log.syslog.port mnesia_table_loading_retry_limit net_ticktime num_acceptors.ssl
+        log.syslog.port net_ticktime num_acceptors.ssl
         num_acceptors.tcp raft.segment_max_entries raft.snapshot_chunk_size raft.wal_hibernate_after
         raft.wal_max_batch_size raft.wal_max_entries raft.wal_max_size_bytes
         ssl_cert_login_san_index sysmon_handler.thresholds.busy_ports
@@ -72,11 +72,8 @@ _ROWS: tuple[tuple[str, Kind, str], ...] = (
         initial_frame_max mirroring_sync_batch_size queue_index_embed_msgs_below
      """),
     ("broker", STRING, """
-        cluster_formation.classic_config.nodes.$node cluster_formation.dns.hostname
-        cluster_formation.peer_discovery_backend
         cluster_formation.randomized_startup_delay_range.max
         cluster_formation.randomized_startup_delay_range.min
-        cluster_partition_handling.pause_if_all_down.nodes.$name
         erlang.K log.file.rotation.date
         log.journald.fields log.syslog.facility log.syslog.host log.syslog.identity log.syslog.ip
         motd_file queue_leader_locator queue_master_locator raft.data_dir
@@ -90,17 +87,8 @@ _ROWS: tuple[tuple[str, Kind, str], ...] = (
     ("broker", _LEVEL, """
         log.syslog.level
      """),
-    ("broker", one_of("disc", "disk", "ram"), """
-        cluster_formation.node_type
-     """),
     ("broker", one_of("dns", "ip", "email", "uri", "other_name"), """
         ssl_cert_login_san_type
-     """),
-    ("broker", one_of("ignore", "autoheal"), """
-        cluster_partition_handling.pause_if_all_down.recover
-     """),
-    ("broker", one_of("ignore", "pause_minority", "autoheal", "pause_if_all_down"), """
-        cluster_partition_handling
      """),
     ("broker", one_of("none", "coarse", "fine"), """
         collect_statistics

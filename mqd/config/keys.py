@@ -50,6 +50,28 @@ def _log_rows() -> tuple[Key, ...]:
     return tuple(rows)
 
 
+def _cluster_rows() -> tuple[Key, ...]:
+    formation, pause = "cluster_formation.", "cluster_partition_handling.pause_if_all_down."
+    return (
+        Key("mnesia_table_loading_retry_timeout", DURATION, 30_000,
+            "How long a member that starts waits for the others before it says so again", "ms"),
+        Key("mnesia_table_loading_retry_limit", NATURAL, 10, "How often; then it does not start"),
+        Key(formation + "peer_discovery_backend", STRING, None,
+            "How a new node finds others at its first start: classic_config or dns"),
+        Key(formation + "classic_config.nodes.$node", STRING, None, "One of those others"),
+        Key(formation + "dns.hostname", STRING, None, "Name whose addresses are theirs"),
+        Key(formation + "node_type", one_of("disc", "disk", "ram"), "disc",
+            "What kind of member it becomes"),
+        Key(formation + "discovery_retry_limit", NATURAL, 10, "How often others are looked for"),
+        Key(formation + "discovery_retry_interval", DURATION, 500, "And how soon again", "ms"),
+        Key("cluster_partition_handling",
+            one_of("ignore", "pause_minority", "autoheal", "pause_if_all_down"), None,
+            "What a node does that has lost members; by default it waits for a majority"),
+        Key(pause + "nodes.$name", STRING, None, "Pause unless one of these is reached"),
+        Key(pause + "recover", one_of("ignore", "autoheal"), None, "How it goes on afterwards"),
+    )  # fmt: skip
+
+
 def _socket_rows() -> tuple[Key, ...]:
     p = "tcp_listen_options."
     return (
@@ -150,6 +172,7 @@ _ROWS: tuple[Key, ...] = (
         "Address for other nodes and for tools on other machines; default all addresses"),
     Key("product.name", STRING, None, "Product name told to clients; default RabbitMQ"),
     Key("product.version", STRING, None, "Product version told to clients; default 3.10.8"),
+    *_cluster_rows(),
     # resources
     Key("vm_memory_high_watermark.relative", NUMBER, 0.4,
         "Part of the machine's memory above which publishers wait"),

@@ -102,6 +102,24 @@ class LogSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ClusterSettings:
+    """retry_*: how long and how often others are waited for at a start. partition_handling: None
+    when nothing was said. peers: named to be joined at the first start, as kind; hostname: whose
+    addresses tell them (backend dns). discovery_*: how often and how soon again they are asked."""
+
+    retry_timeout_ms: int = 30_000
+    retry_limit: int = 10
+    partition_handling: str | None = None
+    pause_unless: tuple[str, ...] = ()
+    pause_recover: str = "ignore"
+    peers: tuple[str, ...] = ()
+    kind: str = "disc"
+    hostname: str | None = None
+    discovery_limit: int = 10
+    discovery_interval_ms: int = 500
+
+
+@dataclass(frozen=True, slots=True)
 class NodeSettings:
     """Everything the configuration says to this version."""
 
@@ -117,6 +135,7 @@ class NodeSettings:
     cluster_name: str | None
     events_vhost: str
     distribution_interface: str | None  # None: all addresses
+    cluster: ClusterSettings = ClusterSettings()
 
 
 def node_settings(config: Configuration) -> NodeSettings:
@@ -134,6 +153,34 @@ def node_settings(config: Configuration) -> NodeSettings:
         cluster_name=_text(config["cluster_name"]),
         events_vhost=_text(config["event_exchange.vhost"]) or str(config["default_vhost"]),
         distribution_interface=_text(config["distribution.listener.interface"]),
+        cluster=_cluster(config),
+    )
+
+
+def _cluster(config: Configuration) -> ClusterSettings:
+    plain = ClusterSettings()
+
+    def number(name: str, default: int) -> int:
+        value = config[name]
+        return value if isinstance(value, int) else default
+
+    formation = "cluster_formation."
+    backend = str(config[formation + "peer_discovery_backend"] or "")
+    named = config.family(formation + "classic_config.nodes.$node")
+    pause = "cluster_partition_handling.pause_if_all_down."
+    return ClusterSettings(
+        retry_timeout_ms=number("mnesia_table_loading_retry_timeout", plain.retry_timeout_ms),
+        retry_limit=number("mnesia_table_loading_retry_limit", plain.retry_limit),
+        partition_handling=_text(config["cluster_partition_handling"]),
+        pause_unless=tuple(map(str, config.family(pause + "nodes.$name").values())),
+        pause_recover=_text(config[pause + "recover"]) or plain.pause_recover,
+        peers=tuple(map(str, named.values())),
+        kind="ram" if config[formation + "node_type"] == "ram" else "disc",
+        hostname=_text(config[formation + "dns.hostname"]) if "dns" in backend else None,
+        discovery_limit=number(formation + "discovery_retry_limit", plain.discovery_limit),
+        discovery_interval_ms=number(
+            formation + "discovery_retry_interval", plain.discovery_interval_ms
+        ),
     )
 
 

@@ -36,9 +36,27 @@ Streaming = Callable[[AdminContext, Message], AsyncIterator[Message]]
 
 COOKIE_KEY = "mqd-cookie-hash"
 ACTOR_KEY = "mqd-actor"
+_DOWN = ("mqd-down", "1")
 _ADMITTED = (("mqd-admitted", "1"),)  # a refused call may have initial metadata too, but empty
 
+# what a node that its cluster forgot still does
+_OF_THE_DISOWNED = frozenset(
+    f"mqd.rpc.v1.{rpc}"
+    for rpc in (
+        "Nodes.Reset",
+        "Nodes.ForceReset",
+        "Nodes.Shutdown",
+        "Membership.Probe",
+        "Cluster.Explain",
+        "Doctor.Examine",
+    )
+)
+
 _log = logging.getLogger(__name__)
+
+
+class Down(Exception):
+    """For a tool the node is not there; the text says why."""
 
 
 def cookie_hash(cookie: str) -> str:
@@ -140,11 +158,14 @@ class Guard:
                 raise NotAdmitted
         else:
             self.peers.check(_path(name), actor, sent, data, call.peer())
+        if self._node.disowned is not None and name not in _OF_THE_DISOWNED:
+            raise Down(self._node.disowned)
         state = self._node.app_state
         if needs == verb_pb2.APP and state is not AppState.RUNNING:
             raise app_stopped()
-        # A node that boots counts as running here: a reset would race with its start.
-        if needs == verb_pb2.STOPPED and state is not AppState.STOPPED:
+        # A node that boots counts as running here: a reset would race with its start. Not so one
+        # that waits for others: whoever resets it has it wait no more.
+        if needs == verb_pb2.STOPPED and state not in (AppState.STOPPED, AppState.WAITING):
             raise app_running()
         request = _parsed(parse, data)
         await call.send_initial_metadata(_ADMITTED)
@@ -167,7 +188,8 @@ def _parsed(parse: Parse, data: bytes) -> Message:
 async def _fail(name: str, error: Exception, call: Call) -> NoReturn:
     """Answer a failure. Raises what gRPC wants raised to end a call."""
     code, grpc_status, text = _outcome(name, error)
-    call.set_trailing_metadata(status.trailers(code))
+    trailers = status.trailers(code)
+    call.set_trailing_metadata((*trailers, _DOWN) if isinstance(error, Down) else trailers)
     await call.abort(grpc_status, status.details(text))
 
 
@@ -175,6 +197,8 @@ def _outcome(name: str, error: Exception) -> tuple[ErrorCode, grpc.StatusCode, s
     if isinstance(error, MqdError):
         _log.debug("%s refused: %s %s", name, error.code.name, error.detail)
         return error.code, status.STATUS[error.code], error.detail
+    if isinstance(error, Down):
+        return ErrorCode.UNAVAILABLE, grpc.StatusCode.UNAVAILABLE, str(error)
     if isinstance(error, NotAdmitted):
         _log.warning("control call %s refused: the caller's cookie is not this node's", name)
         text = "the Erlang cookie of the caller is not that of the node"

@@ -17,6 +17,7 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mqd.auth.access import Access
 from mqd.broker.broker import Broker
@@ -38,6 +39,9 @@ from mqd.storage.writer import Writer
 from mqd.transport.listener import Listener
 
 SPOOL_RETRY_S = 1.0
+
+if TYPE_CHECKING:
+    from mqd.daemon.admission import Admitted
 
 _log = logging.getLogger(__name__)
 
@@ -206,6 +210,7 @@ async def boot(
     plugins: Running,
     step: Callable[[str], None],
     room_bytes: int = sys.maxsize,
+    member: Admitted | None = None,
 ) -> App:
     """Open, recover, listen. `step` hears the name of each part before it starts.
 

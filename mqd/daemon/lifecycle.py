@@ -17,6 +17,7 @@ import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mqd.admin.context import AppState, app_running
 from mqd.config.settings import NodeSettings
@@ -26,14 +27,29 @@ from mqd.daemon.locks import LOCK_FILE
 from mqd.daemon.report import unknown_plugin
 from mqd.daemon.systemd import Notifier
 from mqd.errors import ErrorCode, MqdError
+from mqd.metadata.store import MetadataStore
 from mqd.plugins import catalogue, enabled, installed
 from mqd.plugins.catalogue import Running
 from mqd.plugins.table import LIBRARIES, Plugins
 
+if TYPE_CHECKING:
+    from mqd.daemon.admission import Admitted
+    from mqd.daemon.membership import Membership
+
 _log = logging.getLogger(__name__)
 
+RECORD_FILE = "cluster.json"  # `mqd.cluster.membership` keeps it
+METADATA_FILE = "metadata.db"
 FORCE_LOAD_FILE = "force_load"  # RabbitMQ's name for the marker that force_boot leaves
 _STEP_EXTEND_S = 120  # what one step of the boot or of the end may take, as told to systemd
+
+
+class GivenUp(MqdError):
+    """A start that waited for other nodes was told to wait no more."""
+
+    def __init__(self, node: str) -> None:
+        text = f"the start of {node}, which waited for other nodes, was given up"
+        super().__init__(ErrorCode.UNAVAILABLE, text)
 
 
 class Lifecycle:
@@ -45,6 +61,7 @@ class Lifecycle:
         self.app: App | None = None
         self.app_state = AppState.STOPPED
         self.in_maintenance = False
+        self.disowned: str | None = None  # why it is down for everything but a reset
         self.shutdown_wanted = asyncio.Event()
         self.reload_wanted = asyncio.Event()
         self.alarms = Alarms(
@@ -54,26 +71,34 @@ class Lifecycle:
             self._set_alarm,
             self._share_memory,
         )
-        self._moving = asyncio.Lock()
+        self.moving = asyncio.Lock()
+        self._waiting: asyncio.Task[Admitted] | None = None
+        self._given_up = False
+        self._nudge = asyncio.Event()
+        self._membership: Membership | None = None
         self._settled = asyncio.Event()
         self._settled.set()
 
     # -- the app ------------------------------------------------------------------------------
 
     async def start_app(self) -> None:
-        async with self._moving:
+        async with self.moving:
             if self.app is not None:
                 return
             self._move(AppState.BOOTING)
             try:
+                member = await self._admitted() if self.is_member else None
+                self._move(AppState.BOOTING)
                 plugins, room_bytes = self._plugins(), self.alarms.backlog_limit_bytes
-                self.app = await boot(self.blueprint, plugins, self._step, room_bytes)
+                self.app = await boot(self.blueprint, plugins, self._step, room_bytes, member)
             except BaseException:
                 self._move(AppState.STOPPED)
                 raise
             self.alarms.start()
             self._forget_force_boot()
             self._move(AppState.RUNNING)
+            if self._membership is not None:
+                await self._membership.serving()
             names = self.app.plugins.names
             listed = "".join(f"\n * {name}" for name in names)
             _log.info("Server startup complete; %d plugins started.%s", len(names), listed)
@@ -94,6 +119,83 @@ class Lifecycle:
         if self.app is not None:
             self.app.use_settings(settings)
 
+    # -- as a member of a cluster -------------------------------------------------------------
+
+    @property
+    def is_member(self) -> bool:
+        """Whether the start depends on other nodes."""
+        if self._membership is None and not (self.blueprint.data / RECORD_FILE).exists():
+            return False  # nothing of a cluster is loaded for a node by itself
+        return self.membership.is_member
+
+    @property
+    def membership(self) -> Membership:
+        """Of this node, which may be alone."""
+        if self._membership is None:
+            self._membership = self._make_membership()
+        return self._membership
+
+    def _make_membership(self) -> Membership:
+        raise NotImplementedError
+
+    async def _admitted(self) -> Admitted:
+        """Wait for the others as long as the configuration says."""
+        from mqd.daemon.admission import Admission
+
+        admission = Admission(
+            self.membership,
+            self.blueprint.settings.cluster,
+            self.notifier,
+            self.blueprint.clock,
+            self._force_boot_file.exists,
+            self._nudge,
+            self._wipe_metadata,
+            lambda waits: self._move(AppState.WAITING if waits else AppState.BOOTING),
+        )
+        self._nudge.clear()
+        loop = asyncio.get_running_loop()
+        self._waiting = loop.create_task(admission.admitted(self.blueprint.data / METADATA_FILE))
+        try:
+            return await self._waiting
+        except asyncio.CancelledError:
+            if self._waiting.cancelled() and self._given_up:
+                raise GivenUp(self.blueprint.node) from None
+            self._waiting.cancel()
+            raise
+        finally:
+            self._waiting = None
+            self._given_up = False
+
+    def _give_up_waiting(self) -> None:
+        """Before a move that a start which waits for others would hold up."""
+        if self._waiting is not None and self.app_state is AppState.WAITING:
+            self._given_up = True
+            self._waiting.cancel()
+
+    async def join(self, target: str, kind: str) -> bool:
+        """Become a member of another node's cluster."""
+        self._give_up_waiting()
+        async with self.moving:
+            self._check_stopped()
+            return await self.membership.join(target, kind, self._wipe)
+
+    async def change_type(self, kind: str) -> bool:
+        """Become the other kind of member."""
+        self._give_up_waiting()
+        async with self.moving:
+            self._check_stopped()
+            return await self.membership.change_type(kind, self._wipe_metadata)
+
+    async def _wipe(self) -> None:
+        await asyncio.to_thread(_empty, self.blueprint.data)
+
+    async def _wipe_metadata(self) -> None:
+        await asyncio.to_thread(MetadataStore.wipe, self.blueprint.data / METADATA_FILE)
+
+    def _check_stopped(self) -> None:
+        if self.app is not None:
+            raise app_running()
+
     # -- plugins ------------------------------------------------------------------------------
 
     async def known_plugins(self) -> Plugins:
@@ -110,7 +212,7 @@ class Lifecycle:
         return await asyncio.to_thread(examine)
 
     async def apply_plugins(self) -> tuple[Sequence[str], Sequence[str]]:
-        async with self._moving:
+        async with self.moving:
             app = self._running_app()
             running = await asyncio.to_thread(self._plugins)
             before = app.plugins.names
@@ -125,7 +227,8 @@ class Lifecycle:
     # -- the app, on its way ------------------------------------------------------------------
 
     async def stop_app(self) -> None:
-        async with self._moving:
+        self._give_up_waiting()
+        async with self.moving:
             app, self.app = self.app, None
             if app is None:
                 return
@@ -147,7 +250,7 @@ class Lifecycle:
 
     def _move(self, state: AppState) -> None:
         self.app_state = state
-        if state is AppState.BOOTING:
+        if state in (AppState.BOOTING, AppState.WAITING):
             self._settled.clear()
         else:
             self._settled.set()
@@ -169,19 +272,28 @@ class Lifecycle:
     # -- data ---------------------------------------------------------------------------------
 
     async def reset(self, force: bool) -> None:
-        """One machine has no peers to leave, so force makes no difference yet."""
-        del force
-        async with self._moving:
-            if self.app is not None:
-                raise app_running()
-            _log.info("Resetting Rabbit")
-            await asyncio.to_thread(_empty, self.blueprint.data)
+        """Leave the cluster, unless force says that it shall not know, and forget everything."""
+        self._give_up_waiting()
+        async with self.moving:
+            self._check_stopped()
+            _log.info("Resetting Rabbit%s", " forcefully" if force else "")
+            if self.is_member and not force and self.membership.forgotten is None:
+                await self.membership.leave()
+            await self._wipe()
+            self.disowned = None
+            if self._membership is not None:
+                self._membership.forget_all()
 
     def force_boot(self) -> None:
-        (self.blueprint.data / FORCE_LOAD_FILE).touch()
+        self._force_boot_file.touch()
+        self._nudge.set()
+
+    @property
+    def _force_boot_file(self) -> Path:
+        return self.blueprint.data / FORCE_LOAD_FILE
 
     def _forget_force_boot(self) -> None:
-        (self.blueprint.data / FORCE_LOAD_FILE).unlink(missing_ok=True)
+        self._force_boot_file.unlink(missing_ok=True)
 
     # -- clients ------------------------------------------------------------------------------
 
@@ -212,7 +324,18 @@ class Lifecycle:
 
     # -- the node -----------------------------------------------------------------------------
 
+    def disown(self) -> None:
+        """Its cluster knows it no more, and it has not been running since: a tool finds nobody
+        here, except to reset it (3.10.8's process ends, and its files must be removed by hand)."""
+        assert self.membership.forgotten is not None
+        self.disowned = (
+            f"{self.blueprint.node} is no member of the cluster of {self.membership.forgotten} any "
+            "more: reset it, then start_app"
+        )
+        _log.error("%s", self.disowned)
+
     def request_shutdown(self) -> None:
+        self._give_up_waiting()
         self.shutdown_wanted.set()
 
 

@@ -38,6 +38,7 @@ from mqd.plugins.table import Plugin
 
 if TYPE_CHECKING:
     from mqd.admin.members import ClusterView
+    from mqd.daemon.membership import Membership
     from mqd.rpc.v1.doctor_pb2 import Facts
 
 VERSION = "3.10.8"  # what clients and scripts take the node for
@@ -52,6 +53,7 @@ class NodeFiles:
     config_files: tuple[str, ...]
     logs: Outputs
     configuration: Configuration
+    control_port: int = 0  # for other nodes; 0: there is none
 
 
 class Node(Lifecycle):
@@ -106,6 +108,14 @@ class Node(Lifecycle):
         if not self._fully_qualified:  # asks the resolver: once, and not at boot
             self._fully_qualified = socket.getfqdn()
         return f"{self.name.partition('@')[0]}@{self._fully_qualified}"
+
+    def _make_membership(self) -> Membership:
+        from mqd.daemon.membership import Membership
+        from mqd.daemon.peers import Peers
+
+        port = self._files.control_port
+        peers = Peers(self.cookie, port)
+        return Membership(self.name, self.data_directory, peers, port)
 
     # -- what it holds ------------------------------------------------------------------------
 

@@ -25,6 +25,7 @@ from mqd.daemon import limits, machine, report
 from mqd.daemon.clock import SystemClock
 from mqd.daemon.compose import Blueprint
 from mqd.daemon.cookie import read_or_create
+from mqd.daemon.lifecycle import GivenUp
 from mqd.daemon.locks import DataLock, remove_pid_file, write_pid_file
 from mqd.daemon.logs import Logging, skip_unused_details
 from mqd.daemon.node import Node, NodeFiles
@@ -105,6 +106,7 @@ def _node(setup: Setup, blueprint: Blueprint, cookie: str, log: Logging) -> Node
         config_files=setup.configuration.files,
         logs=setup.logs,
         configuration=setup.configuration,
+        control_port=setup.clustering.port,
     )
     return Node(blueprint, files, setup.notifier, log)
 
@@ -120,12 +122,31 @@ async def _serve(
     async with contextlib.AsyncExitStack() as opened:
         opened.push_async_callback(node.stop_app)
         setup.clustering.check_free()
-        await node.start_app()
-        await _serve_control(node, setup, opened)
+        if node.is_member:
+            await _start_member(node, setup, opened)
+        else:
+            await node.start_app()
+            await _serve_control(node, setup, opened)
         _ready(node, on_ready)
         await _until_told(node, reloader)
         _log.info("RabbitMQ is asked to stop...")
         setup.notifier.stopping("Stopping")
+
+
+async def _start_member(node: Node, setup: Setup, opened: contextlib.AsyncExitStack) -> None:
+    """Others must be able to ask it, and tools to help it, while it waits. One that its cluster has
+    forgotten stays for a tool to reset it, and is down for everything else (as with 3.10.8, whose
+    process ends)."""
+    await _serve_control(node, setup, opened)
+    try:
+        await node.start_app()
+    except GivenUp as error:
+        _log.info("%s", error.detail)
+    except MqdError as error:
+        if node.membership.forgotten is None:
+            raise
+        _log.error("%s", error.detail)
+        node.disown()
 
 
 async def _serve_control(node: Node, setup: Setup, opened: contextlib.AsyncExitStack) -> None:
@@ -137,11 +158,12 @@ async def _serve_control(node: Node, setup: Setup, opened: contextlib.AsyncExitS
 
 
 def _ready(node: Node, on_ready: Callable[[], None]) -> None:
-    sys.stdout.write(f" completed with {len(node.running_plugins)} plugins.\n")
-    sys.stdout.flush()
+    if node.app is not None:
+        sys.stdout.write(f" completed with {len(node.running_plugins)} plugins.\n")
+        sys.stdout.flush()
     _tune_collector()
     machine.keep_freed_memory()
-    node.notifier.ready("Ready")
+    node.notifier.ready("Ready" if node.app is not None else node.disowned or "Not started")
     _feed_watchdog(node)
     on_ready()
 

@@ -35,10 +35,25 @@ class MembershipStub:
         Args:
             channel: A grpc.Channel.
         """
+        self.Probe = channel.unary_unary(
+                '/mqd.rpc.v1.Membership/Probe',
+                request_serializer=mqd_dot_rpc_dot_v1_dot_membership__pb2.ProbeMember.SerializeToString,
+                response_deserializer=mqd_dot_rpc_dot_v1_dot_membership__pb2.MemberFacts.FromString,
+                _registered_method=True)
+        self.Admit = channel.unary_unary(
+                '/mqd.rpc.v1.Membership/Admit',
+                request_serializer=mqd_dot_rpc_dot_v1_dot_membership__pb2.AdmitMember.SerializeToString,
+                response_deserializer=mqd_dot_rpc_dot_v1_dot_membership__pb2.AdmitMemberReply.FromString,
+                _registered_method=True)
+        self.Withdraw = channel.unary_unary(
+                '/mqd.rpc.v1.Membership/Withdraw',
+                request_serializer=mqd_dot_rpc_dot_v1_dot_membership__pb2.WithdrawMember.SerializeToString,
+                response_deserializer=mqd_dot_rpc_dot_v1_dot_values__pb2.Done.FromString,
+                _registered_method=True)
         self.Join = channel.unary_unary(
                 '/mqd.rpc.v1.Membership/Join',
                 request_serializer=mqd_dot_rpc_dot_v1_dot_membership__pb2.JoinCluster.SerializeToString,
-                response_deserializer=mqd_dot_rpc_dot_v1_dot_values__pb2.Done.FromString,
+                response_deserializer=mqd_dot_rpc_dot_v1_dot_membership__pb2.JoinClusterReply.FromString,
                 _registered_method=True)
         self.UpdateNodes = channel.unary_unary(
                 '/mqd.rpc.v1.Membership/UpdateNodes',
@@ -64,6 +79,28 @@ class MembershipStub:
 
 class MembershipServicer:
     """Missing associated documentation comment in .proto file."""
+
+    def Probe(self, request, context):
+        """What a node knows of its cluster, in whatever state it is.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Admit(self, request, context):
+        """Asked of a member that runs: make the caller a member. PRECONDITION_FAILED for one that is a member already and
+        says that it is none; APP_STOPPED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Withdraw(self, request, context):
+        """Asked of a member that runs: the caller is none any more. Nothing happens when it was none.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
 
     def Join(self, request, context):
         """Missing associated documentation comment in .proto file."""
@@ -100,10 +137,25 @@ class MembershipServicer:
 
 def add_MembershipServicer_to_server(servicer, server):
     rpc_method_handlers = {
+            'Probe': grpc.unary_unary_rpc_method_handler(
+                    servicer.Probe,
+                    request_deserializer=mqd_dot_rpc_dot_v1_dot_membership__pb2.ProbeMember.FromString,
+                    response_serializer=mqd_dot_rpc_dot_v1_dot_membership__pb2.MemberFacts.SerializeToString,
+            ),
+            'Admit': grpc.unary_unary_rpc_method_handler(
+                    servicer.Admit,
+                    request_deserializer=mqd_dot_rpc_dot_v1_dot_membership__pb2.AdmitMember.FromString,
+                    response_serializer=mqd_dot_rpc_dot_v1_dot_membership__pb2.AdmitMemberReply.SerializeToString,
+            ),
+            'Withdraw': grpc.unary_unary_rpc_method_handler(
+                    servicer.Withdraw,
+                    request_deserializer=mqd_dot_rpc_dot_v1_dot_membership__pb2.WithdrawMember.FromString,
+                    response_serializer=mqd_dot_rpc_dot_v1_dot_values__pb2.Done.SerializeToString,
+            ),
             'Join': grpc.unary_unary_rpc_method_handler(
                     servicer.Join,
                     request_deserializer=mqd_dot_rpc_dot_v1_dot_membership__pb2.JoinCluster.FromString,
-                    response_serializer=mqd_dot_rpc_dot_v1_dot_values__pb2.Done.SerializeToString,
+                    response_serializer=mqd_dot_rpc_dot_v1_dot_membership__pb2.JoinClusterReply.SerializeToString,
             ),
             'UpdateNodes': grpc.unary_unary_rpc_method_handler(
                     servicer.UpdateNodes,
@@ -137,6 +189,87 @@ class Membership:
     """Missing associated documentation comment in .proto file."""
 
     @staticmethod
+    def Probe(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mqd.rpc.v1.Membership/Probe',
+            mqd_dot_rpc_dot_v1_dot_membership__pb2.ProbeMember.SerializeToString,
+            mqd_dot_rpc_dot_v1_dot_membership__pb2.MemberFacts.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Admit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mqd.rpc.v1.Membership/Admit',
+            mqd_dot_rpc_dot_v1_dot_membership__pb2.AdmitMember.SerializeToString,
+            mqd_dot_rpc_dot_v1_dot_membership__pb2.AdmitMemberReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Withdraw(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mqd.rpc.v1.Membership/Withdraw',
+            mqd_dot_rpc_dot_v1_dot_membership__pb2.WithdrawMember.SerializeToString,
+            mqd_dot_rpc_dot_v1_dot_values__pb2.Done.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def Join(request,
             target,
             options=(),
@@ -152,7 +285,7 @@ class Membership:
             target,
             '/mqd.rpc.v1.Membership/Join',
             mqd_dot_rpc_dot_v1_dot_membership__pb2.JoinCluster.SerializeToString,
-            mqd_dot_rpc_dot_v1_dot_values__pb2.Done.FromString,
+            mqd_dot_rpc_dot_v1_dot_membership__pb2.JoinClusterReply.FromString,
             options,
             channel_credentials,
             insecure,

@@ -31,6 +31,8 @@ class _AppStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AppState.Val
     APP_STATE_BOOTING: _AppState.ValueType  # 2
     APP_STATE_RUNNING: _AppState.ValueType  # 3
     APP_STATE_STOPPING: _AppState.ValueType  # 4
+    APP_STATE_WAITING: _AppState.ValueType  # 5
+    """a start waits for other nodes"""
 
 class AppState(_AppState, metaclass=_AppStateEnumTypeWrapper): ...
 
@@ -39,6 +41,8 @@ APP_STATE_STOPPED: AppState.ValueType  # 1
 APP_STATE_BOOTING: AppState.ValueType  # 2
 APP_STATE_RUNNING: AppState.ValueType  # 3
 APP_STATE_STOPPING: AppState.ValueType  # 4
+APP_STATE_WAITING: AppState.ValueType  # 5
+"""a start waits for other nodes"""
 Global___AppState: _TypeAlias = AppState  # noqa: Y015
 
 @_typing.final

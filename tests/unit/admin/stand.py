@@ -53,6 +53,7 @@ from mqd.metadata.store import Listener, MetadataStore
 from mqd.names import NodeName, PidSource
 from mqd.plugins.table import PLUGINS, Plugin, Plugins
 from mqd.rpc.v1.doctor_pb2 import CookieFacts, Facts
+from mqd.rpc.v1.membership_pb2 import AdmitMemberReply, MemberEntry, MemberFacts
 
 NODE = NodeName("rabbit@unit")
 
@@ -113,6 +114,35 @@ class MemoryMetadata:
                 listener(each)
 
 
+class StandMembership:
+    """Of a node whose other members, by name, run elsewhere."""
+
+    def __init__(self, node: StandNode) -> None:
+        self._node = node
+        self.others: list[str] = []
+
+    def facts(self, state: AppState) -> MemberFacts:
+        names = [str(self._node.name), *self.others] if self.others else []
+        return MemberFacts(
+            node=self._node.name,
+            state=state.value,
+            members=[MemberEntry(name=name, incarnation="i") for name in names],
+        )
+
+    async def admit(self, entry: MemberEntry, again: bool) -> AdmitMemberReply:
+        self._node.calls.append(("admit", entry.name, again))
+        return AdmitMemberReply(cluster_id="c")
+
+    async def withdraw(self, name: str, incarnation: str) -> None:
+        self._node.calls.append(("withdraw", name, incarnation))
+
+    async def forget(self, target: str) -> None:
+        self._node.calls.append(("forget", target))
+
+    async def update_nodes(self, target: str) -> None:
+        self._node.calls.append(("update_nodes", target))
+
+
 class StandNode:
     """Implements `mqd.admin.context.NodeControl`. `calls` records what it was told to do."""
 
@@ -140,6 +170,17 @@ class StandNode:
         self.log_files: Sequence[str] = ("<stdout>",)
         self.environment: Mapping[str, Mapping[str, Any]] = {"rabbit": {"heartbeat": 60}}
         self.calls: list[tuple[object, ...]] = []
+        self.membership = StandMembership(self)
+        self.disowned: str | None = None
+        self.joins = True
+
+    async def join(self, target: str, kind: str) -> bool:
+        self.calls.append(("join", target, kind))
+        return self.joins
+
+    async def change_type(self, kind: str) -> bool:
+        self.calls.append(("change_type", kind))
+        return self.joins
 
     def listeners(self) -> Sequence[ListenerInfo]:
         return [ListenerInfo("127.0.0.1", 5672, "amqp", "AMQP 0-9-1 and AMQP 1.0")]

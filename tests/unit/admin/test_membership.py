@@ -20,41 +20,67 @@ async def refusal(awaitable: object) -> tuple[ErrorCode, str]:
     return caught.value.code, caught.value.detail
 
 
-async def test_nobody_can_be_joined() -> None:
+async def test_a_node_does_not_join_itself() -> None:
     ctx = Stand().ctx
     itself = await refusal(membership.join(ctx, pb.JoinCluster(target=NODE)))
     assert itself == (
         ErrorCode.PRECONDITION_FAILED,
         f"Error: cannot cluster node with itself: {NODE}",
     )
-    code, text = await refusal(membership.join(ctx, pb.JoinCluster(target="other@host")))
-    assert code is ErrorCode.UNAVAILABLE
-    assert "clustering is not available in this version" in text
+    again = await refusal(membership.update_nodes(ctx, pb.UpdateClusterNodes(target=NODE)))
+    assert again == itself
 
 
-async def test_a_node_alone_is_a_disc_node() -> None:
-    ctx = Stand().ctx
-    for kind in ("disc", "disk"):
-        reply = await membership.change_type(ctx, pb.ChangeClusterNodeType(kind=kind))
-        assert not reply.changed
-    _, text = await refusal(membership.change_type(ctx, pb.ChangeClusterNodeType(kind="ram")))
-    assert text == "{:not_clustered, 'Non-clustered nodes can only be disc nodes.'}"
+@pytest.mark.parametrize(("ram", "kind"), [(False, "disc"), (True, "ram")])
+async def test_what_it_joins_as_goes_to_the_node(ram: bool, kind: str) -> None:
+    stand = Stand()
+    reply = await membership.join(stand.ctx, pb.JoinCluster(target="other@host", ram=ram))
+    assert not reply.already_member
+    stand.node.joins = False
+    reply = await membership.join(stand.ctx, pb.JoinCluster(target="other@host", ram=ram))
+    assert reply.already_member
+    assert stand.node.calls == [("join", "other@host", kind)] * 2
+
+
+async def test_disk_is_a_word_for_disc() -> None:
+    stand = Stand()
+    for kind in ("disc", "disk", "ram"):
+        await membership.change_type(stand.ctx, pb.ChangeClusterNodeType(kind=kind))
+    assert stand.node.calls == [("change_type", kind) for kind in ("disc", "disc", "ram")]
 
 
 @pytest.mark.parametrize(
-    ("target", "state", "text"),
+    ("target", "state", "others", "text"),
     [
-        ("x@host", AppState.RUNNING, "{:not_a_cluster_node, 'The node selected is not in the"),
-        ("x@host", AppState.STOPPED, "{:not_a_cluster_node, 'The node selected is not in the"),
-        (NODE, AppState.RUNNING, "{:failed_to_remove_node, :rabbit@unit, {:combine_error, :schema"),
-        (NODE, AppState.STOPPED, "{:offline_node_no_offline_flag, 'You are trying to remove a"),
+        ("x@host", AppState.RUNNING, (), "{:not_a_cluster_node, 'The node selected is not in the"),
+        ("x@host", AppState.STOPPED, (), "{:not_a_cluster_node, 'The node selected is not in the"),
+        (
+            NODE,
+            AppState.RUNNING,
+            (),
+            "{:failed_to_remove_node, :rabbit@unit, {:combine_error, :sch",
+        ),
+        (NODE, AppState.STOPPED, (), "{:offline_node_no_offline_flag, 'You are trying to remove a"),
+        ("o@h", AppState.STOPPED, ("o@h",), "{:offline_node_no_offline_flag, 'You are trying to"),
     ],
 )
-async def test_nobody_can_be_forgotten(target: str, state: AppState, text: str) -> None:
+async def test_whom_nobody_forgets(
+    target: str, state: AppState, others: tuple[str, ...], text: str
+) -> None:
     stand = Stand()
     stand.node.app_state = state
+    stand.node.membership.others = list(others)
     _, found = await refusal(membership.forget(stand.ctx, pb.ForgetClusterNode(target=target)))
     assert found.startswith(text)
+    assert stand.node.calls == []
+
+
+async def test_a_member_is_forgotten_by_a_node_that_runs() -> None:
+    stand = Stand()
+    stand.node.app_state = AppState.RUNNING
+    stand.node.membership.others = ["o@h"]
+    await membership.forget(stand.ctx, pb.ForgetClusterNode(target="o@h"))
+    assert stand.node.calls == [("forget", "o@h")]
 
 
 @pytest.mark.parametrize(

@@ -163,7 +163,7 @@ async def test_a_verb_that_needs_the_app(served: Served, state: AppState) -> Non
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize("state", [state for state in AppState if state is not AppState.STOPPED])
+@pytest.mark.parametrize("state", [AppState.BOOTING, AppState.RUNNING, AppState.STOPPING])
 async def test_a_verb_that_needs_it_stopped(served: Served, state: AppState) -> None:
     served.node.app_state = state
     nodes = nodes_pb2_grpc.NodesStub(served.channel)
@@ -171,6 +171,30 @@ async def test_a_verb_that_needs_it_stopped(served: Served, state: AppState) -> 
     code, _, name = await failure(call)
     assert (code, name) == (grpc.StatusCode.FAILED_PRECONDITION, "APP_RUNNING")
     assert served.node.calls == []
+
+
+@pytest.mark.asyncio
+async def test_a_start_that_waits_for_others_may_be_reset(served: Served) -> None:
+    served.node.app_state = AppState.WAITING
+    nodes = nodes_pb2_grpc.NodesStub(served.channel)
+    await nodes.Reset(nodes_pb2.ResetRequest(), metadata=served.metadata_sent)
+    assert served.node.calls == [("reset", False)]
+
+
+@pytest.mark.asyncio
+async def test_a_node_that_its_cluster_forgot_is_down_but_for_a_reset(served: Served) -> None:
+    served.node.app_state = AppState.STOPPED
+    served.node.disowned = "it was forgotten: reset it"
+    ping = diagnostics_pb2_grpc.DiagnosticsStub(served.channel).Ping
+    call = ping(diagnostics_pb2.PingRequest(), metadata=served.metadata_sent)
+    assert await failure(call) == (
+        grpc.StatusCode.UNAVAILABLE,
+        "it was forgotten: reset it",
+        "UNAVAILABLE",
+    )
+    nodes = nodes_pb2_grpc.NodesStub(served.channel)
+    await nodes.Reset(nodes_pb2.ResetRequest(), metadata=served.metadata_sent)
+    assert served.node.calls == [("reset", False)]
 
 
 @pytest.mark.asyncio

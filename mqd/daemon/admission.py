@@ -1,0 +1,238 @@
+"""What comes before a member's app may start: asking the others, and waiting for them.
+
+Decides how often they are asked, how long they are waited for and what is said meanwhile, to the
+log and to the service manager. Whom to wait for is decided by `mqd.cluster.membership.start`.
+Never opens the metadata for writing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from mqd.admin import membership_words as words
+from mqd.clock import Clock
+from mqd.cluster.membership.record import DISC, RAM, Record
+from mqd.cluster.membership.start import (
+    STARTING,
+    Force,
+    Refuse,
+    Rejoin,
+    Serve,
+    Verdict,
+    Wait,
+    decide,
+)
+from mqd.config.settings import ClusterSettings
+from mqd.daemon.membership import Membership
+from mqd.daemon.peers import member_of, seen
+from mqd.daemon.systemd import Notifier
+from mqd.errors import MqdError
+from mqd.limits import PEER_LOOK_S
+from mqd.metadata.store import MetadataStore
+from mqd.rpc.v1 import membership_pb2 as pb
+
+_EXTEND_S = 60  # as told to systemd, again and again while others are waited for
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """How the app starts. authority and via: as in `start.Serve`; forced: as the authority of a
+    new generation."""
+
+    authority: str
+    via: str | None = None
+    forced: bool = False
+
+
+class Admission:
+    """Of one start. is_forced: whether force_boot was asked for by now. nudge: set when there may
+    be a reason to look again at once. wipe() removes the metadata."""
+
+    def __init__(
+        self,
+        membership: Membership,
+        settings: ClusterSettings,
+        notifier: Notifier,
+        clock: Clock,
+        is_forced: Callable[[], bool],
+        nudge: asyncio.Event,
+        wipe: Callable[[], Awaitable[None]],
+        waits: Callable[[bool], None],
+    ) -> None:
+        self._membership = membership
+        self._settings = settings
+        self._notifier = notifier
+        self._clock = clock
+        self._is_forced = is_forced
+        self._nudge = nudge
+        self._wipe = wipe
+        self._waits = waits
+
+    async def admitted(self, metadata_path: Path) -> Admitted:
+        """Returns when the app may start. Raises MqdError when it may not, in RabbitMQ's words for
+        start_app."""
+        await self._catch_up(metadata_path)
+        try:
+            return await self._look_until_admitted()
+        finally:
+            self._membership.waits_for = ()
+
+    async def _catch_up(self, path: Path) -> None:
+        """After a crash the metadata may know more than was written down beside it."""
+        membership = self._membership
+        if membership.record is None or membership.record.kind != DISC:
+            return
+        if not await asyncio.to_thread(path.exists):
+            return
+        store = MetadataStore.open(path)
+        state, number = store.state, store.last_number
+        await store.close()
+        membership.remember(membership.record.follow(state.cluster, state.members, number))
+
+    async def _look_until_admitted(self) -> Admitted:
+        settings = self._settings
+        left = max(settings.retry_limit, 1)
+        until_ms = self._clock.monotonic_ms() + settings.retry_timeout_ms
+        begun: Wait | None = None
+        while True:
+            verdict, answers = await self._verdict()
+            outcome = await self._act(verdict, answers)
+            if outcome is not None:
+                return outcome
+            if not isinstance(verdict, Wait):
+                continue  # joined again: what follows from that
+            if begun != verdict:
+                self._tell(verdict, answers, left)
+                begun = verdict
+            if self._clock.monotonic_ms() >= until_ms:
+                left -= 1
+                self._give_up_or_go_on(verdict, left)
+                until_ms = self._clock.monotonic_ms() + settings.retry_timeout_ms
+            await self._pause()
+
+    async def _verdict(self) -> tuple[Verdict, Mapping[str, pb.MemberFacts]]:
+        record = self._record
+        others = [member for name, member in record.members.items() if name != record.node]
+        answers = await self._membership.peers.ask_all(others)
+        found = {name: seen(facts) for name, facts in answers.items()}
+        return decide(record, found, self._is_forced()), answers
+
+    @property
+    def _record(self) -> Record:
+        assert self._membership.record is not None
+        return self._membership.record
+
+    async def _act(
+        self, verdict: Verdict, answers: Mapping[str, pb.MemberFacts]
+    ) -> Admitted | None:
+        self._waits(isinstance(verdict, Wait))
+        match verdict:
+            case Serve(authority, via, fresh):
+                self._take_addresses(answers)
+                if fresh:
+                    _log.warning(
+                        "what this node's metadata has and %s does not is dropped: the cluster "
+                        "went on without it", via,
+                    )  # fmt: skip
+                    await self._wipe()
+                return Admitted(authority, via)
+            case Force():
+                self._tell_of_force(answers)
+                return Admitted(self._record.node, forced=True)
+            case Rejoin(via):
+                await self._membership.rejoin(via, self._wipe)
+            case Refuse(by):
+                self._membership.forgotten = by
+                raise words.start_failed(words.disagreement(self._record.node, by))
+            case Wait(nodes):
+                self._membership.waits_for = nodes
+        return None
+
+    def _take_addresses(self, answers: Mapping[str, pb.MemberFacts]) -> None:
+        """Whoever answers knows its own ports best."""
+        record = self._record
+        members = dict(record.members)
+        for name, facts in answers.items():
+            for entry in facts.members:
+                if entry.name == name and name in members and entry.link_port:
+                    found = members[name]
+                    if found.incarnation == entry.incarnation:
+                        members[name] = member_of(entry)
+        if members != dict(record.members):
+            self._membership.remember(replace(record, members=members))
+
+    # -- waiting ------------------------------------------------------------------------------
+
+    async def _pause(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._nudge.wait(), PEER_LOOK_S)
+        self._nudge.clear()
+
+    def _tell(self, wait: Wait, answers: Mapping[str, pb.MemberFacts], left: int) -> None:
+        _log.info(
+            "Waiting for Mnesia tables for %d ms, %d retries left",
+            self._settings.retry_timeout_ms, left - 1,
+        )  # fmt: skip
+        _log.warning("%s", self._explain(wait, answers))
+        self._notifier.status(f"Waiting for {words.listed(wait.nodes)}", _EXTEND_S)
+
+    def _explain(self, wait: Wait, answers: Mapping[str, pb.MemberFacts]) -> str:
+        named = words.listed(wait.nodes)
+        if self._record.kind == RAM:
+            return f"this ram node waits for a disc node to start from: {named}"
+        if wait.enough:
+            text = f"waiting for {wait.enough} of {named}: a majority of the disc nodes must be up"
+        else:
+            text = f"waiting for {named}, which stopped last and may know of later changes"
+        up = [name for name in wait.nodes if name in answers and answers[name].state != STARTING]
+        hint = f"; start_app on {words.listed(up)}" if up else "; start it"
+        return f"{text}{hint}, or, if it is lost for good, force_boot on this node"
+
+    def _give_up_or_go_on(self, wait: Wait, left: int) -> None:
+        _log.warning(
+            "Error while waiting for Mnesia tables: %s",
+            words.erlang_tables([self._record.node, *wait.nodes]),
+        )
+        if left > 0:
+            _log.info(
+                "Waiting for Mnesia tables for %d ms, %d retries left",
+                self._settings.retry_timeout_ms, left - 1,
+            )  # fmt: skip
+            self._notifier.status(f"Waiting for {words.listed(wait.nodes)}", _EXTEND_S)
+            return
+        raise self._failure(wait)
+
+    def _failure(self, wait: Wait) -> MqdError:
+        record = self._record
+        if record.kind == RAM:
+            return words.start_failed(words.no_disc_node(record.disc))
+        return words.start_failed(words.no_tables(list(record.members)))
+
+    def _tell_of_force(self, answers: Mapping[str, pb.MemberFacts]) -> None:
+        """Which member knows more than this one, as far as that can be found out."""
+        record = self._record
+        _log.warning("This node starts without waiting for the others, as force_boot asked")
+        mine = (record.cluster.generation, record.number)
+        newer = {
+            name: facts
+            for name, facts in answers.items()
+            if facts.on_disc and (facts.generation, facts.number) > mine
+        }
+        for name, facts in newer.items():
+            _log.warning(
+                "%s has newer metadata, to change %d; this node has it to change %d: what is "
+                "newer there is given up", name, facts.number, record.number,
+            )  # fmt: skip
+        silent = [name for name in record.disc if name not in answers and name != record.node]
+        if silent:
+            _log.warning(
+                "%s cannot be asked: changes and messages that only %s has are given up",
+                words.listed(silent), "it" if len(silent) == 1 else "they",
+            )  # fmt: skip

@@ -1,0 +1,394 @@
+"""This node as a member: what it remembers, and what is asked of it and of the others about that.
+
+Decides which of the others a change of membership goes through and what becomes of the node's
+files then. What may be done is checked in RabbitMQ's order, and refused in its words
+(`mqd.admin.membership_words`). Never starts or stops the app: `Lifecycle` does, and holds its lock
+around what must not meet a start.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from mqd import __version__
+from mqd.admin import membership_words as words
+from mqd.admin.context import AppState, app_stopped
+from mqd.cluster.membership import file
+from mqd.cluster.membership.record import DISC, RAM, Record, host_of
+from mqd.cluster.membership.start import RUNNING, STARTING, STOPPED
+from mqd.daemon.contact import Unreachable
+from mqd.daemon.peers import Peers, entry_of, member_of, members_of
+from mqd.errors import ErrorCode, MqdError
+from mqd.metadata.commands import (
+    Batch,
+    ClusterRecord,
+    Command,
+    DeleteMember,
+    DeleteQueue,
+    Member,
+    PutCluster,
+    PutMember,
+    PutQueue,
+)
+from mqd.metadata.store import MetadataStore
+from mqd.rpc.v1 import membership_pb2 as pb
+
+_ADMISSION_TRIES = 8  # others may be admitted at the same time
+_INCARNATION_BYTES = 4
+_CLUSTER_ID_BYTES = 16
+
+_log = logging.getLogger(__name__)
+
+_STATES = {
+    AppState.STOPPED: STOPPED,
+    AppState.WAITING: STARTING,
+    AppState.BOOTING: STARTING,
+    AppState.RUNNING: RUNNING,
+    AppState.STOPPING: STOPPED,
+}
+
+
+class Membership:
+    """Of one node. `record` is None while the node has never met another one.
+
+    forgotten: the member that says that this node is none. waits_for: whom a start waits for.
+    running: names of the others that run, as far as this node knows. begin(): called when a node
+    alone becomes a cluster, to open what a cluster needs. address: of this node, ports included.
+    """
+
+    def __init__(self, node: str, data: Path, peers: Peers, control_port: int) -> None:
+        self.node = node
+        self.peers = peers
+        self.record = file.read(data)
+        self.forgotten: str | None = None
+        self.waits_for: tuple[str, ...] = ()
+        self.running: Callable[[], tuple[str, ...]] = lambda: ()
+        self.begin: Callable[[], Awaitable[None]] = _nothing
+        self.address = Member(node, "", 0, DISC, host_of(node), control_port)
+        self._data = data
+        self._metadata: MetadataStore | None = None
+
+    # -- what it remembers --------------------------------------------------------------------
+
+    @property
+    def is_member(self) -> bool:
+        return self.record is not None and bool(self.record.cluster.id)
+
+    def use(self, metadata: MetadataStore | None) -> None:
+        """The metadata of the app, as soon as it is open; None when it closes."""
+        if self._metadata is not None and metadata is None:
+            self.keep()
+        self._metadata = metadata
+        self.keep()
+
+    def hear(self, command: Command) -> None:
+        """Of every change of the metadata, after it."""
+        if isinstance(command, PutMember | DeleteMember | PutCluster):
+            self.keep()
+
+    def keep(self) -> None:
+        """Write down what the metadata says now."""
+        if self.record is None or self._metadata is None:
+            return
+        metadata = self._metadata
+        now = self.record.follow(
+            metadata.state.cluster, metadata.state.members, metadata.last_number, self.running()
+        )
+        if now != self.record:
+            self._write(now)
+
+    def _write(self, record: Record) -> None:
+        file.write(self._data, record)
+        self.record = record
+
+    def remember(self, record: Record) -> None:
+        """This from now on."""
+        self._write(record)
+
+    async def serving(self) -> None:
+        """The app runs."""
+        self.forgotten = None
+        self.keep()
+
+    def forget_all(self) -> None:
+        """The files are gone: the node is alone again."""
+        self.record, self.forgotten, self.waits_for = None, None, ()
+
+    def facts(self, state: AppState) -> pb.MemberFacts:
+        """What others are told."""
+        reply = pb.MemberFacts(
+            node=self.node,
+            state=_STATES[state],
+            kind=DISC,
+            waits_for=self.waits_for,
+            forgotten=self.forgotten is not None,
+            version=__version__,
+            running=self.running(),
+        )
+        record = self.record
+        if record is None or not record.cluster.id:
+            return reply
+        if self._metadata is not None:
+            record = record.follow(
+                self._metadata.state.cluster,
+                self._metadata.state.members,
+                self._metadata.last_number,
+            )
+        reply.cluster_id = record.cluster.id
+        reply.generation = record.cluster.generation
+        reply.authority = record.cluster.authority
+        reply.kind, reply.incarnation = record.kind, record.incarnation
+        reply.number = record.number
+        reply.on_disc = record.kind == DISC
+        reply.members.extend(map(entry_of, record.members.values()))
+        return reply
+
+    # -- joining and leaving, with the app stopped --------------------------------------------
+
+    async def join(self, target: str, kind: str, wipe: Callable[[], Awaitable[None]]) -> bool:
+        """Become a member of target's cluster; False when this node is one. wipe() removes the
+        node's data. Raises MqdError: NOT_FOUND when the target does not answer."""
+        record = self.record
+        if record is not None and record.disc == (self.node,) and record.others:
+            raise words.joining_only_disc_node()
+        facts = await self._ask(target)
+        if facts.state != RUNNING:
+            raise MqdError(ErrorCode.UNAVAILABLE, words.MNESIA_NOT_RUNNING)
+        if any(each.name == self.node for each in facts.members):
+            if not self._agrees(facts):
+                raise words.inconsistent(target, self.node)
+            _log.info("Asked to join a cluster but already a member of it: %s", target)
+            return False
+        await self.leave()
+        me = replace(self.address, kind=kind, incarnation=new_incarnation())
+        admitted = await self.peers.admit(target, None, me, again=False)
+        _log.info("Clustering with [%s] as %s node", target, kind)
+        await wipe()
+        self.forget_all()
+        self._write(record_of(self.node, admitted))
+        return True
+
+    async def leave(self) -> None:
+        """Have the others strike this node out. Raises MqdError when nobody can."""
+        record = self.record
+        if record is None or not record.others:
+            return
+        facts = await self._agreeing(record)
+        disc = [each.name for each in facts.members if each.kind != RAM] if facts else record.disc
+        if list(disc) == [self.node]:
+            raise words.only_disc_node()
+        if facts is None:
+            if await self._was_struck_out(record):
+                return
+            raise words.nobody_to_leave()
+        known = record.members.get(facts.node)
+        await self.peers.withdraw(facts.node, known, self.node, record.incarnation)
+
+    async def _was_struck_out(self, record: Record) -> bool:
+        """A member that runs does not know this node any more."""
+        others = [member for name, member in record.members.items() if name != self.node]
+        answers = await self.peers.ask_all(others)
+        return any(
+            facts.state == RUNNING and facts.cluster_id == record.cluster.id
+            for facts in answers.values()
+        )
+
+    async def change_type(self, kind: str, wipe: Callable[[], Awaitable[None]]) -> bool:
+        """Become the other kind of member: as such a new one, with the messages that it has.
+        wipe() removes the node's metadata. False when it is of that kind."""
+        record = self.record
+        if record is None or not record.cluster.id or not record.others:
+            if kind == RAM:
+                raise words.not_clustered()
+            return False
+        if kind == record.kind:
+            return False
+        facts = await self._agreeing(record)
+        disc = [each.name for each in facts.members if each.kind != RAM] if facts else record.disc
+        if kind == RAM and list(disc) == [self.node]:
+            raise words.only_disc_node()
+        if facts is None:
+            raise words.nobody_online()
+        await self._admit_again(record, facts.node, kind, wipe)
+        return True
+
+    async def rejoin(self, via: str, wipe: Callable[[], Awaitable[None]]) -> None:
+        """Become a member anew: the cluster went on without this node."""
+        assert self.record is not None
+        _log.warning(
+            "The cluster began a new generation without this node, which joins it again through "
+            "%s; what only this node's metadata had is dropped", via,
+        )  # fmt: skip
+        await self._admit_again(self.record, via, self.record.kind, wipe)
+
+    async def _admit_again(
+        self, record: Record, via: str, kind: str, wipe: Callable[[], Awaitable[None]]
+    ) -> None:
+        me = replace(self.address, kind=kind, incarnation=record.incarnation)
+        admitted = await self.peers.admit(via, record.members.get(via), me, again=True)
+        await wipe()
+        self._write(record_of(self.node, admitted))
+
+    async def update_nodes(self, target: str) -> None:
+        """Learn the members from another node."""
+        facts = await self._ask(target)
+        if facts.state != RUNNING:
+            raise MqdError(ErrorCode.UNAVAILABLE, words.MNESIA_NOT_RUNNING)
+        record = self.record
+        if record is None or not self._agrees(facts):
+            raise words.inconsistent_update()
+        members = members_of(facts.members)
+        self._write(replace(record, members=members, seeds=(target,)))
+
+    def _agrees(self, facts: pb.MemberFacts) -> bool:
+        """Whether both sides take this node for the same member of the same cluster."""
+        record = self.record
+        if record is None or record.cluster.id != facts.cluster_id or not facts.cluster_id:
+            return False
+        mine = [each for each in facts.members if each.name == self.node]
+        return bool(mine) and mine[0].incarnation in ("", record.incarnation)
+
+    async def _agreeing(self, record: Record) -> pb.MemberFacts | None:
+        """A member that runs and takes this node for one: the one with the latest metadata."""
+        others = [member for name, member in record.members.items() if name != self.node]
+        answers = await self.peers.ask_all(others)
+        agreeing = [
+            each for each in answers.values() if each.state == RUNNING and self._agrees(each)
+        ]
+        return max(
+            agreeing,
+            key=lambda each: (each.generation, each.kind == DISC, each.number),
+            default=None,
+        )
+
+    async def _ask(self, target: str) -> pb.MemberFacts:
+        known = self.record.members.get(target) if self.record is not None else None
+        try:
+            return await self.peers.ask(target, known)
+        except Unreachable as problem:
+            raise MqdError(ErrorCode.NOT_FOUND, str(problem)) from problem
+
+    # -- what a member that runs is asked -----------------------------------------------------
+
+    async def admit(self, entry: pb.MemberEntry, again: bool) -> pb.AdmitMemberReply:
+        """Make the one that asks a member."""
+        metadata = self._running_metadata()
+        found = metadata.state.members.get(entry.name)
+        if again:
+            if found is None or found.incarnation not in ("", entry.incarnation):
+                raise words.inconsistent(entry.name, self.node)
+        elif found is not None:
+            raise words.inconsistent(self.node, entry.name)
+        await self._become_cluster(metadata)
+        incarnation = new_incarnation() if again else entry.incarnation
+        member = replace(member_of(entry), incarnation=incarnation)
+        await self._put_new(metadata, member)
+        self.keep()
+        _log.info("node %s is a %s member now, as number %d", entry.name, entry.kind,
+                  metadata.state.members[entry.name].number)  # fmt: skip
+        return self._admission(metadata)
+
+    async def _put_new(self, metadata: MetadataStore, member: Member) -> None:
+        for tries_left in range(_ADMISSION_TRIES, 0, -1):
+            cluster = metadata.state.cluster
+            assert cluster is not None
+            try:
+                await metadata.propose_async(PutMember(replace(member, number=cluster.numbers + 1)))
+            except MqdError as error:
+                if error.code is not ErrorCode.ALREADY_EXISTS or tries_left == 1:
+                    raise
+            else:
+                return
+
+    async def _become_cluster(self, metadata: MetadataStore) -> None:
+        """A node alone is the first member of a cluster of its own."""
+        if metadata.state.cluster is not None:
+            return
+        me = replace(self.address, incarnation=new_incarnation(), number=1)
+        cluster = ClusterRecord(secrets.token_hex(_CLUSTER_ID_BYTES), authority=self.node)
+        here = [
+            PutQueue(replace(queue, node=self.node))
+            for queue in metadata.state.queues.values()
+            if not queue.node and queue.type != "quorum"
+        ]
+        await metadata.propose_async(Batch((PutCluster(cluster), PutMember(me), *here)))
+        self._write(
+            Record(self.node, cluster, DISC, me.incarnation, {self.node: me}, metadata.last_number)
+        )
+        await self.begin()
+
+    def _admission(self, metadata: MetadataStore) -> pb.AdmitMemberReply:
+        cluster = metadata.state.cluster
+        assert cluster is not None
+        return pb.AdmitMemberReply(
+            cluster_id=cluster.id,
+            generation=cluster.generation,
+            authority=cluster.authority,
+            members=map(entry_of, metadata.state.members.values()),
+            number=metadata.last_number,
+        )
+
+    async def withdraw(self, name: str, incarnation: str) -> None:
+        """Strike the one that asks out."""
+        metadata = self._running_metadata()
+        found = metadata.state.members.get(name)
+        if found is not None and found.incarnation in ("", incarnation):
+            await self._strike_out(metadata, name)
+
+    async def forget(self, target: str) -> None:
+        """Strike out a member that is down."""
+        metadata = self._running_metadata()
+        member = metadata.state.members.get(target)
+        if member is None:
+            raise words.not_a_member()
+        if target == self.node or target in self.running() or await self._runs(member):
+            raise words.must_be_stopped(target)
+        others = [each for each in metadata.state.members.values() if each.name != target]
+        if not any(each.kind == DISC for each in others):
+            raise words.last_replica(target)
+        _log.info("Removing node %s from cluster", target)
+        await self._strike_out(metadata, target)
+
+    async def _runs(self, member: Member) -> bool:
+        """Also one that cannot reach us by a link may run; of another cluster it is no matter."""
+        try:
+            facts = await self.peers.ask(member.name, member)
+        except Unreachable:
+            return False
+        cluster = self.record.cluster.id if self.record is not None else ""
+        return bool(facts.state == RUNNING and facts.cluster_id == cluster)
+
+    async def _strike_out(self, metadata: MetadataStore, name: str) -> None:
+        """With the queues whose messages nobody else has."""
+        lost = [
+            DeleteQueue(queue.vhost, queue.name)
+            for queue in metadata.state.queues.values()
+            if queue.node == name and queue.type != "quorum"
+        ]
+        await metadata.propose_async(Batch((*lost, DeleteMember(name))))
+        self.keep()
+
+    def _running_metadata(self) -> MetadataStore:
+        if self._metadata is None:
+            raise app_stopped()
+        return self._metadata
+
+
+async def _nothing() -> None:
+    pass
+
+
+def new_incarnation() -> str:
+    return secrets.token_hex(_INCARNATION_BYTES)
+
+
+def record_of(node: str, admitted: pb.AdmitMemberReply) -> Record:
+    """Of a node that was just admitted, with nothing of the metadata yet."""
+    members: Mapping[str, Member] = members_of(admitted.members)
+    me = members[node]
+    cluster = ClusterRecord(admitted.cluster_id, admitted.generation, admitted.authority)
+    return Record(node, cluster, me.kind, me.incarnation, members)
