@@ -1,0 +1,237 @@
+"""One connection to the own nats-server, over nats-py.
+
+Decides how questions find their answers: one inbox for all, a number for each, a future that
+always ends (answered, refused for want of a responder, timed out, or the connection lost). Never
+knows what is asked, and never connects again: a lost connection is over, and whoever made it
+makes another.
+
+`ask` does not wait to send: many questions can be under way without a task for each, and they
+leave in the order they were asked. nats-py's own `request` is not used: what it waits for can
+outlive a lost connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+
+from mqd.cluster.ports import NoMajority
+
+_log = logging.getLogger("mqd.cluster.engine")
+_SWEEP_S: Final = 0.1  # how late a timeout may be noticed
+_CONNECT_TIMEOUT_S: Final = 5
+_PING_S: Final = 5  # a server that hangs is noticed after two
+_PENDING_BYTES: Final = 67_108_864  # to be written, at which senders wait
+_OWN_PENDING_MESSAGES: Final = 4_194_304  # answers not yet taken: never drop one
+_OWN_PENDING_BYTES: Final = 1 << 30
+
+Take = Callable[[Msg], None]
+T = TypeVar("T")
+
+
+class NoResponder(NoMajority):
+    """Nobody is there to answer now, so nothing was done: it may be asked again."""
+
+
+class Lost(NoMajority):
+    """The connection to the own server ended before the answer."""
+
+
+class Connection:
+    """From `open` to `lost`, which resolves when it is over."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._client = Client()
+        self.lost: asyncio.Future[None] = self._loop.create_future()
+        self._inbox = ""
+        self._count = 0
+        self._waiting: dict[str, tuple[asyncio.Future[Any], Callable[[Msg], Any]]] = {}
+        self._many: dict[str, asyncio.Queue[Msg | None]] = {}
+        # By timeout, oldest first: the next to expire stands in front.
+        self._deadlines: dict[float, deque[tuple[float, str]]] = {}
+        self._sweep: asyncio.TimerHandle | None = None
+        self._outgoing: deque[tuple[str, bytes, str, dict[str, str] | None]] = deque()
+        self._wake = asyncio.Event()
+        self._writer: asyncio.Task[None] | None = None
+
+    async def open(self, port: int, user: str, password: str) -> None:
+        """Raises OSError, NatsError or TimeoutError."""
+        await self._client.connect(
+            f"nats://127.0.0.1:{port}",
+            user=user,
+            password=password,
+            name="mqd",
+            error_cb=self._complain,
+            closed_cb=self._closed,
+            allow_reconnect=False,
+            max_reconnect_attempts=0,
+            connect_timeout=_CONNECT_TIMEOUT_S,
+            ping_interval=_PING_S,
+            pending_size=_PENDING_BYTES,
+            skip_subject_validation=True,
+        )
+        self._inbox = self._client.new_inbox() + "."
+        await self._client.subscribe(
+            self._inbox + "*",
+            cb=self._answered,
+            pending_msgs_limit=_OWN_PENDING_MESSAGES,
+            pending_bytes_limit=_OWN_PENDING_BYTES,
+        )
+        self._writer = self._loop.create_task(self._write())
+
+    @property
+    def server_id(self) -> str:
+        """What the server calls itself in questions to one server."""
+        return str(self._client._server_info["server_id"])
+
+    @property
+    def unique(self) -> str:
+        """A name that no other connection has."""
+        return self._inbox.rstrip(".").rpartition(".")[2]
+
+    def ask(
+        self,
+        subject: str,
+        data: bytes,
+        headers: dict[str, str] | None,
+        timeout_s: float,
+        read: Callable[[Msg], T],
+    ) -> asyncio.Future[T]:
+        """What `read` makes of the answer. Raises what it raises, NoMajority when there is no
+        answer in time (NoResponder: when there will be none)."""
+        future: asyncio.Future[T] = self._loop.create_future()
+        if self.lost.done():
+            future.set_exception(Lost("the connection to the own nats-server is lost"))
+            return future
+        self._count += 1
+        token = str(self._count)
+        self._waiting[token] = (future, read)
+        deadlines = self._deadlines.get(timeout_s)
+        if deadlines is None:
+            deadlines = self._deadlines[timeout_s] = deque()
+        deadlines.append((self._loop.time() + timeout_s, token))
+        if self._sweep is None:
+            self._sweep = self._loop.call_later(_SWEEP_S, self._expire)
+        self.send(subject, data, headers, self._inbox + token)
+        return future
+
+    def send(
+        self, subject: str, data: bytes, headers: dict[str, str] | None = None, reply: str = ""
+    ) -> None:
+        """In order with what is asked. Nothing tells whether it arrived."""
+        self._outgoing.append((subject, data, reply, headers))
+        self._wake.set()
+
+    async def hear(self, subject: str, take: Take) -> None:
+        """All messages of a subject go there from now on."""
+
+        async def each(message: Msg) -> None:
+            take(message)
+
+        await self._client.subscribe(subject, cb=each)
+
+    async def collect(
+        self, subject: str, data: bytes, timeout_s: float, is_last: Callable[[Msg], bool]
+    ) -> list[Msg]:
+        """Several answers; the last one, which only ends them, is left out. timeout_s: from one
+        answer to the next."""
+        answers: asyncio.Queue[Msg | None] = asyncio.Queue()
+        self._count += 1
+        token = str(self._count)
+        self._many[token] = answers
+        self.send(subject, data, None, self._inbox + token)
+        taken: list[Msg] = []
+        try:
+            while True:
+                message = await asyncio.wait_for(answers.get(), timeout_s)
+                if message is None:
+                    raise Lost("the connection to the own nats-server is lost")
+                if is_last(message):
+                    return taken
+                taken.append(message)
+        except TimeoutError:
+            raise NoMajority("no answer in time") from None
+        finally:
+            del self._many[token]
+
+    async def close(self) -> None:
+        """It is over; whoever waits is told."""
+        if self._writer is not None:
+            self._writer.cancel()
+        if self._sweep is not None:
+            self._sweep.cancel()
+        with contextlib.suppress(NatsError, OSError, AssertionError):
+            await self._client.close()
+        self._end()
+
+    async def _write(self) -> None:
+        publish, outgoing = self._client.publish, self._outgoing
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while outgoing:
+                subject, data, reply, headers = outgoing.popleft()
+                try:
+                    await publish(subject, data, reply, headers)
+                except NatsError as error:
+                    self._refuse(reply, error)
+
+    async def _answered(self, message: Msg) -> None:
+        token = message.subject.rpartition(".")[2]
+        found = self._waiting.pop(token, None)
+        if found is None:
+            if token in self._many:
+                self._many[token].put_nowait(message)
+            return
+        future, read = found
+        if future.done():
+            return
+        if message.headers is not None and message.headers.get("Status") == "503":
+            future.set_exception(NoResponder("nobody answers"))
+            return
+        try:
+            future.set_result(read(message))
+        except Exception as error:  # noqa: BLE001 - whoever asked decides
+            future.set_exception(error)
+
+    def _refuse(self, reply: str, error: Exception) -> None:
+        future, _ = self._waiting.pop(reply.rpartition(".")[2], (None, None))
+        if future is not None and not future.done():
+            future.set_exception(NoMajority(f"not sent: {error}"))
+
+    def _expire(self) -> None:
+        now = self._loop.time()
+        for deadlines in self._deadlines.values():
+            while deadlines and (deadlines[0][0] <= now or deadlines[0][1] not in self._waiting):
+                future, _ = self._waiting.pop(deadlines.popleft()[1], (None, None))
+                if future is not None and not future.done():
+                    future.set_exception(NoMajority("no answer in time"))
+        self._sweep = None
+        if any(self._deadlines.values()):
+            self._sweep = self._loop.call_later(_SWEEP_S, self._expire)
+
+    async def _complain(self, error: Exception) -> None:
+        _log.debug("connection to nats-server: %s", error)
+
+    async def _closed(self) -> None:
+        self._end()
+
+    def _end(self) -> None:
+        if not self.lost.done():
+            self.lost.set_result(None)
+        waiting, self._waiting = self._waiting, {}
+        for future, _ in waiting.values():
+            if not future.done():
+                future.set_exception(Lost("the connection to the own nats-server is lost"))
+        for answers in self._many.values():
+            answers.put_nowait(None)
+        self._outgoing.clear()

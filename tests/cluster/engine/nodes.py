@@ -1,0 +1,93 @@
+"""Engines with real nats-servers on this host, all driven by the test's own loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from pathlib import Path
+
+from mqd.cluster.engine.engine import NatsEngine, Start
+from mqd.cluster.identity import Identity, issue
+from mqd.metadata.commands import Member
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+async def until(holds: Callable[[], Awaitable[bool]], timeout_s: float = 30.0) -> None:
+    """Returns once it holds."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + timeout_s
+    while not await holds():
+        assert loop.time() < deadline, "it did not come to be in time"
+        await asyncio.sleep(0.02)
+
+
+class Nodes:
+    """Members a, b, c, ...; each can be up or down."""
+
+    def __init__(self, folder: Path, count: int) -> None:
+        self.folder = folder
+        self.members = [self.member(name) for name in "abcdefg"[:count]]
+        self.up: dict[str, NatsEngine] = {}
+
+    def member(self, letter: str, incarnation: str = "00000001") -> Member:
+        name = f"rabbit@{letter}"
+        return Member(name, incarnation, 1, host="localhost", route_port=free_port())
+
+    def identity(self, member: Member, cookie: str = "COOKIE", generation: int = 1) -> Identity:
+        folder = self.folder / member.name / "tls"
+        return issue(folder, cookie, "id", generation, member.name, [member.host])
+
+    async def start(
+        self,
+        name: str,
+        how: Start = Start.AGAIN,
+        *,
+        members: Sequence[Member] | None = None,
+        cookie: str = "COOKIE",
+        generation: int = 1,
+    ) -> NatsEngine:
+        me = next(member for member in self.members if member.name == name)
+        engine = NatsEngine(self.folder / name, me, "id", listen="127.0.0.1")
+        self.up[name] = engine
+        identity = self.identity(me, cookie, generation)
+        await engine.start(members or self.members, identity, how)
+        return engine
+
+    async def found(self) -> list[NatsEngine]:
+        engines = [await self.start(member.name, Start.FOUND) for member in self.members]
+        for engine in engines:
+            assert await engine.ready(30.0)
+        return engines
+
+    async def stop(self, name: str) -> None:
+        await self.up.pop(name).stop()
+
+    async def crash(self, name: str) -> None:
+        """The whole node: nobody starts the server again."""
+        engine = self.up.pop(name)
+        assert engine.pid is not None
+        os.kill(engine.pid, signal.SIGKILL)
+        await engine.stop()
+
+    async def end(self) -> None:
+        for name in list(self.up):
+            await self.stop(name)
+
+
+@contextlib.asynccontextmanager
+async def nodes(folder: Path, count: int) -> AsyncIterator[Nodes]:
+    """None is up at first; all are stopped at the end."""
+    made = Nodes(folder, count)
+    try:
+        yield made
+    finally:
+        await made.end()
