@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from mqd.amqp.fields import Table
 from mqd.amqp.replies import AmqpError, ChannelError, ConnectionError_, ReplyCode
@@ -27,6 +28,7 @@ from mqd.broker.queue_arguments import check_server_named, queue_type
 from mqd.broker.queues.base import Queue
 from mqd.broker.reply import PREFIX, PSEUDO_QUEUE
 from mqd.broker.vhost import VHost
+from mqd.errors import ErrorCode, MqdError
 from mqd.names import Resource
 from mqd.policies.limits import MAX_QUEUES, limit_reached
 
@@ -50,12 +52,38 @@ def _settled(
     """A port's `done` that passes the result, or says what became of the proposal."""
 
     def settled(error: Exception | None) -> None:
-        if error is None:
-            done(result)
-        else:
-            done(ConnectionError_(ReplyCode.INTERNAL_ERROR, str(error)))
+        done(result if error is None else _fault(error))
 
     return settled
+
+
+def _fault(error: Exception) -> AmqpError:
+    if isinstance(error, MqdError) and error.code is ErrorCode.NOT_FOUND:
+        return ChannelError(ReplyCode.NOT_FOUND, error.detail)  # it went while this was proposed
+    return ConnectionError_(ReplyCode.INTERNAL_ERROR, str(error))
+
+
+def _declared(
+    is_there: Callable[[], bool],
+    again: Callable[[], None],
+    done: Answer,
+    result: QueueState | None = None,
+) -> Callable[[Exception | None], None]:
+    """`_settled` for what another node may have declared at the same time: then this declare found
+    it there."""
+    settled = _settled(done, result)
+
+    def declared(error: Exception | None) -> None:
+        taken = isinstance(error, MqdError) and error.code is ErrorCode.ALREADY_EXISTS
+        if not (taken and is_there()):
+            settled(error)
+            return
+        try:
+            again()
+        except AmqpError as fault:
+            done(fault)
+
+    return declared
 
 
 def _not_default(exchange: str) -> None:
@@ -111,7 +139,9 @@ def declare_exchange(channel: Channel, wanted: ExchangeDefinition, done: Answer)
         vhost.require(channel.user, Resource("exchange", vhost.name, name), "write")
     kind.validate(wanted, types)
     if wanted.durable:
-        vhost.broker.topology.put_exchange(wanted, _settled(done))
+        again = partial(declare_exchange, channel, wanted, done)
+        declared = _declared(lambda: wanted.name in vhost.exchanges, again, done)
+        vhost.broker.topology.put_exchange(wanted, declared)
     else:
         vhost.apply_put_exchange(wanted)
         done(None)
@@ -326,7 +356,18 @@ def declare_queue(
     channel.last_queue = name
     state = QueueState(name, 0, 0)
     if permanent:
-        vhost.broker.topology.put_queue(definition, _settled(done, state))
+        again = partial(
+            declare_queue,
+            channel,
+            name,
+            durable=durable,
+            exclusive=exclusive,
+            auto_delete=auto_delete,
+            arguments=arguments,
+            done=done,
+        )
+        declared = _declared(lambda: name in vhost.queues, again, done, state)
+        vhost.broker.topology.put_queue(definition, declared)
     else:
         vhost.apply_put_queue(definition, channel.connection if exclusive else None)
         done(state)

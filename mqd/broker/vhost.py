@@ -250,7 +250,7 @@ class VHost:
             done(error)
 
         if queue.durable:
-            self.broker.topology.delete_queue(self.name, queue.name, finished)
+            self.broker.topology.delete_queue(queue.definition, finished)
         else:
             self.apply_delete_queue(queue.name)
             finished(None)
