@@ -45,6 +45,13 @@ PEER_CHANGE_S: Final = 30.0  # in which a member admits or strikes out another o
 PEER_LOOK_S: Final = 0.25  # how soon those that are waited for at a start are asked again
 PEER_SESSION_MS: Final = 60_000  # in which a session may begin calls; they may last longer
 
+REMOTE_PENDING_BYTES_MAX: Final = (
+    16_777_216  # per queue whose home is not known: the rest is nacked
+)
+REMOTE_UNANSWERED_BYTES_MAX: Final = 16_777_216  # per node: published to it, not answered by it yet
+REMOTE_WINDOW_BYTES: Final = 1_048_576  # per channel: sent to its node, not yet to the client
+REMOTE_WINDOW_MESSAGES: Final = 256
+ANNOUNCED_S: Final = 1.0  # how long a declare waits for other nodes to know what is transient
 GATHERED_BYTES_MAX: Final = 33_554_432  # per vhost: read, but not yet on its way to the disc
 GATHERED_MESSAGES_MAX: Final = 131_072
 COPIES_WIDE: Final = 64  # queues of one publish from which on they are counted

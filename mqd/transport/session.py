@@ -49,6 +49,7 @@ class Session(asyncio.Protocol):
 
     __slots__ = (
         "_answer_bytes",
+        "_asked",
         "_blocked_told",
         "_deadline_ms",
         "_gate",
@@ -86,6 +87,7 @@ class Session(asyncio.Protocol):
         self._user: User | None = None
         self._recv_oct = self._recv_cnt = self._send_oct = self._send_cnt = 0
         self._answer_bytes = 0  # of large ones, in this turn
+        self._asked = (0, 0)  # class and method that is being carried out
         self._blocked_told = False
         self._reads_large = False
         self._lingers = False
@@ -118,7 +120,7 @@ class Session(asyncio.Protocol):
         self._recv_oct += len(data)
         self._recv_cnt += 1
         intake = self._intake
-        counted = intake.count() if intake is not None else (0, 0)
+        counted = intake.count() if intake is not None else (0, 0, 0)
         try:
             self.connection.receive_data(data)
         except Exception:  # noqa: BLE001 - see the file's charter
@@ -253,12 +255,13 @@ class Session(asyncio.Protocol):
     ) -> None:
         """See `dispatch.Line`."""
         waiting = False
+        asked = self._asked
         result: list[Any] = []
 
         def done(value: Any) -> None:
             result.append(value)
             if waiting:
-                self._answered(channel, value, answer)
+                self._answered(channel, value, answer, asked)
 
         with channel.vhost.events.by(channel.user.name):
             start(done)
@@ -276,7 +279,11 @@ class Session(asyncio.Protocol):
             self.connection.send(channel.number, method)
 
     def _answered(
-        self, channel: Channel, value: Any, answer: Callable[[Any], Method | None]
+        self,
+        channel: Channel,
+        value: Any,
+        answer: Callable[[Any], Method | None],
+        asked: tuple[int, int],
     ) -> None:
         """An answer that had to wait is there: send it and read on."""
         if self.outlet.closed or self.connection.phase is not Phase.RUNNING:
@@ -285,7 +292,7 @@ class Session(asyncio.Protocol):
             if channel.number in self.connection.running:
                 self._reply(channel, value, answer)
         except AmqpError as error:
-            self.connection.fail(channel.number, error, (0, 0))
+            self.connection.fail(channel.number, error, asked)
         self._read_on(ANSWER)
         self.outlet.turn.end()
 
@@ -366,6 +373,7 @@ class Session(asyncio.Protocol):
 
     def method(self, channel: ChannelPort, method: Method) -> None:
         assert isinstance(channel, Channel)
+        self._asked = (method.index >> 16, method.index & 0xFFFF)
         dispatch(self, channel, method)
 
     def update_secret(self, secret: bytes) -> None:
