@@ -41,6 +41,9 @@ log = logging.getLogger("mqd.connection")
 _REFUSED_SILENCE_S = 3  # RabbitMQ: ?SILENT_CLOSE_DELAY, so that guessing passwords is slow
 _CLOSE_OK_TIMEOUT_S = 10
 _LINGER_S = 30  # RabbitMQ: ?CLOSING_TIMEOUT, for the peer to close its socket
+Start = Callable[[Callable[[Any], None]], None]
+Reply = Callable[[Any], Method | None]
+Ids = tuple[int, int]  # class and method
 _LARGE_PARTS = 32  # deliveries in a turn; with more of them bodies are small
 
 
@@ -87,7 +90,7 @@ class Session(asyncio.Protocol):
         self._user: User | None = None
         self._recv_oct = self._recv_cnt = self._send_oct = self._send_cnt = 0
         self._answer_bytes = 0  # of large ones, in this turn
-        self._asked = (0, 0)  # class and method that is being carried out
+        self._asked: Ids = (0, 0)  # that are being carried out
         self._blocked_told = False
         self._reads_large = False
         self._lingers = False
@@ -247,15 +250,9 @@ class Session(asyncio.Protocol):
         if not self.connection.paused:
             self._last_recv_ms = self._now_ms()
 
-    def await_answer(
-        self,
-        channel: Channel,
-        start: Callable[[Callable[[Any], None]], None],
-        answer: Callable[[Any], Method | None],
-    ) -> None:
+    def await_answer(self, channel: Channel, start: Start, answer: Reply) -> None:
         """See `dispatch.Line`."""
-        waiting = False
-        asked = self._asked
+        waiting, asked = False, self._asked
         result: list[Any] = []
 
         def done(value: Any) -> None:
@@ -271,20 +268,14 @@ class Session(asyncio.Protocol):
             waiting = True
             self._gate.shut(ANSWER)
 
-    def _reply(self, channel: Channel, value: Any, answer: Callable[[Any], Method | None]) -> None:
+    def _reply(self, channel: Channel, value: Any, answer: Reply) -> None:
         if isinstance(value, AmqpError):
             raise value
         method = answer(value)
         if method is not None:
             self.connection.send(channel.number, method)
 
-    def _answered(
-        self,
-        channel: Channel,
-        value: Any,
-        answer: Callable[[Any], Method | None],
-        asked: tuple[int, int],
-    ) -> None:
+    def _answered(self, channel: Channel, value: Any, answer: Reply, asked: Ids) -> None:
         """An answer that had to wait is there: send it and read on."""
         if self.outlet.closed or self.connection.phase is not Phase.RUNNING:
             return
