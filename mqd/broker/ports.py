@@ -67,6 +67,27 @@ class MessageStore(Protocol):
         expires as any other does, so that its queue can dead-letter it."""
 
 
+class SharedStore(MessageStore, Protocol):
+    """Messages in a log that several nodes have and one of them, this one, writes. What is kept has
+    a ticket (`mqd.broker.tickets`) and no batch; deliveries are not known to other nodes."""
+
+    def attach(self, queue_id: int, arrived: Callable[[Message], None]) -> None:
+        """arrived(message) is called when the log has it, in the order of `enqueue`."""
+
+    def enqueue(self, queue_id: int, message: Message) -> int:
+        """A message of this node's; its ticket, which ends when the log has it."""
+
+    def enqueue_from(self, queue_id: int, message: Message, origin: bytes, number: int) -> int:
+        """One that another node numbered: see `Queue.publish_once`."""
+
+    def known(self, queue_id: int, origin: bytes, number: int) -> int | None:
+        """None: it did not come yet. Else what its publisher has to wait for."""
+
+    def pending(self, queue_id: int) -> list[tuple[int, Message]]:
+        """(ticket, message) of this node's own messages that the log does not have yet: for who
+        goes on elsewhere when this node is not the one that writes any more."""
+
+
 class StreamPage(Protocol):
     """Messages of a stream without a gap; `first` and `end`: the offset of the first and the one
     after the last."""
@@ -158,8 +179,8 @@ class Topology(Protocol):
 
     def put_queue(self, definition: QueueDefinition, done: Done) -> None: ...
 
-    def delete_queue(self, definition: QueueDefinition, done: Done) -> None:
-        """With its bindings. Another queue that has its name by now stays."""
+    def delete_queue(self, vhost: str, name: str, done: Done) -> None:
+        """With its bindings."""
 
     def put_binding(self, definition: BindingDefinition, done: Done) -> None: ...
 

@@ -7,6 +7,7 @@ shards, so that each can be built and tested with a stand-in for the others. Nev
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -108,6 +109,12 @@ class Engine(Protocol):
     ) -> int:
         """Permanent on a majority on return; its sequence. after: what the last one must be, else
         Stale. unique: an id by which a repeated append is answered with the first's sequence."""
+
+    def submit(
+        self, subject: str, data: bytes, *, after: int | None = None, unique: str = ""
+    ) -> asyncio.Future[int]:
+        """For many appends under way: sent in the order of calls, never again. The future always
+        ends, as `append` does."""
 
     async def append_all(self, log: str, subject: str, data: Sequence[bytes], after: int) -> int:
         """All or none, in a row; the sequence of the last. Raises Stale."""

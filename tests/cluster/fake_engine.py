@@ -14,6 +14,7 @@ told entry, leave an outcome unknown, move a leader) happens here when the test 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -208,6 +209,18 @@ class FakeEngine:
         self, log: str, subject: str, data: bytes, *, after: int | None = None, unique: str = ""
     ) -> int:
         return self._append(log, subject, [data], after, unique)
+
+    def submit(
+        self, subject: str, data: bytes, *, after: int | None = None, unique: str = ""
+    ) -> asyncio.Future[int]:
+        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        try:
+            future.set_result(
+                self._append(subject.partition(".")[0], subject, [data], after, unique)
+            )
+        except (Stale, NoMajority) as error:
+            future.set_exception(error)
+        return future
 
     async def append_all(self, log: str, subject: str, data: Sequence[bytes], after: int) -> int:
         return self._append(log, subject, data, after, "")

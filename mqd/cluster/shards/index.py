@@ -18,11 +18,10 @@ messages (`behind`).
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
 from typing import Final
 
-GARBAGE_BYTES_MIN: Final = 1_048_576  # of a queue: less is not worth a purge
+GARBAGE_BYTES_MIN: Final = 4_194_304  # of a queue: less is not worth a purge
 _TRIM: Final = 512
 
 
@@ -42,15 +41,6 @@ class Held:
     @property
     def live_bytes(self) -> int:
         return self.bytes * self.live.bit_count() // self.count
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """Repeat what is live in `frames`, the first ones; then purge what is before `end`, which
-    stays (None: all of it goes)."""
-
-    frames: Sequence[Held]
-    end: Held | None
 
 
 class QueueIndex:
@@ -133,23 +123,22 @@ class QueueIndex:
 
     # -- compaction ---------------------------------------------------------------------------
 
-    def plan(self, garbage_min: int = GARBAGE_BYTES_MIN) -> Plan | None:
-        """What to do, if it is worth it now. Ends before the first frame that has not landed."""
+    def plan(self, garbage_min: int = GARBAGE_BYTES_MIN) -> list[Held] | None:
+        """The first frames, which should go after what is live in them was repeated; None: it is
+        not worth it. They may be no frame at all, where those without messages should go."""
         if self.garbage_bytes < max(garbage_min, self.live_bytes):
             return None
-        live = size = 0
-        best = -1
+        live = size = end = 0
         for at, held in enumerate(self._by_seq):
             if not held.seq:
-                break
+                break  # it has not landed
             live += held.live_bytes
             size += held.bytes + held.behind
             if 2 * live <= size:
-                best = at
-        end = self._by_seq[best + 1] if best + 1 < len(self._by_seq) else None
-        if end is not None and not end.seq:
-            return None  # soon
-        return Plan([held for held in self._by_seq[: best + 1] if held.live], end)
+                end = at + 1
+        if not end and self._by_seq:
+            return None
+        return self._by_seq[:end]
 
     def numbers_in(self, held: Held) -> list[int]:
         """Of a frame, those that are live."""
@@ -157,11 +146,14 @@ class QueueIndex:
             return list(bits(held))
         return [number for number, (where, _) in self._kept.items() if where is held]
 
-    def dropped(self, end: Held | None) -> None:
-        """What is before that frame was purged from the log; None: all of them."""
-        at = self._by_seq.index(end) if end is not None else len(self._by_seq)
-        gone = self._by_seq[:at]
-        del self._by_seq[:at]
+    def first_seq(self, past: int) -> int:
+        """Of the first frame behind so many, 0 when it has not landed or there is none."""
+        return self._by_seq[past].seq if past < len(self._by_seq) else 0
+
+    def dropped(self, count: int) -> None:
+        """The first frames were purged from the log."""
+        gone = self._by_seq[:count]
+        del self._by_seq[:count]
         self._start += sum(held.first > 0 for held in gone)
         if self._start > _TRIM and 2 * self._start > len(self._firsts):
             del self._by_number[: self._start]

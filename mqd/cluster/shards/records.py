@@ -94,7 +94,7 @@ class Checkpoint:
     """next_number: of the queue's next message."""
 
     next_number: int
-    origins: Mapping[str, int]
+    origins: Mapping[bytes, int]
 
 
 @dataclass(slots=True)
@@ -105,7 +105,7 @@ class Record:
     enqueued: list[Message] = field(default_factory=list)
     kept: list[Message] = field(default_factory=list)
     part: Part | None = None
-    origins: dict[str, int] = field(default_factory=dict)
+    origins: dict[bytes, int] = field(default_factory=dict)
     returns: dict[int, int] = field(default_factory=dict)
     purge: Purge | None = None
     settled: list[tuple[int, int]] = field(default_factory=list)  # first number, how many
@@ -175,7 +175,7 @@ def cut(messages: Sequence[Message]) -> list[Sequence[Message]]:
     return runs
 
 
-def origin_section(origins: Mapping[str, int]) -> bytes:
+def origin_section(origins: Mapping[bytes, int]) -> bytes:
     return _section(Section.ORIGIN, _pack_origins(origins))
 
 
@@ -217,11 +217,10 @@ def checkpoint_section(checkpoint: Checkpoint) -> bytes:
     return _section(Section.CHECKPOINT, data)
 
 
-def _pack_origins(origins: Mapping[str, int]) -> bytes:
+def _pack_origins(origins: Mapping[bytes, int]) -> bytes:
     parts: list[bytes] = []
     for origin, seq in origins.items():
-        raw = origin.encode()
-        parts += (_ORIGIN.pack(len(raw), seq), raw)
+        parts += (_ORIGIN.pack(len(origin), seq), origin)
     return b"".join(parts)
 
 
@@ -289,12 +288,12 @@ def _read_section(record: Record, kind: int, data: bytes) -> None:
             raise Damaged(f"unknown section {kind} of a frame")
 
 
-def _unpack_origins(data: bytes, pos: int) -> dict[str, int]:
+def _unpack_origins(data: bytes, pos: int) -> dict[bytes, int]:
     origins = {}
     while pos < len(data):
         size, seq = _ORIGIN.unpack_from(data, pos)
         pos += _ORIGIN.size
-        origins[data[pos : pos + size].decode()] = seq
+        origins[data[pos : pos + size]] = seq
         pos += size
     return origins
 

@@ -32,7 +32,7 @@ class QueueState:
     id: int
     next_number: int = FIRST_NUMBER
     messages: dict[int, Message] = field(default_factory=dict)
-    origins: dict[str, int] = field(default_factory=dict)
+    origins: dict[bytes, int] = field(default_factory=dict)
     index: QueueIndex = field(default_factory=QueueIndex)
     parts: list[Part] = field(default_factory=list)
     part_seq: int = 0
@@ -112,7 +112,7 @@ def _apply(state: QueueState, record: Record, seq: int, size: int) -> None:
             know_origin(state.origins, origin, last)
 
 
-def know_origin(origins: dict[str, int], origin: str, seq: int) -> None:
+def know_origin(origins: dict[bytes, int], origin: bytes, seq: int) -> None:
     """It is the one that published last."""
     last = max(seq, origins.pop(origin, 0))
     origins[origin] = last

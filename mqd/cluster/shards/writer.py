@@ -78,8 +78,8 @@ class Writer:
         self.first_of_epoch = 0  # the sequence of the first record of our last epoch batch
         self.loser_to: str | None = None  # who wrote the epoch that we lost to
         self._log = log
-        self._name = name
-        self._window = window
+        self.name = name
+        self.window = window
         self._begun = False
         self._highest = 0  # epoch that was read
         self._theirs = window  # the widest window that was read
@@ -98,7 +98,7 @@ class Writer:
         """How many frames would be sent at once."""
         if self.phase is not Phase.WRITING:
             return 0
-        return max(self._window - len(self._flying) - len(self._waiting), 0)
+        return max(self.window - len(self._flying) - len(self._waiting), 0)
 
     @property
     def pending(self) -> int:
@@ -116,7 +116,7 @@ class Writer:
         """What to append now."""
         out: list[Append] = []
         if self.phase is Phase.WRITING:
-            while self._waiting and len(self._flying) < self._window:
+            while self._waiting and len(self._flying) < self.window:
                 frame = self._waiting.popleft()
                 out.append(Append(self.epoch, self.position, frame))
                 self.position += 1
@@ -158,7 +158,7 @@ class Writer:
             assert opens is not None
             self._theirs = max(self._theirs, opens.window)
             self._highest = max(self._highest, epoch)
-            if self._begun and epoch > self.epoch and opens.writer != self._name:
+            if self._begun and epoch > self.epoch and opens.writer != self.name:
                 self.loser_to = opens.writer
                 self._lose()
         elif epoch == self.epoch and self._found < len(self._flying):
@@ -190,7 +190,7 @@ class Writer:
     def batch(self) -> list[bytes]:
         """The epoch batch, all or none of which goes right behind `position`."""
         assert self.phase is Phase.FENCING
-        epoch = Epoch(self._name, self._window)
+        epoch = Epoch(self.name, self.window)
         number = max(self._highest, self.epoch) + 1
         return [
             records.seal(number, [records.epoch_section(epoch, place)])

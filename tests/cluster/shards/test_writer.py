@@ -234,7 +234,7 @@ def test_one_epoch_record_would_not_do(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def one(self: Writer) -> list[bytes]:
         number = max(self._highest, self.epoch) + 1
-        return [records.seal(number, [records.epoch_section(Epoch(self._name, 1), 0)])]
+        return [records.seal(number, [records.epoch_section(Epoch(self.name, 1), 0)])]
 
     monkeypatch.setattr(Writer, "batch", one)
     with pytest.raises(AssertionError):  # noqa: PT012 - whichever seed finds it

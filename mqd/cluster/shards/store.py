@@ -1,0 +1,108 @@
+"""The `SharedStore` port over one shard: the messages of a vhost's queues that are in it.
+
+Decides what a queue is answered: which ticket to wait for. Never decides when anything is written
+(`shard`) and never speaks to the engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from mqd.broker.message import Message
+from mqd.broker.ports import StreamLog
+from mqd.broker.tickets import Tickets
+from mqd.cluster.shards.replay import QueueState
+from mqd.cluster.shards.shard import Pending, QueueLog, Shard
+
+
+def _ignore() -> None:
+    """Nobody waits for batches here."""
+
+
+class ShardStore:
+    """See the file's charter, and `mqd.broker.ports.SharedStore`."""
+
+    def __init__(
+        self, shard: Shard, tickets: Tickets, origin: bytes, end_turn: Callable[[], None]
+    ) -> None:
+        """origin: of the messages that this node numbers. end_turn(): something may have to be
+        sent to clients."""
+        self.durable_batch = 0
+        self.on_durable: Callable[[], None] = _ignore
+        self.on_relief: Callable[[], None] = _ignore
+        self.shard = shard
+        self._tickets = tickets
+        self._origin = origin
+        self._end_turn = end_turn
+
+    def _queue(self, queue_id: int) -> QueueLog:
+        found = self.shard.queues.get(queue_id)
+        if found is None:
+            found = self.shard.adopt(QueueState(queue_id), self._tickets, self._end_turn)
+        return found
+
+    def take(self, state: QueueState) -> None:
+        """A queue as the log has it."""
+        self.shard.adopt(state, self._tickets, self._end_turn)
+
+    # -- messages -----------------------------------------------------------------------------
+
+    def attach(self, queue_id: int, arrived: Callable[[Message], None]) -> None:
+        self._queue(queue_id).arrived = arrived
+
+    def enqueue(self, queue_id: int, message: Message) -> int:
+        ticket = self._tickets.new()
+        pending = Pending(message, ticket, True)
+        self.shard.append(self._queue(queue_id), pending, self._origin, ticket)
+        return ticket
+
+    def enqueue_from(self, queue_id: int, message: Message, origin: bytes, number: int) -> int:
+        ticket = self._tickets.new()
+        pending = Pending(message, ticket, origin == self._origin)
+        self.shard.append(self._queue(queue_id), pending, origin, number)
+        return ticket
+
+    def known(self, queue_id: int, origin: bytes, number: int) -> int | None:
+        queue = self._queue(queue_id)
+        if number > queue.state.origins.get(origin, 0):
+            return None
+        if not (queue.new or queue.flying):
+            return 0
+        ticket = self._tickets.new()
+        queue.again.append(ticket)  # it goes with the next frame, which lands after the message
+        self.shard.touch(queue)
+        return ticket
+
+    def pending(self, queue_id: int) -> list[tuple[int, Message]]:
+        queue = self._queue(queue_id)
+        return [(one.ticket, one.message) for one in (*queue.flying, *queue.new) if one.own]
+
+    def settle(self, queue_id: int, message: Message) -> None:
+        self.shard.settle(self._queue(queue_id), message)
+
+    def returned(self, queue_id: int, message: Message) -> None:
+        self.shard.returned(self._queue(queue_id), message)
+
+    def settle_all(self, queue_id: int, keep: Iterable[Message]) -> None:
+        self.shard.settle_all(self._queue(queue_id), list(keep))
+
+    # -- what a store of one node has besides ---------------------------------------------------
+
+    @property
+    def gathered_count(self) -> int:
+        return 0
+
+    def press(self, size: int) -> bool:
+        return False
+
+    def append(self, queue_id: int, message: Message) -> int:
+        return self.enqueue(queue_id, message)
+
+    def stream(self, queue_id: int) -> StreamLog:
+        raise AssertionError("streams are on one node")
+
+    def mark_delivered(self, queue_id: int, message: Message) -> None:
+        """All that another node takes over may have been delivered."""
+
+    def recover(self) -> Iterator[tuple[int, Message, bool]]:
+        return iter(())
