@@ -45,6 +45,13 @@ PEER_CHANGE_S: Final = 30.0  # in which a member admits or strikes out another o
 PEER_LOOK_S: Final = 0.25  # how soon those that are waited for at a start are asked again
 PEER_SESSION_MS: Final = 60_000  # in which a session may begin calls; they may last longer
 
+REMOTE_PENDING_BYTES_MAX: Final = (
+    16_777_216  # per queue whose home is not known: the rest is nacked
+)
+REMOTE_UNANSWERED_BYTES_MAX: Final = 16_777_216  # per node: published to it, not answered by it yet
+REMOTE_WINDOW_BYTES: Final = 1_048_576  # per channel: sent to its node, not yet to the client
+REMOTE_WINDOW_MESSAGES: Final = 256
+ANNOUNCED_S: Final = 1.0  # how long a declare waits for other nodes to know what is transient
 GATHERED_BYTES_MAX: Final = 33_554_432  # per vhost: read, but not yet on its way to the disc
 GATHERED_MESSAGES_MAX: Final = 131_072
 COPIES_WIDE: Final = 64  # queues of one publish from which on they are counted
@@ -66,9 +73,31 @@ SMALL_ROW_BYTES: Final = 65_536  # rows below it are merged when there are SMALL
 SMALL_ROWS_MAX: Final = 1024
 VACUUM_PAGES: Final = 512  # given back to the file system in one background step
 SPOOL_BLOCK_BYTES: Final = 4096
+PROPOSALS_REMEMBERED: Final = 16_384  # entries of the metadata: how late one may come again
 METADATA_LOG_BYTES_MIN: Final = 4_194_304  # the log is folded into a snapshot when twice as big
 STREAM_SEGMENT_BYTES: Final = 500_000_000  # RabbitMQ 3.10 default
 STREAM_INDEX_STEP_BYTES: Final = 131_072  # what a reader of a stream takes in at one go, or a chunk
 STREAM_CHUNK_BYTES_MAX: Final = 262_144
 STREAM_CHUNK_MESSAGES_MAX: Final = 4096
 STREAM_CACHE_BYTES: Final = 16_777_216  # of a vhost: what readers share, the newest included
+
+LINK_BEAT_MS: Final = 1000  # between nodes: what is sent when nothing else is
+LINK_DEAD_MS: Final = 3000  # silence after which the other node counts as gone
+LINK_TICK_S: Final = 0.25  # how often the two are looked at
+LINK_CONNECT_S: Final = 3.0  # name server and TCP
+LINK_GREETING_S: Final = 5.0  # from the connection to its use: TLS and both greetings
+LINK_CLOSE_S: Final = 1.0  # for last words; then the connection is cut
+LINK_RETRY_MIN_S: Final = 0.1
+LINK_RETRY_MAX_S: Final = 2.0  # how late a node that came back may be noticed
+LINK_STRANGERS_MAX: Final = 64  # connections that have not shown yet whose they are
+LINK_HELLO_BYTES_MAX: Final = 2048  # of any frame before the greetings are over
+LINK_FRAME_BYTES_MAX: Final = 262_144  # larger payloads travel in parts
+LINK_MESSAGE_BYTES_MAX: Final = 603_979_776  # the largest message, and room for what goes with it
+LINK_CHUNK_BYTES: Final = 262_144  # encrypted at one go
+LINK_SOCKET_HIGH_BYTES: Final = 1_048_576  # encrypted, and not yet taken by the kernel
+LINK_SOCKET_LOW_BYTES: Final = 262_144
+LINK_HIGH_BYTES: Final = 4_194_304  # waiting to be written: who can wait should
+LINK_LOW_BYTES: Final = 1_048_576
+LINK_STOP_BYTES: Final = 134_217_728  # when more waits, the link is cut at the next message
+LINK_CALLS_MAX: Final = 16_384  # of one node, being answered at a time
+LINK_SERVICES_MAX: Final = 1024  # names that one node may use

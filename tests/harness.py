@@ -130,9 +130,9 @@ class SlowTopology(MemoryTopology):
         call = super().put_queue
         self._propose(lambda d: call(definition, d), done)
 
-    def delete_queue(self, vhost: str, name: str, done: Done) -> None:
+    def delete_queue(self, definition: Any, done: Done) -> None:
         call = super().delete_queue
-        self._propose(lambda d: call(vhost, name, d), done)
+        self._propose(lambda d: call(definition, d), done)
 
     def put_binding(self, definition: Any, done: Done) -> None:
         call = super().put_binding

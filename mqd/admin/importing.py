@@ -101,7 +101,7 @@ class Import:
         return Planner(self._document, self._metadata.state, Live(broker), tools)
 
     async def _apply(self, plan: Plan) -> None:
-        """All in one turn of the loop; then wait for the disc."""
+        """All in one turn of the loop, where this node orders it; then wait for the disc."""
         self.plan = plan
         permanent: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -111,10 +111,13 @@ class Import:
             else:
                 permanent.set_result(None)
 
+        at_once = self._metadata.orders_here
         if plan.commands:
             self._metadata.propose(Batch(tuple(plan.commands)), done)
         else:
             done(None)
+        if not at_once:  # what is transient needs the vhosts and exchanges of the rest
+            await asyncio.shield(permanent)
         if not (permanent.done() and permanent.exception()):
             for command in plan.transient:
                 bridge.apply_to(self._broker, command)

@@ -25,6 +25,7 @@ from mqd.broker.entries import ConnectionEntry
 from mqd.broker.events import Events
 from mqd.broker.exchanges.registry import BUILT_IN, Registry
 from mqd.broker.held import Holdings
+from mqd.broker.homes import Flow, Here, Homes
 from mqd.broker.ports import ALONE, Elsewhere, MessageStore, Spool, Topology
 from mqd.broker.queues.base import Queue
 from mqd.broker.reply import ReplyConsumer
@@ -81,6 +82,10 @@ class Broker:
         # what the other members are told of: how many clients there are, which alarms this node has
         self.census_changed: Callable[[], None] = lambda: None
         self.alarms_changed: Callable[[], None] = lambda: None
+        self.homes: Homes = Here()  # whoever joins a cluster sets it to something that knows more
+        self.flow = Flow()
+        self.served: set[ConnectionEntry] = set()  # that stand for channels of other nodes
+        self.origin = secrets.token_bytes(8)  # of messages that this process numbers
         self.replies: dict[str, ReplyConsumer] = {}
         self.timed: set[Queue] = set()  # those for which time matters
         # whoever drives the broker may set it to something that calls `fire` at that time; else
@@ -307,7 +312,7 @@ class Broker:
         for queue in list(self.timed):
             if not queue.tick(now_ms):
                 self.timed.discard(queue)
-        self.holdings.look(self.connections.values())
+        self.holdings.look((*self.connections.values(), *self.served))
         self.fire(now_ms)
 
     def fire(self, now_ms: int) -> None:
@@ -360,7 +365,8 @@ class Broker:
 
 def _recover(vhost: VHost) -> int:
     count = 0
-    queues = {queue.definition.id: queue for queue in vhost.queues.values()}
+    queues = {queue.definition.id: queue for queue in vhost.queues.values() if not queue.is_remote}
+    elsewhere = {queue.definition.id for queue in vhost.queues.values() if queue.is_remote}
     orphans: set[int] = set()
     for queue_id, message, delivered in vhost.store.recover():
         if queue_id == DELAYED:
@@ -368,7 +374,8 @@ def _recover(vhost: VHost) -> int:
             continue
         queue = queues.get(queue_id)
         if queue is None:
-            orphans.add(queue_id)
+            if queue_id not in elsewhere:  # those may be wanted when it lives here again
+                orphans.add(queue_id)
             continue
         queue.recover(message, delivered)
         count += 1

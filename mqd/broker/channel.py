@@ -9,7 +9,7 @@ act on this object. Never writes a frame but through consumers and confirms.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from pamqp import commands
 
@@ -17,6 +17,7 @@ from mqd.amqp.replies import ChannelError, ReplyCode
 from mqd.broker.confirms import Confirms
 from mqd.broker.consumers import Consumer
 from mqd.broker.entries import ConnectionEntry
+from mqd.broker.homes import Hold
 from mqd.broker.message import Message
 from mqd.broker.publish import Target, target_of
 from mqd.broker.queues.base import Queue
@@ -42,7 +43,11 @@ class Channel:
     """An open channel. `unacked` is in order of delivery tag.
 
     What becomes of a delivery is one of ack, reject, requeue, and lost: with its channel.
+    is_served: it stands for a channel of another node. consumer_kind: what basic.consume makes.
     """
+
+    is_served: ClassVar[bool] = False
+    consumer_kind: ClassVar[type[Consumer]] = Consumer
 
     __slots__ = (
         "_offers",
@@ -57,6 +62,7 @@ class Channel:
         "outlet",
         "pid",
         "prefetch_count",
+        "remotes",
         "reply_consumer",
         "stopped",
         "tx",
@@ -84,6 +90,7 @@ class Channel:
         self.confirms: Confirms | None = None
         self.tx: Transaction | None = None
         self.committed: list[tuple[Unacked, str]] = []  # until the end of the turn
+        self.remotes: dict[str, Hold] = {}  # what it has on other nodes, by their names
 
     @property
     def confirming(self) -> bool:
@@ -228,6 +235,8 @@ class Channel:
             self.global_prefetch_count = limit
             for consumer in self.consumers.values():
                 consumer.limited = consumer.prefetch != 0 or limit != 0
+            for hold in self.remotes.values():
+                hold.limit(limit)
             self.offer_again()
 
     # -- modes --------------------------------------------------------------------------------
@@ -315,6 +324,9 @@ class Channel:
         self._hand_back("lost")
         for consumer in consumers.values():
             self.vhost.consumer_gone(consumer.queue)
+        for hold in self.remotes.values():
+            hold.close()
+        self.remotes = {}
         self.connection.channels.pop(self.number, None)
         self.vhost.broker.census_changed()
         if self.vhost.events.listeners:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from mqd.amqp.fields import Table
 from mqd.amqp.replies import ChannelError, ConnectionError_, ReplyCode
 from mqd.broker.channel import Channel
-from mqd.broker.consumers import Consumer
 from mqd.broker.message import Message
 from mqd.broker.queue_arguments import INTEGERS
 from mqd.broker.queues.base import Queue
@@ -29,8 +28,7 @@ def consume(
 ) -> tuple[str, Queue | None]:
     """basic.consume: (consumer tag, queue to drain after consume-ok was sent)."""
     vhost = channel.vhost
-    if tag in channel.consumers:  # a reply consumer's tag is no tag here (observed: 3.10.8)
-        raise ConnectionError_(ReplyCode.NOT_ALLOWED, f"attempt to reuse consumer tag '{tag}'")
+    check_tag(channel, tag)
     if queue_name == PSEUDO_QUEUE:
         return _consume_replies(channel, tag, no_ack=no_ack), None
     name = actual_name(channel, queue_name)
@@ -38,9 +36,9 @@ def consume(
     queue = find_queue(channel, name)
     _check_arguments(queue, arguments)
     queue.check_consumer(channel, arguments, no_ack=no_ack)
-    tag = tag or _new_tag(channel)
+    tag = tag or new_tag(channel)
     _check_exclusive(queue, exclusive)
-    consumer = Consumer(
+    consumer = channel.consumer_kind(
         tag,
         channel,
         queue,
@@ -56,7 +54,14 @@ def consume(
     return tag, queue
 
 
-def _new_tag(channel: Channel) -> str:
+def check_tag(channel: Channel, tag: str) -> None:
+    """Raise 530 for one that is in use."""
+    if tag in channel.consumers:  # a reply consumer's tag is no tag here (observed: 3.10.8)
+        raise ConnectionError_(ReplyCode.NOT_ALLOWED, f"attempt to reuse consumer tag '{tag}'")
+
+
+def new_tag(channel: Channel) -> str:
+    """For a consumer whose client gave it none."""
     return "amq.ctag-" + channel.vhost.broker.random_name()
 
 
@@ -65,7 +70,7 @@ def _consume_replies(channel: Channel, tag: str, *, no_ack: bool) -> str:
         raise ChannelError(ReplyCode.PRECONDITION_FAILED, "reply consumer already set")
     if not no_ack:
         raise ChannelError(ReplyCode.PRECONDITION_FAILED, "reply consumer cannot acknowledge")
-    tag = tag or _new_tag(channel)
+    tag = tag or new_tag(channel)
     broker = channel.vhost.broker
     channel.reply_consumer = ReplyConsumer(tag, channel, broker.random_key(), broker.replies)
     return tag
@@ -127,10 +132,12 @@ def cancel(channel: Channel, tag: str) -> None:
         channel.vhost.consumer_gone(consumer.queue)
 
 
-def get(
-    channel: Channel, queue_name: str, *, no_ack: bool
-) -> tuple[int, bool, Message, bytes, int] | None:
-    """basic.get: (delivery tag, redelivered, message, content, ready messages left), or None."""
+# delivery tag, redelivered, message, content, ready messages left
+Got = tuple[int, bool, Message, bytes, int]
+
+
+def get(channel: Channel, queue_name: str, *, no_ack: bool) -> Got | None:
+    """basic.get: what was there, or None."""
     vhost = channel.vhost
     name = actual_name(channel, queue_name)
     vhost.require(channel.user, Resource("queue", vhost.name, name), "read")

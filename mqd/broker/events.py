@@ -123,6 +123,15 @@ class Events:
         finally:
             self.actor = before
 
+    @contextlib.contextmanager
+    def silent(self) -> Iterator[None]:
+        """What is done meanwhile is nobody's business: nothing has changed for clients."""
+        before, self.listeners = self.listeners, ()
+        try:
+            yield
+        finally:
+            self.listeners = before
+
     def tell(self, event: str, facts: Facts) -> None:
         """It has happened just now."""
         facts.append(("timestamp_in_ms", number(self._clock.wall_ms())))

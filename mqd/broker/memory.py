@@ -230,8 +230,8 @@ class MemoryTopology:
         self.broker.apply_put_queue(definition)
         done(None)
 
-    def delete_queue(self, vhost: str, name: str, done: Done) -> None:
-        self.broker.apply_delete_queue(vhost, name)
+    def delete_queue(self, definition: QueueDefinition, done: Done) -> None:
+        self.broker.apply_delete_queue(definition.vhost, definition.name)
         done(None)
 
     def put_binding(self, definition: BindingDefinition, done: Done) -> None:

@@ -179,8 +179,8 @@ class Topology(Protocol):
 
     def put_queue(self, definition: QueueDefinition, done: Done) -> None: ...
 
-    def delete_queue(self, vhost: str, name: str, done: Done) -> None:
-        """With its bindings."""
+    def delete_queue(self, definition: QueueDefinition, done: Done) -> None:
+        """With its bindings. Another queue that has its name by now stays."""
 
     def put_binding(self, definition: BindingDefinition, done: Done) -> None: ...
 

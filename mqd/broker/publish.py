@@ -28,7 +28,7 @@ from mqd.broker import headers as said
 from mqd.broker.consumers import readdress
 from mqd.broker.exchanges.base import Exchange, Offered, Taker
 from mqd.broker.message import names_of, replace_header
-from mqd.broker.reply import PREFIX, PSEUDO_SHORTSTR, ReplyConsumer
+from mqd.broker.reply import PREFIX, PSEUDO_SHORTSTR, REPLIES
 from mqd.broker.routing import route, route_by_key
 from mqd.names import Resource
 
@@ -129,7 +129,7 @@ class Target:
             vhost.require_topic(channel.user, name, "write", self._routing_key)
         queues = self._route(exchange)
         # A reply consumer is no queue: mandatory is returned all the same (observed: 3.10.8).
-        nowhere = not queues or isinstance(queues[0], ReplyConsumer)
+        nowhere = not queues or isinstance(queues[0], REPLIES)
         self._special = queues is None or (self._mandatory and nowhere) or vhost.tracing
         self._queues = queues or ()
         self._wide = len(self._queues) if len(self._queues) >= limits.COPIES_WIDE else 0
@@ -144,7 +144,7 @@ class Target:
         vhost = self._channel.vhost
         key = self._routing_key
         if not self._exchange and key.startswith(PREFIX):
-            reply = vhost.replies.get(key)
+            reply = vhost.replies.get(key) or vhost.broker.homes.reply_to(key)
             return [reply] if reply is not None else []
         found = route_by_key(vhost.exchanges, exchange, key)
         return None if found is None else vhost.reach(found)
@@ -235,7 +235,7 @@ class Target:
         self, queues: Sequence[Taker], names: bytes, content: bytes, persistent: bool
     ) -> int:
         """The batch to wait for; below 0 when a queue rejected it."""
-        if self._mandatory and (not queues or isinstance(queues[0], ReplyConsumer)):
+        if self._mandatory and (not queues or isinstance(queues[0], REPLIES)):
             self._return(content)
         vhost = self._channel.vhost
         queues = vhost.dead_letters.after_all(queues)

@@ -12,7 +12,8 @@ Decides keys and liveness. Never routes: `mqd.broker.publish` finds a reply cons
 from __future__ import annotations
 
 import base64
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
 
 from mqd.broker.consumers import Sender
 
@@ -56,3 +57,32 @@ class ReplyConsumer:
         """The consumer was cancelled or its channel closed."""
         self.deleted = True
         self._registry.pop(self.queue_name, None)
+
+
+class RemoteReply:
+    """Takes answers for a reply consumer of another node."""
+
+    __slots__ = ("_send", "deleted")
+
+    def __init__(self, send: Callable[[bytes, bytes], None]) -> None:
+        self._send = send
+        self.deleted = False
+
+    def publish(self, names: bytes, content: bytes, persistent: bool) -> int:
+        """Sent there; nobody says whether anybody still listens."""
+        del persistent
+        self._send(names, content)
+        return 0
+
+
+REPLIES: Final = (ReplyConsumer, RemoteReply)
+
+
+def node_of(name: str) -> str | None:
+    """The node of the reply consumer that has that name; None where it names none."""
+    owner, dot, _ = name.removeprefix(PREFIX + "g1h2").rpartition(".")
+    try:
+        pid = base64.urlsafe_b64decode(owner).decode()
+    except ValueError:
+        return None
+    return pid[1:].rsplit(".", 3)[0] if dot and pid.startswith("<") else None

@@ -57,6 +57,21 @@ class Tickets:
         else:
             call(True)
 
+    def follow(self, ticket: int, result: int) -> None:
+        """The ticket ends as what a publish returned later does."""
+        if result < 0:
+            self.rejected(ticket)
+        elif result >= TICKETS:
+            self.wait(result, lambda accepted: self._end(ticket, accepted))
+        else:
+            self._when_durable(result, lambda: self.done(ticket))
+
+    def _end(self, ticket: int, accepted: bool) -> None:
+        if accepted:
+            self.done(ticket)
+        else:
+            self.rejected(ticket)
+
     def each(self, results: Sequence[int], call: Callable[[Sequence[int]], None]) -> None:
         """call(results) once their tickets have ended: what was done is 0 then, what was not is
         REJECTED. At once where there is none."""

@@ -1,9 +1,9 @@
-"""Declaring, binding and deleting, as a channel asks for it.
+"""Declaring and deleting, as a channel asks for it.
 
 Decides the checks of exchange.* and queue.* methods, their order and their words (RabbitMQ:
 rabbit_channel, handle_method; observed: 3.10.8), and whether a change is transient (applied here
-and now) or durable (proposed; `done` comes when it is permanent). Never replies: the caller turns
-the result into a method.
+and now) or durable (proposed; `done` comes when it is permanent). Bindings are in
+`mqd.broker.bind`. Never replies: the caller turns the result into a method.
 
 `done` gets the result, or an AmqpError; it may be called before the function returns.
 """
@@ -12,11 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from mqd.amqp.fields import Table
 from mqd.amqp.replies import AmqpError, ChannelError, ConnectionError_, ReplyCode
 from mqd.broker.channel import Channel
-from mqd.broker.definitions import BindingDefinition, ExchangeDefinition, QueueDefinition
+from mqd.broker.definitions import ExchangeDefinition, QueueDefinition
 from mqd.broker.equivalence import (
     check_equivalent,
     check_queue_arguments,
@@ -25,8 +26,10 @@ from mqd.broker.equivalence import (
 from mqd.broker.exchanges.registry import check_arguments, check_type
 from mqd.broker.queue_arguments import check_server_named, queue_type
 from mqd.broker.queues.base import Queue
+from mqd.broker.queues.remote import RemoteQueue
 from mqd.broker.reply import PREFIX, PSEUDO_QUEUE
 from mqd.broker.vhost import VHost
+from mqd.errors import ErrorCode, MqdError
 from mqd.names import Resource
 from mqd.policies.limits import MAX_QUEUES, limit_reached
 
@@ -44,21 +47,53 @@ class QueueState:
     consumer_count: int
 
 
-def _settled(
+def settled(
     done: Answer, result: QueueState | int | None = None
 ) -> Callable[[Exception | None], None]:
     """A port's `done` that passes the result, or says what became of the proposal."""
 
-    def settled(error: Exception | None) -> None:
-        if error is None:
-            done(result)
+    def ended(error: Exception | None) -> None:
+        done(result if error is None else _fault(error))
+
+    return ended
+
+
+def _fault(error: Exception) -> AmqpError:
+    if isinstance(error, MqdError) and error.code is ErrorCode.NOT_FOUND:
+        return ChannelError(ReplyCode.NOT_FOUND, error.detail)  # it went while this was proposed
+    return ConnectionError_(ReplyCode.INTERNAL_ERROR, str(error))
+
+
+def _declared(
+    is_there: Callable[[], bool],
+    again: Callable[[], None],
+    done: Answer,
+    result: QueueState | None = None,
+) -> Callable[[Exception | None], None]:
+    """`settled` for what another node may have declared at the same time: then this declare found
+    it there."""
+    otherwise = settled(done, result)
+
+    def declared(error: Exception | None) -> None:
+        taken = isinstance(error, MqdError) and error.code is ErrorCode.ALREADY_EXISTS
+        if not (taken and is_there()):
+            otherwise(error)
         else:
-            done(ConnectionError_(ReplyCode.INTERNAL_ERROR, str(error)))
+            _once_more(again, done)
 
-    return settled
+    return declared
 
 
-def _not_default(exchange: str) -> None:
+def _once_more(again: Callable[[], None], done: Answer) -> None:
+    """Nobody is there to catch what it raises."""
+    try:
+        again()
+    except AmqpError as fault:
+        done(fault)
+
+
+def not_default(exchange: str) -> None:
+    """Raise 403 for what nobody may do with the default exchange."""
     if not exchange:
         raise ChannelError(ReplyCode.ACCESS_REFUSED, DEFAULT_EXCHANGE)
 
@@ -80,7 +115,7 @@ def clean_name(name: str) -> str:
 
 def find_exchange(channel: Channel, name: str) -> ExchangeDefinition:
     """exchange.declare passive. Raises ChannelError 404."""
-    _not_default(name)
+    not_default(name)
     found = channel.vhost.exchanges.get(name)
     if found is None:
         raise ChannelError(
@@ -94,7 +129,7 @@ def declare_exchange(channel: Channel, wanted: ExchangeDefinition, done: Answer)
     vhost = channel.vhost
     types = vhost.broker.exchange_types
     kind = check_type(wanted.type, types, vhost.broker.knows_exchange_type)
-    _not_default(wanted.name)
+    not_default(wanted.name)
     resource = wanted.resource
     vhost.require(channel.user, resource, "configure")
     found = vhost.exchanges.get(wanted.name)
@@ -110,11 +145,24 @@ def declare_exchange(channel: Channel, wanted: ExchangeDefinition, done: Answer)
         name = alternate[1].decode("utf-8", "surrogateescape")
         vhost.require(channel.user, Resource("exchange", vhost.name, name), "write")
     kind.validate(wanted, types)
+    again = partial(declare_exchange, channel, wanted, done)
     if wanted.durable:
-        vhost.broker.topology.put_exchange(wanted, _settled(done))
-    else:
-        vhost.apply_put_exchange(wanted)
-        done(None)
+        declared = _declared(lambda: wanted.name in vhost.exchanges, again, done)
+        vhost.broker.topology.put_exchange(wanted, declared)
+        return
+    homes = vhost.broker.homes
+
+    def claimed(refusal: AmqpError | None) -> None:
+        if refusal is not None:
+            done(refusal)
+        elif wanted.name in vhost.exchanges:  # somebody was quicker
+            homes.release(vhost.name, "exchange", wanted.name)
+            _once_more(again, done)
+        else:
+            vhost.apply_put_exchange(wanted)
+            homes.put(wanted, lambda: done(None))
+
+    homes.claim(vhost.name, "exchange", wanted.name, claimed)
 
 
 def delete_exchange(channel: Channel, name: str, *, if_unused: bool, done: Answer) -> None:
@@ -122,7 +170,7 @@ def delete_exchange(channel: Channel, name: str, *, if_unused: bool, done: Answe
     vhost = channel.vhost
     name = clean_name(name)
     resource = Resource("exchange", vhost.name, name)
-    _not_default(name)
+    not_default(name)
     if name.startswith("amq."):
         # observed: 3.10.8 — checked by prefix, whether the exchange exists or not
         raise ChannelError(ReplyCode.ACCESS_REFUSED, f"deletion of system {resource} not allowed")
@@ -134,82 +182,10 @@ def delete_exchange(channel: Channel, name: str, *, if_unused: bool, done: Answe
     if if_unused and vhost.bindings.has_source(name):
         raise ChannelError(ReplyCode.PRECONDITION_FAILED, f"{resource} in use")
     if found.definition.durable:
-        vhost.broker.topology.delete_exchange(vhost.name, name, _settled(done))
+        vhost.broker.topology.delete_exchange(vhost.name, name, settled(done))
     else:
         vhost.apply_delete_exchange(name)
-        done(None)
-
-
-# -- bindings -----------------------------------------------------------------------------------
-
-
-def bind(channel: Channel, binding: BindingDefinition, done: Answer) -> None:
-    """queue.bind and exchange.bind."""
-    vhost = channel.vhost
-    source = _check_binding(channel, binding)
-    if binding in vhost.bindings:
-        done(None)
-        return
-    exchange = vhost.exchanges[source]
-    exchange.validate_binding(binding)
-
-    def bound(result: QueueState | int | AmqpError | None) -> None:
-        if result is None:
-            exchange.welcome(binding)  # first: what is published after bind-ok comes after it
-        done(result)
-
-    if vhost.is_durable(binding):
-        vhost.broker.topology.put_binding(binding, _settled(bound))
-    else:
-        vhost.apply_put_binding(binding)
-        bound(None)
-
-
-def unbind(channel: Channel, binding: BindingDefinition, done: Answer) -> None:
-    """queue.unbind and exchange.unbind; what is not bound is unbound already."""
-    vhost = channel.vhost
-    try:
-        _check_binding(channel, binding, unbinding=True)
-    except ChannelError as error:
-        if error.code is ReplyCode.NOT_FOUND:  # observed: 3.10.8
-            done(None)
-            return
-        raise
-    if binding not in vhost.bindings:
-        done(None)
-        return
-    if binding.destination_kind == "queue":  # whose it is matters now (observed: 3.10.8)
-        check_exclusive_access(channel, vhost.queues[binding.destination])
-    if vhost.is_durable(binding):
-        vhost.broker.topology.delete_binding(binding, _settled(done))
-    else:
-        vhost.apply_delete_binding(binding)
-        done(None)
-
-
-def _check_binding(channel: Channel, binding: BindingDefinition, *, unbinding: bool = False) -> str:
-    vhost = channel.vhost
-    source = Resource("exchange", vhost.name, binding.source)
-    destination = Resource(binding.destination_kind, vhost.name, binding.destination)
-    vhost.require(channel.user, destination, "write")
-    if binding.destination_kind == "exchange":
-        _not_default(binding.destination)
-    _not_default(binding.source)
-    vhost.require(channel.user, source, "read")
-    found = vhost.exchanges.get(binding.source)
-    if found is not None and found.definition.type == "topic":
-        vhost.require_topic(channel.user, binding.source, "read", binding.binding_key)
-    if found is None:  # said before anything of the destination (observed: 3.10.8)
-        raise ChannelError(ReplyCode.NOT_FOUND, f"no {source}")
-    if binding.destination_kind == "queue":
-        queue = vhost.queues.get(binding.destination)
-        if queue is None:
-            raise ChannelError(ReplyCode.NOT_FOUND, f"no {destination}")
-        if not unbinding:
-            check_exclusive_access(channel, queue)
-    elif binding.destination not in vhost.exchanges:
-        raise ChannelError(ReplyCode.NOT_FOUND, f"no {destination}")
-    return binding.source
+        vhost.broker.homes.gone(found.definition, lambda: done(None))
 
 
 # -- queues -------------------------------------------------------------------------------------
@@ -229,13 +205,20 @@ def find_queue(channel: Channel, name: str) -> Queue:
     queue = channel.vhost.queues.get(name)
     if queue is None:
         raise ChannelError(ReplyCode.NOT_FOUND, f"no {Resource('queue', channel.vhost.name, name)}")
+    check_reachable(queue)
     check_exclusive_access(channel, queue)
     return queue
 
 
+def check_reachable(queue: Queue) -> None:
+    """Raise 404 when the queue's home is down: 3.10.8 says so before anything else of it."""
+    if isinstance(queue, RemoteQueue) and not queue.is_reachable:
+        raise queue.down_error()
+
+
 def check_exclusive_access(channel: Channel, queue: Queue) -> None:
-    """Raise 405 when the queue is another connection's own."""
-    if queue.owner is not None and queue.owner is not channel.connection:
+    """Raise 405 when the queue is another connection's own, here or on another node."""
+    if queue.definition.exclusive and queue.owner is not channel.connection:
         raise locked(queue)
 
 
@@ -256,14 +239,27 @@ def _state(queue: Queue) -> QueueState:
     return QueueState(queue.name, queue.ready_count, len(queue.consumers))
 
 
-def declare_passive(channel: Channel, name: str) -> QueueState:
+def tell_state(channel: Channel, queue: Queue, done: Answer) -> None:
+    """done of what queue.declare-ok says of a queue, which its home knows."""
+    if not isinstance(queue, RemoteQueue):
+        done(_state(queue))
+        return
+
+    def told(result: tuple[int, int] | AmqpError) -> None:
+        done(result if isinstance(result, AmqpError) else QueueState(queue.name, *result))
+
+    queue.ask(lambda home, then: home.ask(channel, queue, "state", 0, then), told)
+
+
+def declare_passive(channel: Channel, name: str, done: Answer) -> None:
     """queue.declare passive."""
     if _is_reply(name):
-        return _reply_state(channel, name)
+        done(_reply_state(channel, name))
+        return
     name = clean_name(name)
     queue = find_queue(channel, name)  # an empty name is no name here (observed: 3.10.8)
     channel.last_queue = name
-    return _state(queue)
+    tell_state(channel, queue, done)
 
 
 def _is_reply(name: str) -> bool:
@@ -272,7 +268,12 @@ def _is_reply(name: str) -> bool:
 
 def _reply_state(channel: Channel, name: str) -> QueueState:
     """Direct reply-to names exist while somebody listens (observed: 3.10.8)."""
-    if name != PSEUDO_QUEUE and name not in channel.vhost.replies:
+    vhost = channel.vhost
+    if (
+        name != PSEUDO_QUEUE
+        and name not in vhost.replies
+        and vhost.broker.homes.reply_to(name) is None
+    ):
         raise ChannelError(ReplyCode.NOT_FOUND, f"no {Resource('queue', channel.vhost.name, name)}")
     return QueueState(name, 0, 1)
 
@@ -304,9 +305,10 @@ def declare_queue(
         _not_reserved("queue", name)
     found = vhost.queues.get(name)
     if found is not None:
+        check_reachable(found)
         _check_same(channel, found, durable, exclusive, auto_delete, arguments)
         channel.last_queue = name
-        done(_state(found))
+        tell_state(channel, found, done)
         return
     _check_queue_limit(vhost, name)
     _check_dead_letter_access(channel, resource, arguments)
@@ -325,11 +327,41 @@ def declare_queue(
     check_queue_arguments(definition)
     channel.last_queue = name
     state = QueueState(name, 0, 0)
+    homes = vhost.broker.homes
+    again = partial(
+        declare_queue,
+        channel,
+        name,
+        durable=durable,
+        exclusive=exclusive,
+        auto_delete=auto_delete,
+        arguments=arguments,
+        done=done,
+    )
     if permanent:
-        vhost.broker.topology.put_queue(definition, _settled(done, state))
+        placed = homes.place(vhost, definition)
+        if isinstance(placed, AmqpError):
+            raise placed
+        declared = _declared(lambda: name in vhost.queues, again, done, state)
+        vhost.broker.topology.put_queue(placed, declared)
+        return
+
+    def claimed(refusal: AmqpError | None) -> None:
+        if refusal is not None:
+            done(refusal)
+        elif name in vhost.queues:  # somebody was quicker
+            homes.release(vhost.name, "queue", name)
+            _once_more(again, done)
+        elif exclusive and channel.connection.pid not in vhost.broker.connections:
+            homes.release(vhost.name, "queue", name)  # it is gone, and so would its queue be
+        else:
+            vhost.apply_put_queue(definition, channel.connection if exclusive else None)
+            homes.put(definition, lambda: done(state))
+
+    if server_named:
+        claimed(None)
     else:
-        vhost.apply_put_queue(definition, channel.connection if exclusive else None)
-        done(state)
+        homes.claim(vhost.name, "queue", name, claimed)
 
 
 def _with_type(
@@ -399,15 +431,19 @@ def delete_queue(
     if queue is None:
         done(0)
         return
+    check_reachable(queue)
     check_exclusive_access(channel, queue)
     _check_conditions(queue, if_unused=if_unused, if_empty=if_empty)
+    if isinstance(queue, RemoteQueue):
+        vhost.delete_remote_queue(queue, channel, if_unused + 2 * if_empty, done)
+        return
     if queue.ignores_conditions:
         if_empty = if_unused = False
     if if_empty and queue.ready_count:
         raise ChannelError(ReplyCode.PRECONDITION_FAILED, f"{resource} not empty")
     if if_unused and queue.consumers:
         raise ChannelError(ReplyCode.PRECONDITION_FAILED, f"{resource} in use")
-    vhost.delete_queue(queue, _settled(done, queue.gone_count))
+    vhost.delete_queue(queue, settled(done, queue.gone_count))
 
 
 def _check_conditions(queue: Queue, *, if_unused: bool, if_empty: bool) -> None:

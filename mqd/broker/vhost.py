@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
+from mqd.amqp.replies import AmqpError
 from mqd.auth.patterns import found_in
 from mqd.auth.permissions import Kind
 from mqd.auth.users import User
@@ -26,10 +27,12 @@ from mqd.broker.events import INTERNAL
 from mqd.broker.exchanges.base import Destination, Exchange, Offered, Taker
 from mqd.broker.exchanges.registry import make_exchange
 from mqd.broker.headers import routing_keys
+from mqd.broker.homes import Done
 from mqd.broker.message import Message
 from mqd.broker.ports import MessageStore
 from mqd.broker.queues.base import Queue
 from mqd.broker.queues.registry import KINDS
+from mqd.broker.queues.remote import REMOTE, RemoteQueue
 from mqd.broker.routing import Found, route
 from mqd.broker.tickets import TICKETS, Tickets
 from mqd.broker.tracing import Tracer
@@ -40,6 +43,7 @@ from mqd.policies.model import REFUSED_BY, Policy
 
 if TYPE_CHECKING:
     from mqd.broker.broker import Broker
+    from mqd.broker.channel import Channel
     from mqd.broker.entries import ConnectionEntry
     from mqd.broker.reply import ReplyConsumer
 
@@ -79,6 +83,11 @@ class VHost:
 
     def connections(self) -> Iterator[ConnectionEntry]:
         return (entry for entry in self.broker.connections.values() if entry.vhost is self)
+
+    def holders(self) -> Iterator[ConnectionEntry]:
+        """The same, and what other nodes' channels have here."""
+        yield from self.connections()
+        yield from (entry for entry in self.broker.served if entry.vhost is self)
 
     # -- permissions --------------------------------------------------------------------------
 
@@ -172,12 +181,13 @@ class VHost:
         self.dead_letters.publish(queues, message.names, message.content, message.persistent)
 
     def reach(self, found: Iterable[Found]) -> list[Taker]:
-        """The queues of those names that are there, and whatever else takes messages."""
+        """The queues of those names that are there and whose homes are not down, and whatever else
+        takes messages."""
         queues = self.queues
         return [
             queues[one] if isinstance(one, str) else one
             for one in found
-            if not isinstance(one, str) or one in queues
+            if not isinstance(one, str) or (one in queues and queues[one].is_reachable)
         ]
 
     def apply_delete_exchange(self, name: str) -> None:
@@ -201,9 +211,7 @@ class VHost:
     ) -> Queue:
         found = self.queues.get(definition.name)
         if found is None:
-            kind = KINDS[definition.type]
-            policy = self._policy_of(definition)
-            found = kind(definition, self, self.broker.pids.new(), owner, policy)
+            found = self._make_queue(definition, owner)
             self.queues[definition.name] = found
             if owner is not None:
                 owner.exclusive_queues.append(found)
@@ -213,6 +221,67 @@ class VHost:
         elif found.definition.id == definition.id and found.definition != definition:
             found.redefine(definition)
         return found
+
+    def _make_queue(self, definition: QueueDefinition, owner: ConnectionEntry | None) -> Queue:
+        """It, or what stands for it."""
+        policy = self._policy_of(definition)
+        pid = self.broker.pids.new()
+        home = self.broker.homes.elsewhere(definition) if owner is None else None
+        if home is None:
+            return KINDS[definition.type](definition, self, pid, owner, policy)
+        return REMOTE[definition.type](definition, self, pid, owner, policy, home)
+
+    def rehome(self, name: str) -> Queue | None:
+        """A queue may live on another node than before: it, or what stands for it, takes the place
+        of what was there, with the consumers that are here. Returns the new one, None when nothing
+        changed kind. The caller recovers messages before and ends the turn.
+
+        What the old one's consumers hold is settled with the old one, which has nothing to say any
+        more: its messages come again from where they are kept.
+        """
+        old = self.queues.get(name)
+        if old is None:
+            return None
+        home = self.broker.homes.elsewhere(old.definition)
+        if isinstance(old, RemoteQueue):
+            if home is not None:
+                old.moved(home)
+                return None
+        elif home is None:
+            return None
+        new = self._make_queue(old.definition, old.owner)
+        return self.replace_queue(old, new)
+
+    def replace_queue(self, old: Queue, new: Queue) -> Queue:
+        """Of the same definition: see `rehome`."""
+        consumers = list(old.consumers)
+        pending = old.take_pending() if isinstance(old, RemoteQueue) else []
+        waiting = old.take_waiting() if isinstance(old, RemoteQueue) else []
+        with self.events.silent():
+            for consumer in consumers:
+                old.remove_consumer(consumer)
+        old.deleted = True
+        self.broker.deadlines.gone(old)
+        self.queues[new.name] = new
+        self.version += 1
+        origin = self.broker.origin
+        for ticket, names, content, persistent in pending:
+            result = new.publish_once(origin, ticket, names, content, persistent)
+            self.tickets.follow(ticket, result)
+        with self.events.silent():
+            for consumer in consumers:
+                if consumer.channel.is_served:
+                    continue  # its own node asks the new home
+                consumer.active, consumer.waiting = True, False
+                consumer.queue = new
+                new.add_consumer(consumer)
+        for again in waiting:
+            again()
+        if isinstance(new, RemoteQueue):
+            new.found()
+        else:
+            new.drain()
+        return new
 
     def apply_delete_queue(self, name: str) -> None:
         """The queue goes with its messages, bindings and consumers (who are told)."""
@@ -242,18 +311,35 @@ class VHost:
         Its consumers hear of it after whoever deleted it, at the end of the turn: a client that
         consumes from what it deletes waits for delete-ok first (observed: 3.10.8).
         """
-        cancelled = self._deleting.setdefault(queue.name, [])
-
-        def finished(error: Exception | None) -> None:
-            self._deleting.pop(queue.name, None)
-            self.turn.confirms += [partial(self.broker.tell_cancelled, one) for one in cancelled]
-            done(error)
-
+        if isinstance(queue, RemoteQueue) and not queue.durable:
+            self.delete_remote_queue(
+                queue, None, 0, lambda it: done(it if isinstance(it, AmqpError) else None)
+            )
+            return
+        finished = self._tell_later(queue, done)
         if queue.durable:
-            self.broker.topology.delete_queue(self.name, queue.name, finished)
+            self.broker.topology.delete_queue(queue.definition, finished)
         else:
             self.apply_delete_queue(queue.name)
-            finished(None)
+            self.broker.homes.gone(queue.definition, lambda: finished(None))
+
+    def _tell_later(self, queue: Queue, done: Done) -> Done:
+        cancelled = self._deleting.setdefault(queue.name, [])
+
+        def finished(result: object) -> None:
+            self._deleting.pop(queue.name, None)
+            self.turn.confirms += [partial(self.broker.tell_cancelled, one) for one in cancelled]
+            done(result)
+
+        return finished
+
+    def delete_remote_queue(
+        self, queue: RemoteQueue, channel: Channel | None, flags: int, done: Done
+    ) -> None:
+        """Have its home delete it; done(how many messages went, or AmqpError). flags: as
+        `mqd.broker.homes` has them. Its consumers hear of it later, as above."""
+        finished = self._tell_later(queue, done)
+        queue.ask(lambda home, then: home.ask(channel, queue, "delete", flags, then), finished)
 
     def consumer_gone(self, queue: Queue) -> None:
         """A consumer was cancelled or its channel closed: auto-delete goes with the last."""
@@ -262,6 +348,7 @@ class VHost:
             and queue.had_consumer
             and not queue.consumers
             and not queue.deleted
+            and not queue.is_remote
         ):
             with self.events.by(INTERNAL):
                 self.delete_queue(queue, _ignore)
@@ -336,6 +423,7 @@ class VHost:
         with self.events.by(INTERNAL):
             for queue in list(entry.exclusive_queues):
                 self.apply_delete_queue(queue.name)
+                self.broker.homes.gone(queue.definition, lambda: None)
 
 
 def _ignore(error: Exception | None) -> None:

@@ -3,13 +3,15 @@
 Decides what changes there are and how they stand in the log. Never decides whether a change is
 allowed or what it does: that is `mqd.metadata.machine`.
 
-A command is logged as the JSON list `[kind, version, {field: value}]`. Kinds, fields and versions
-are only ever added: a log that an older mqd wrote must always be read. A field that is missing
-takes its default.
+A command is logged as the JSON list `[kind, version, {field: value}]`, in a cluster with up to
+three values more (`Line`): the id of the proposal; why it was refused, `[code, text]`; and in a
+snapshot the number it had. Kinds, fields and versions are only ever added: a log that an older mqd
+wrote must always be read. A field that is missing takes its default.
 
     history: all kinds, version 1 - first release
              batch - definitions come in whole or not at all
              put_member, delete_member, put_cluster - several machines
+             delete_queue: id; proposals have ids - several machines
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ import enum
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, NamedTuple
 
 from mqd.amqp.fields import from_json, to_json
 from mqd.auth.permissions import Permission, TopicPermission
@@ -194,10 +196,12 @@ class PutQueue:
 
 @dataclass(frozen=True, slots=True)
 class DeleteQueue:
-    """With its bindings. Nothing happens when there is none."""
+    """With its bindings. Nothing happens when there is none, or one that has another id: it was
+    declared anew meanwhile. id 0: whichever it is."""
 
     vhost: str
     name: str
+    id: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,9 +333,44 @@ _READERS: dict[type[Any], dict[str, _Reader]] = {
 }
 
 
-def encode(command: Command) -> str:
-    """One line of JSON."""
-    return json.dumps(_entry(command), separators=(",", ":"))
+class Line(NamedTuple):
+    """A line of the log, read back. refusal: why it had no effect; command is an empty batch then.
+    number: 0 where the place of the line says it."""
+
+    command: Command
+    proposal: str = ""
+    refusal: MqdError | None = None
+    number: int = 0
+
+
+NOTHING = Batch(())
+
+
+def encode(command: Command, proposal: str = "") -> str:
+    """One line of JSON. proposal: the id by which its proposer knows it again."""
+    entry = _entry(command)
+    if proposal:
+        entry.append(proposal)
+    return json.dumps(entry, separators=(",", ":"))
+
+
+def encode_outcome(proposal: str, refusal: MqdError | None, number: int = 0) -> str:
+    """A line that changes nothing and tells what became of a proposal."""
+    why = refusal and [refusal.code.value, refusal.detail]
+    return json.dumps([*_entry(NOTHING), proposal, why, number], separators=(",", ":"))
+
+
+def decode_line(line: str) -> Line:
+    """Inverse of both. Raises MqdError for what this mqd does not know."""
+    try:
+        entry = json.loads(line)
+        if len(entry) == 3:
+            return Line(_command(entry))
+        proposal, why, number = entry[3:6] if len(entry) > 4 else (entry[3], None, 0)
+        refusal = MqdError(ErrorCode(why[0]), why[1]) if why else None
+        return Line(_command(entry[:3]), proposal, refusal, number)
+    except (ValueError, TypeError, LookupError) as error:
+        raise _no_command(line) from error
 
 
 def _entry(command: Command) -> list[Any]:
@@ -357,13 +396,16 @@ def _plain(value: Any) -> dict[str, Any]:
 
 
 def decode(line: str) -> Command:
-    """Inverse of `encode`. Raises MqdError for what this mqd does not know."""
+    """Inverse of `encode` without a proposal. Raises MqdError for what this mqd does not know."""
     try:
         return _command(json.loads(line))
-    except (ValueError, TypeError, KeyError) as error:
-        raise MqdError(
-            ErrorCode.UNAVAILABLE, f"the metadata log holds what is no command: {line[:80]}"
-        ) from error
+    except (ValueError, TypeError, LookupError) as error:
+        raise _no_command(line) from error
+
+
+def _no_command(line: str) -> MqdError:
+    text = f"the metadata log holds what is no command: {line[:80]}"
+    return MqdError(ErrorCode.UNAVAILABLE, text)
 
 
 def _command(entry: list[Any]) -> Command:

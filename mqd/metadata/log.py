@@ -5,7 +5,8 @@ the writer thread, except while it is opened.
 
 A row of the log holds what was proposed while the row before it was being written: lines of JSON,
 numbered; its key is the number of its last command. A snapshot holds the commands that make the
-state as it was after command `through`.
+state as it was after command `through`. Numbers follow each other, but for a snapshot that replaces
+everything (`Replacement`): then they go on from wherever it says, also further back.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mqd.errors import ErrorCode, MqdError
-from mqd.metadata.commands import Command, decode
+from mqd.metadata.commands import Line, decode_line
 from mqd.storage.database import Format, open_database
 
 METADATA = Format(
@@ -45,11 +46,20 @@ class Proposed:
     line: str
 
 
+@dataclass(frozen=True, slots=True)
+class Replacement:
+    """All there is after command `number`, in place of whatever was there."""
+
+    number: int
+    lines: bytes
+
+
 class CommandLog:
     """One open metadata file."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.replaced_count = 0  # how often everything was
         self._database = open_database(path, METADATA)
         try:
             (boots,) = self._one("SELECT value FROM meta WHERE key = 'boots'")
@@ -71,8 +81,8 @@ class CommandLog:
     def _one(self, query: str) -> tuple[int, ...]:
         return tuple(self._database.execute(query).fetchone())
 
-    def read(self) -> Iterator[Command]:
-        """The snapshot's commands, then the log's.
+    def read(self) -> Iterator[tuple[int, Line]]:
+        """The snapshot's lines, then the log's, each with its number.
 
         Raises MqdError when a row is not what was written: half the metadata is none.
         """
@@ -82,22 +92,43 @@ class CommandLog:
                 "SELECT through, crc, lines FROM snapshot"
             ):
                 through = number
-                yield from self._commands("snapshot", crc, lines)
-            for last, count, crc, lines in self._database.execute(
-                "SELECT last, count, crc, lines FROM log WHERE last > ? ORDER BY last", (through,)
-            ):
-                for number, command in enumerate(
-                    self._commands(f"entry {last}", crc, lines), last - count + 1
-                ):
-                    if number > through:  # a snapshot may be taken in the middle of a row
-                        yield command
+                for line in self._lines("snapshot", crc, lines):
+                    decoded = decode_line(line)
+                    yield decoded.number or number, decoded
+            for number, line in self._logged(through):
+                yield number, decode_line(line)
         except sqlite3.Error as error:
             raise self._unusable(str(error)) from error
 
-    def _commands(self, what: str, crc: int, lines: bytes) -> Iterator[Command]:
+    def _logged(self, after: int) -> Iterator[tuple[int, str]]:
+        """What follows a number, which may be in the middle of a row."""
+        for last, count, crc, lines in self._database.execute(
+            "SELECT last, count, crc, lines FROM log WHERE last > ? ORDER BY last", (after,)
+        ):
+            for number, line in enumerate(
+                self._lines(f"entry {last}", crc, lines), last - count + 1
+            ):
+                if number > after:
+                    yield number, line
+
+    def tail(self, after: int, bytes_max: int) -> list[Proposed] | None:
+        """The lines that follow a number, as many as there is room for, one at least if there is
+        any. None: the log does not go back so far."""
+        (through,) = self._one("SELECT coalesce(max(through), 0) FROM snapshot")
+        if after < through:
+            return None
+        found: list[Proposed] = []
+        for number, line in self._logged(after):
+            found.append(Proposed(number, line))
+            bytes_max -= len(line)
+            if bytes_max <= 0:
+                break
+        return found
+
+    def _lines(self, what: str, crc: int, lines: bytes) -> list[str]:
         if zlib.crc32(lines) != crc:
             raise self._unusable(f"{what} is damaged")
-        return map(decode, lines.decode().splitlines())
+        return lines.decode().splitlines()
 
     def _unusable(self, reason: str) -> MqdError:
         return MqdError(
@@ -105,6 +136,20 @@ class CommandLog:
             f"metadata log {self.path} cannot be read: {reason}; restore it from a backup, or "
             "move it away to start without users, vhosts and queues",
         )
+
+    def write(self, batch: Sequence[Proposed | Replacement]) -> None:
+        """`append` and `replace` in order. When it fails it can be called again with the same."""
+        start = 0
+        for index, each in enumerate(batch):
+            if isinstance(each, Replacement):
+                start = index + 1
+        if start:
+            last = batch[start - 1]
+            assert isinstance(last, Replacement)
+            self.replace(last)
+        lines = [each for each in batch[start:] if isinstance(each, Proposed)]
+        if lines:
+            self.append(lines)
 
     def append(self, proposed: Sequence[Proposed]) -> None:
         """Permanent on return. Numbers follow each other."""
@@ -131,14 +176,23 @@ class CommandLog:
                 self._database.execute("ROLLBACK")
             raise
 
-    def replace_snapshot(self, through: int, lines: bytes) -> None:
-        """Permanent on return, and the log without what the snapshot covers."""
+    def fold(self, through: int, lines: bytes) -> None:
+        """A snapshot in place of what it covers; permanent on return."""
+        self._replace(through, lines, "DELETE FROM log WHERE last <= ?", (through,))
+
+    def replace(self, new: Replacement) -> None:
+        """A snapshot in place of everything; permanent on return."""
+        self._replace(new.number, new.lines, "DELETE FROM log", ())
+        self.replaced_count += 1
+        self.last_number = new.number
+
+    def _replace(self, through: int, lines: bytes, delete: str, values: tuple[int, ...]) -> None:
         with self._counted():
             self._database.execute(
                 "INSERT OR REPLACE INTO snapshot VALUES(1, ?, ?, ?)",
                 (through, zlib.crc32(lines), lines),
             )
-            self._database.execute("DELETE FROM log WHERE last <= ?", (through,))
+            self._database.execute(delete, values)
         (self.log_bytes,) = self._one("SELECT coalesce(sum(length(lines)), 0) FROM log")
         self.snapshot_bytes = len(lines)
         # a row without columns for every page: execute() would stop after the first

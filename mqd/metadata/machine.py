@@ -4,8 +4,10 @@ Decides what is allowed, in the words that reach a user, and what follows from a
 the same commands in the same order make the same state on every machine. Never does I/O and never
 takes the time.
 
-`apply` checks before it changes anything: a command that is refused leaves no trace. Puts of
-topology and deletes of what is not there succeed, as AMQP wants it since RabbitMQ 3.2.
+`apply` checks before it changes anything: a command that is refused leaves no trace. Deletes of
+what is not there succeed, as AMQP wants it since RabbitMQ 3.2. So do puts of topology that is there
+already, but for a name that means another queue or exchange by now: two nodes may propose one name
+at the same time, and the second must hear that it was not its own that came to be.
 """
 
 from __future__ import annotations
@@ -174,13 +176,14 @@ def _ends_of(key: BindingKey) -> set[End]:
 
 def apply(state: State, command: Command) -> tuple[Command, ...]:
     """Change the state; returns what listeners hear, which begins with the command, or for a
-    batch with its first.
+    batch with its first. Nothing, when it was about a queue that is not there any more.
 
     Raises MqdError when it is refused; nothing has changed then.
     """
     if type(command) is Batch:
         return _apply_batch(state, command)
-    return (command, *_APPLY[type(command)](state, command))
+    follows = _APPLY[type(command)](state, command)
+    return (command, *follows) if follows is not None else ()
 
 
 def _apply_batch(state: State, batch: Batch) -> tuple[Command, ...]:
@@ -362,7 +365,9 @@ def _delete_global_parameter(state: State, command: DeleteGlobalParameter) -> tu
 def _put_exchange(state: State, command: PutExchange) -> tuple[Command, ...]:
     exchange = command.exchange
     _require_vhost(state, exchange.vhost)
-    state.exchanges[exchange.vhost, exchange.name] = exchange
+    found = state.exchanges.setdefault((exchange.vhost, exchange.name), exchange)
+    if found != exchange:
+        raise MqdError(ErrorCode.ALREADY_EXISTS, f"{exchange.resource} exists already")
     return ()
 
 
@@ -375,12 +380,19 @@ def _delete_exchange(state: State, command: DeleteExchange) -> tuple[Command, ..
 def _put_queue(state: State, command: PutQueue) -> tuple[Command, ...]:
     queue = command.queue
     _require_vhost(state, queue.vhost)
+    found = state.queues.get((queue.vhost, queue.name))
+    if found is not None and found.id != queue.id:
+        raise MqdError(ErrorCode.ALREADY_EXISTS, f"{queue.resource} exists already")
     state.queues[queue.vhost, queue.name] = queue
     return ()
 
 
-def _delete_queue(state: State, command: DeleteQueue) -> tuple[Command, ...]:
-    if state.queues.pop((command.vhost, command.name), None) is not None:
+def _delete_queue(state: State, command: DeleteQueue) -> tuple[Command, ...] | None:
+    found = state.queues.get((command.vhost, command.name))
+    if found is not None:
+        if command.id not in (0, found.id):
+            return None
+        del state.queues[command.vhost, command.name]
         state.remove_bindings_at((command.vhost, "queue", command.name))
     return ()
 
@@ -427,7 +439,7 @@ def _put_cluster(state: State, command: PutCluster) -> tuple[Command, ...]:
     return ()
 
 
-_Apply = Callable[[State, Any], tuple[Command, ...]]
+_Apply = Callable[[State, Any], tuple[Command, ...] | None]  # None: nothing happened
 _APPLY: Mapping[type[Command], _Apply] = MappingProxyType(
     {
         PutVhost: _put_vhost,

@@ -1,32 +1,34 @@
 """Where commands are proposed, made permanent, and heard of.
 
-Decides the order: a command is checked and applied to the state and to the listeners at once,
-then written with all others that were proposed while the last write ran, then `done` is called.
-What is allowed is the machine's business, how it lies on disc the log's.
+Decides the order on a node by itself: a command is checked and applied to the state and to the
+listeners at once, then written with all others that were proposed while the last write ran, then
+`done` is called. In a cluster the order may be made elsewhere (`use_orderer`): a proposal comes
+back as a numbered entry (`take`), is applied like everybody's, and then `done` is called. What is
+allowed is the machine's business, how it is written the scribe's, who orders that of
+`mqd.cluster.ledger`.
 
-Theory. A proposal is pushed onto a deque, and a job that takes whatever is there is handed to the
-writer thread unless one is waiting already. Since that thread runs jobs in order, a commit of
-messages handed over later is written later: no message is permanent before its queue. When a
-write fails, nothing is lost: the rows stay ahead of all others, `may_commit` holds the message
-stores back, and the write is tried again.
+Theory of the ordered mode. Every node applies the same entries under the same numbers, so it
+also refuses the same ones; a refused entry is logged as one that changes nothing, so that numbers
+stay consecutive. A proposal waits under its id until an entry with it was taken, or a snapshot
+tells what became of it, or it is given up (`fail`); it may be sent as often as needed. `barrier`,
+when there is one, holds `done` back until the other members have applied the entry too.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import functools
 import itertools
 import logging
 import os
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 from mqd.broker.definitions import BindingDefinition, ExchangeDefinition, QueueDefinition
 from mqd.broker.ports import Done
 from mqd.errors import ErrorCode, MqdError
-from mqd.limits import CLOSE_TIMEOUT_S, METADATA_LOG_BYTES_MIN
+from mqd.limits import CLOSE_TIMEOUT_S
 from mqd.metadata.commands import (
     Command,
     DeleteBinding,
@@ -35,43 +37,62 @@ from mqd.metadata.commands import (
     PutBinding,
     PutExchange,
     PutQueue,
+    decode_line,
     encode,
+    encode_outcome,
 )
-from mqd.metadata.log import CommandLog, Proposed
+from mqd.metadata.difference import difference, replay
+from mqd.metadata.log import CommandLog, Proposed, Replacement
 from mqd.metadata.machine import State, apply, commands_of
+from mqd.metadata.order import Orderer, Outcome, Proposals
+from mqd.metadata.scribe import Scribe
 from mqd.storage.database import delete_database
-from mqd.storage.writer import Backoff, Writer
+from mqd.storage.writer import Writer
 
 log = logging.getLogger(__name__)
 
 Listener = Callable[[Command], None]
-_BOOT_BITS = 32  # a queue id is the number of the boot and a count
+_COUNT_BITS = 32  # a queue id is the number of the member, that of the boot, and a count
+_BOOT_BITS = 16  # of a member; a node that never met another one has them all
+_NOTHING = encode_outcome("", None)
+
+
+class _Waiting(NamedTuple):
+    line: str
+    done: Done
 
 
 class MetadataStore:
     """Durable state of a node, and the `Topology` port. Lives on the loop's thread.
 
     on_trouble(text) is called when a write fails, on_trouble(None) when all is written again.
+    barrier(number, call): calls when all who must have applied that entry. on_applied(number) and
+    on_settled(entries): of all entries, once applied here, and once they are as permanent as
+    whoever orders them makes them. on_replaced(): a snapshot came instead of entries.
     """
 
-    def __init__(self, command_log: CommandLog, writer: Writer, owns_writer: bool) -> None:
+    def __init__(
+        self, command_log: CommandLog | None, writer: Writer, owns_writer: bool, boots: int = 1
+    ) -> None:
         self.state = State()
-        self.on_trouble: Callable[[str | None], None] = lambda _text: None
+        self.proposals = Proposals()
+        self.member_number = 0
+        self.barrier: Callable[[int, Callable[[], None]], None] | None = None
+        self.on_applied: Callable[[int], None] | None = None
+        self.on_settled: Callable[[Sequence[Proposed]], None] | None = None
+        self.on_replaced: Callable[[], None] | None = None
         self._log = command_log
         self._writer = writer
         self._owns_writer = owns_writer
+        self._scribe = Scribe(command_log, writer, self._for_fold)
+        self._scribe.on_written = self._written
         self._listeners: list[Listener] = []
-        self._queue_ids = itertools.count((command_log.boots << _BOOT_BITS) + 1)
-        self._last = command_log.last_number
-        self._proposed: deque[tuple[Proposed, Done]] = deque()
-        self._job_waits = False
-        self._unwritten: list[tuple[Proposed, Done]] = []  # of the writer thread: failed rows
-        self._unanswered = 0
-        self._backoff = Backoff()
-        self._timer: asyncio.TimerHandle | None = None
-        self._folding = False
-        self._idle: list[asyncio.Future[None]] = []
-        self._closed = False
+        self._boots = command_log.boots if command_log is not None else boots
+        self._counts = itertools.count(1)
+        self._last = command_log.last_number if command_log is not None else 0
+        self._orderer: Orderer | None = None
+        self._held = False
+        self._waiting: dict[str, _Waiting] = {}
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], writer: Writer | None = None) -> MetadataStore:
@@ -81,46 +102,107 @@ class MetadataStore:
         Raises MqdError when the file cannot be used.
         """
         Path(path).parent.mkdir(parents=True, exist_ok=True, mode=0o750)
-        store = cls(CommandLog(Path(path)), writer or Writer(), writer is None)
+        command_log = CommandLog(Path(path))
+        store = cls(command_log, writer or Writer(), writer is None)
         try:
-            for command in store._log.read():
-                apply(store.state, command)
+            for number, (command, proposal, refusal, _) in command_log.read():
+                if refusal is None:
+                    replay(store.state, command)
+                if proposal:
+                    store.proposals.remember(proposal, number, refusal)
         except MqdError:
-            store._log.close()
+            command_log.close()
             if writer is None:
                 store._writer.stop()
             raise
         return store
+
+    @classmethod
+    def in_memory(cls, writer: Writer, boots: int) -> MetadataStore:
+        """Of a ram node: it starts empty, and nothing is ever written. boots: another number at
+        each start, kept by whoever keeps the list of members; 16 bits of it count."""
+        return cls(None, writer, False, boots)
 
     @staticmethod
     def wipe(path: str | os.PathLike[str]) -> None:
         """Forget everything of a store that is not open: the next one starts virgin."""
         delete_database(Path(path))
 
+    @property
+    def on_trouble(self) -> Callable[[str | None], None]:
+        return self._scribe.on_trouble
+
+    @on_trouble.setter
+    def on_trouble(self, tell: Callable[[str | None], None]) -> None:
+        self._scribe.on_trouble = tell
+
     def subscribe(self, listener: Listener) -> Callable[[], None]:
         """Hear every change from now on, after the state has it. Returns how to stop that."""
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
+    # proposing
+
+    @property
+    def orders_here(self) -> bool:
+        """A proposal is applied, or refused, before `propose` returns."""
+        return self._orderer is None and not self._held
+
     def propose(self, command: Command, done: Done) -> None:
-        """Apply the command now; `done(None)` once it is permanent, `done(MqdError)` when it is
+        """Apply the command; `done(None)` once it is permanent, `done(MqdError)` when it is
         refused, which may be before this returns."""
-        if self._closed:
+        if self._scribe.closed:
             done(MqdError(ErrorCode.UNAVAILABLE, "the metadata store is closed"))
+        elif self._orderer is None and not self._held:
+            line = encode(command)  # first: what cannot be logged must not be applied
+            self._order(command, line, "", done)
+        else:
+            proposal = self.proposals.new_id(self._last)
+            self._await(proposal, encode(command, proposal), done)
+
+    def propose_line(self, proposal: str, line: str, done: Done) -> None:
+        """`propose` what another node encoded. Without effect, and without `done`, for what was
+        ordered before or is on its way."""
+        if self._scribe.closed or proposal in self._waiting or self.proposals.outcome(proposal):
             return
-        line = encode(command)  # first: what cannot be logged must not be applied
+        if not self.orders_here:
+            self._await(proposal, line, done)
+            return
+        try:
+            self.proposals.check(proposal, self._last + 1)
+            command = decode_line(line).command
+        except MqdError as error:
+            done(error)
+            return
+        self._order(command, line, proposal, done)
+
+    def _order(self, command: Command, line: str, proposal: str, done: Done) -> None:
+        """Here and now."""
         try:
             heard = apply(self.state, command)
         except MqdError as error:
             done(error)
             return
         self._last += 1
-        self._unanswered += 1
-        self._proposed.append((Proposed(self._last, line), done))
-        self._submit()
+        if proposal:
+            self.proposals.remember(proposal, self._last, None)
+        if self.barrier is not None:
+            done = functools.partial(self._pass_barrier, self._last, done)
+        self._scribe.put(Proposed(self._last, line), done)
+        self._tell(heard)
+
+    def _tell(self, heard: Sequence[Command]) -> None:
         for each in heard:
             for listener in tuple(self._listeners):
                 listener(each)
+        if self.on_applied is not None:
+            self.on_applied(self._last)
+
+    def _pass_barrier(self, number: int, done: Done, _error: Exception | None = None) -> None:
+        if self.barrier is None:
+            done(None)
+        else:
+            self.barrier(number, functools.partial(done, None))
 
     async def propose_async(self, command: Command) -> None:
         """`propose` for coroutines: returns once permanent, raises MqdError when refused."""
@@ -139,17 +221,163 @@ class MetadataStore:
 
     def may_commit(self) -> bool:
         """For the storage engine, on the writer thread: whether nothing here is overdue."""
-        return not self._unwritten
+        return self._scribe.may_commit()
+
+    # ordered elsewhere
+
+    @property
+    def waiting(self) -> Mapping[str, str]:
+        """Lines of the proposals that neither came back nor were given up, by id, oldest first."""
+        return {proposal: each.line for proposal, each in self._waiting.items()}
+
+    def waits_for(self, proposal: str) -> bool:
+        """Whether it is one of them."""
+        return proposal in self._waiting
+
+    def _await(self, proposal: str, line: str, done: Done) -> None:
+        self._waiting[proposal] = _Waiting(line, done)
+        if self._orderer is not None:
+            self._orderer.propose(proposal, line)
+
+    async def hold(self) -> int:
+        """Nothing is ordered any more until `use_orderer`: proposals wait. Returns the last number,
+        once all up to it is permanent."""
+        self._held = True
+        await self._scribe.flush()
+        return self._last
+
+    def use_orderer(self, orderer: Orderer | None) -> None:
+        """From now on it makes the order; None: this node does. What waits is proposed again."""
+        if self._orderer is not None:
+            self._orderer.close()
+        self._orderer = orderer
+        self._held = False
+        if orderer is not None:
+            orderer.start()
+            return
+        waiting, self._waiting = self._waiting, {}
+        for proposal, (line, done) in waiting.items():
+            self.propose_line(proposal, line, done)
+
+    def take(self, number: int, line: str) -> bool:
+        """An entry that was ordered and is permanent: applied, unless it was before. False: there
+        are others before it. Raises MqdError for what this mqd does not know."""
+        if number != self._last + 1:
+            return number <= self._last
+        command, proposal, refusal, _ = decode_line(line)
+        heard: tuple[Command, ...] = ()
+        known = self.proposals.outcome(proposal) is not None
+        if refusal is None:
+            try:
+                if proposal:
+                    self.proposals.check(proposal, number)
+                heard = apply(self.state, command)
+            except MqdError as error:
+                refusal = error
+                line = _NOTHING if known else encode_outcome(proposal, error)
+        self._last = number
+        self._scribe.put(Proposed(number, line), _nobody)
+        if proposal and not known:
+            self.proposals.remember(proposal, number, refusal)
+        self._tell(heard)
+        self._settle(proposal, number, refusal)
+        if self.on_settled is not None:
+            self.on_settled([Proposed(number, line)])
+        return True
+
+    def _settle(self, proposal: str, number: int, refusal: MqdError | None) -> None:
+        waiting = self._waiting.pop(proposal, None)
+        if waiting is None:
+            return
+        if refusal is not None:
+            waiting.done(refusal)
+        else:
+            self._pass_barrier(number, waiting.done)
+
+    def fail(self, proposal: str, error: MqdError) -> None:
+        """Nobody waits for it any more. When it is ordered all the same, it is applied."""
+        waiting = self._waiting.pop(proposal, None)
+        if waiting is not None:
+            waiting.done(error)
+
+    def _written(self, lines: Sequence[Proposed]) -> None:
+        if self.on_settled is not None and self._orderer is None:
+            self.on_settled(lines)
+
+    # whole states
+
+    def snapshot(self) -> tuple[int, list[str]]:
+        """The number of the last entry, and what makes the state as it is after it."""
+        return self._last, [*map(encode, commands_of(self.state)), *self.proposals.lines()]
+
+    def _for_fold(self) -> tuple[int, Callable[[], bytes]]:
+        state, known = self.state.copy(), list(self.proposals.lines())
+        return self._last, lambda: "\n".join([*map(encode, commands_of(state)), *known]).encode()
+
+    async def snapshot_bytes(self) -> tuple[int, bytes]:
+        """`snapshot` as its lines joined, made on a thread of its own."""
+        number, encoded = self._for_fold()
+        return number, await self._writer.loop.run_in_executor(None, encoded)
+
+    def load_snapshot(self, number: int, lines: Sequence[str]) -> None:
+        """Be where another node was: state, file and numbers. Listeners hear what sets the new
+        state apart from the old. Raises MqdError for what this mqd does not know."""
+        new, known = State(), Proposals()
+        for line in lines:
+            command, proposal, refusal, at = decode_line(line)
+            if proposal:
+                known.remember(proposal, at, refusal)
+            else:
+                apply(new, command)
+        self._last = number
+        self.proposals.replace(known)
+        self._scribe.put(Replacement(number, "\n".join(lines).encode()), _nobody)
+        for command in difference(self.state, new):
+            self._tell(apply(self.state, command))
+        for proposal in list(self._waiting):
+            outcome = known.outcome(proposal)
+            if outcome is not None:
+                self._settle(proposal, *outcome)
+        if self.on_replaced is not None:
+            self.on_replaced()
+        if self.on_applied is not None:
+            self.on_applied(number)
+
+    def tail(
+        self,
+        after: int,
+        bytes_max: int,
+        call: Callable[[Sequence[Proposed] | None], None],
+    ) -> None:
+        """call(what follows that number, on disc), later; None: the log does not go back so far,
+        or cannot be read."""
+        if self._log is None:
+            self._writer.loop.call_soon(call, None)
+            return
+        read = functools.partial(self._log.tail, after, bytes_max)
+        self._writer.submit(read, lambda found, _error: call(found))
 
     # the Topology port
 
     @property
     def last_number(self) -> int:
-        """Of the commands ever proposed here."""
+        """Of the entries that are applied here."""
         return self._last
 
+    @property
+    def written_number(self) -> int:
+        """Of the entries that are on this node's disc."""
+        return self._scribe.written_number
+
+    def outcome(self, proposal: str) -> Outcome | None:
+        """What became of a proposal that was ordered not long ago."""
+        return self.proposals.outcome(proposal)
+
     def new_queue_id(self) -> int:
-        return next(self._queue_ids)
+        boots = self._boots
+        if self.member_number:
+            boots = self.member_number << _BOOT_BITS | boots & (1 << _BOOT_BITS) - 1
+        return (boots << _COUNT_BITS) + next(self._counts)
 
     def put_exchange(self, definition: ExchangeDefinition, done: Done) -> None:
         self.propose(PutExchange(definition), done)
@@ -160,8 +388,8 @@ class MetadataStore:
     def put_queue(self, definition: QueueDefinition, done: Done) -> None:
         self.propose(PutQueue(definition), done)
 
-    def delete_queue(self, vhost: str, name: str, done: Done) -> None:
-        self.propose(DeleteQueue(vhost, name), done)
+    def delete_queue(self, definition: QueueDefinition, done: Done) -> None:
+        self.propose(DeleteQueue(definition.vhost, definition.name, definition.id), done)
 
     def put_binding(self, definition: BindingDefinition, done: Done) -> None:
         self.propose(PutBinding(definition), done)
@@ -169,112 +397,34 @@ class MetadataStore:
     def delete_binding(self, definition: BindingDefinition, done: Done) -> None:
         self.propose(DeleteBinding(definition), done)
 
-    # writing
-
-    def _submit(self) -> None:
-        if not self._job_waits:
-            self._job_waits = True
-            self._writer.submit(self._write, self._written)
-
-    def _write(self) -> list[Done]:
-        """On the writer thread: everything that is there now becomes one row."""
-        self._job_waits = False  # before taking: what comes after this line gets a job of its own
-        batch = self._unwritten
-        with contextlib.suppress(IndexError):
-            while True:
-                batch.append(self._proposed.popleft())
-        if batch:
-            self._log.append([proposed for proposed, _ in batch])
-        self._unwritten = []
-        return [done for _, done in batch]
-
-    def _written(self, dones: Sequence[Done] | Any, error: BaseException | None) -> None:
-        if error is not None:
-            self._failed(error)
-            return
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-            self._backoff.reset()
-            log.info("metadata is written again")
-            self.on_trouble(None)
-        self._unanswered -= len(dones)
-        for done in dones:
-            done(None)
-        self._fold_if_long()
-        if not self._unanswered and not self._folding:
-            self._rest()
-
-    def _rest(self) -> None:
-        waiting, self._idle = self._idle, []
-        for each in waiting:
-            if not each.done():
-                each.set_result(None)
-
-    def _failed(self, error: BaseException) -> None:
-        if self._timer is None:
-            log.error("metadata cannot be written: %s", error)
-            self.on_trouble(str(error))
-        elif self._timer.when() > self._writer.loop.time():
-            return  # a job behind the failed one failed too
-        if not self._closed:
-            self._timer = self._writer.loop.call_later(self._backoff.next_s(), self._submit)
-
-    def _fold_if_long(self) -> None:
-        if self._log.log_bytes > 2 * max(self._log.snapshot_bytes, METADATA_LOG_BYTES_MIN):
-            self._fold()
-
-    def _fold(self) -> None:
-        """Replace the log by a snapshot; encoded on a thread of its own, for it may take long."""
-        if self._folding or self._closed:
-            return
-        self._folding = True
-        through, state = self._last, self.state.copy()
-
-        def encoded(future: asyncio.Future[bytes]) -> None:
-            lines = future.result()
-            self._writer.submit(lambda: self._log.replace_snapshot(through, lines), self._folded)
-
-        work = self._writer.loop.run_in_executor(
-            None, lambda: "\n".join(map(encode, commands_of(state))).encode()
-        )
-        work.add_done_callback(encoded)
-
-    def _folded(self, _result: Any, error: BaseException | None) -> None:
-        self._folding = False
-        if error is not None:  # the log goes on; the next write tries again
-            log.warning("the metadata log was not folded: %s", error)
-        else:
-            self._fold_if_long()
-        if not self._unanswered and not self._folding:
-            self._rest()
-
     # the end
 
     async def flush(self) -> None:
-        """Wait until everything proposed is permanent."""
-        if self._unanswered or self._folding:
-            future: asyncio.Future[None] = self._writer.loop.create_future()
-            self._idle.append(future)
-            await future
+        """Wait until everything applied is permanent."""
+        await self._scribe.flush()
 
     async def reset(self) -> None:
         """Forget everything: state, log and snapshot. Listeners hear nothing of it."""
         await self.flush()
         self.state.clear()
-        await self._writer.call(lambda: self._log.replace_snapshot(self._last, b""))
+        self.proposals.replace(Proposals())
+        written: asyncio.Future[None] = self._writer.loop.create_future()
+        self._scribe.put(Replacement(self._last, b""), lambda _error: written.set_result(None))
+        await written
 
     async def close(self, timeout_s: float = CLOSE_TIMEOUT_S) -> bool:
         """Write what is left and close the file; returns whether all was written."""
-        clean = True
-        try:
-            await asyncio.wait_for(self.flush(), timeout_s)
-        except TimeoutError:
-            clean = False
-        self._closed = True
-        if self._timer is not None:
-            self._timer.cancel()
-        await self._writer.call(self._log.close)
+        if self._scribe.closed:
+            return True
+        if self._orderer is not None:
+            self._orderer.close()
+        clean = await self._scribe.close(timeout_s)
+        for proposal in list(self._waiting):
+            self.fail(proposal, MqdError(ErrorCode.UNAVAILABLE, "the node stops"))
         if self._owns_writer:
             self._writer.stop()
         return clean
+
+
+def _nobody(_error: Exception | None) -> None:
+    """Waits for an entry that is permanent elsewhere."""

@@ -14,7 +14,7 @@ from pamqp.commands import Basic, Exchange, Queue
 
 from mqd.amqp.codec import AccessRequest, AccessRequestOk, Method
 from mqd.amqp.replies import AmqpError, ConnectionError_, ReplyCode
-from mqd.broker import consume, topology
+from mqd.broker import bind, consume, elsewhere, topology
 from mqd.broker.channel import Channel
 from mqd.broker.consumers import readdress
 from mqd.broker.definitions import BindingDefinition, ExchangeDefinition
@@ -118,7 +118,7 @@ def _exchange_bind(line: Line, channel: Channel, m: Exchange.Bind) -> None:
     binding = _exchange_binding(channel, m)
     line.await_answer(
         channel,
-        lambda done: topology.bind(channel, binding, done),
+        lambda done: bind.bind(channel, binding, done),
         lambda _: _unless(m.nowait, Exchange.BindOk()),
     )
 
@@ -127,7 +127,7 @@ def _exchange_unbind(line: Line, channel: Channel, m: Exchange.Unbind) -> None:
     binding = _exchange_binding(channel, m)
     line.await_answer(
         channel,
-        lambda done: topology.unbind(channel, binding, done),
+        lambda done: bind.unbind(channel, binding, done),
         lambda _: _unless(m.nowait, Exchange.UnbindOk()),
     )
 
@@ -146,10 +146,9 @@ def _queue_declare(line: Line, channel: Channel, m: Queue.Declare) -> None:
         return _unless(m.nowait, ok)
 
     if m.passive:
-        state = topology.declare_passive(channel, m.queue)
-        reply = answer(state)
-        if reply is not None:
-            line.send(channel.number, reply)
+        line.await_answer(
+            channel, lambda done: topology.declare_passive(channel, m.queue, done), answer
+        )
         return
     line.await_answer(
         channel,
@@ -185,7 +184,7 @@ def _queue_bind(line: Line, channel: Channel, m: Queue.Bind) -> None:
     binding = _queue_binding(channel, m)
     line.await_answer(
         channel,
-        lambda done: topology.bind(channel, binding, done),
+        lambda done: bind.bind(channel, binding, done),
         lambda _: _unless(m.nowait, Queue.BindOk()),
     )
 
@@ -194,12 +193,19 @@ def _queue_unbind(line: Line, channel: Channel, m: Queue.Unbind) -> None:
     binding = _queue_binding(channel, m)
     line.await_answer(
         channel,
-        lambda done: topology.unbind(channel, binding, done),
+        lambda done: bind.unbind(channel, binding, done),
         lambda _: Queue.UnbindOk(),
     )
 
 
 def _queue_purge(line: Line, channel: Channel, m: Queue.Purge) -> None:
+    if elsewhere.there(channel, m.queue):
+        line.await_answer(
+            channel,
+            lambda done: elsewhere.purge(channel, m.queue, done),
+            lambda count: _unless(m.nowait, Queue.PurgeOk(count)),
+        )
+        return
     count = topology.purge_queue(channel, m.queue)
     if not m.nowait:
         line.send(channel.number, Queue.PurgeOk(count))
@@ -226,6 +232,21 @@ def _basic_qos(line: Line, channel: Channel, m: Basic.Qos) -> None:
 
 
 def _basic_consume(line: Line, channel: Channel, m: Basic.Consume) -> None:
+    if elsewhere.there(channel, m.queue):
+        line.await_answer(
+            channel,
+            lambda done: elsewhere.consume(
+                channel,
+                m.queue,
+                m.consumer_tag,
+                no_ack=m.no_ack,
+                exclusive=m.exclusive,
+                arguments=_table(m.arguments),
+                done=done,
+            ),
+            lambda tag: _unless(m.nowait, Basic.ConsumeOk(tag)),
+        )
+        return
     tag, queue = consume.consume(
         channel,
         m.queue,
@@ -242,13 +263,31 @@ def _basic_consume(line: Line, channel: Channel, m: Basic.Consume) -> None:
 
 def _basic_cancel(line: Line, channel: Channel, m: Basic.Cancel) -> None:
     tag = m.consumer_tag or ""
+    consumer = channel.consumers.get(tag)
+    if consumer is not None and consumer.queue.is_remote:
+        line.await_answer(
+            channel,
+            lambda done: elsewhere.cancel(channel, consumer, done),
+            lambda _: _unless(m.nowait, Basic.CancelOk(tag)),
+        )
+        return
     consume.cancel(channel, tag)
     if not m.nowait:
         line.send(channel.number, Basic.CancelOk(tag))
 
 
 def _basic_get(line: Line, channel: Channel, m: Basic.Get) -> None:
-    taken = consume.get(channel, m.queue, no_ack=m.no_ack)
+    if elsewhere.there(channel, m.queue):
+        line.await_answer(
+            channel,
+            lambda done: elsewhere.get(channel, m.queue, no_ack=m.no_ack, done=done),
+            lambda taken: _got(line, channel, taken),
+        )
+        return
+    _got(line, channel, consume.get(channel, m.queue, no_ack=m.no_ack))
+
+
+def _got(line: Line, channel: Channel, taken: consume.Got | None) -> None:
     if taken is None:
         line.send(channel.number, Basic.GetEmpty())
         return

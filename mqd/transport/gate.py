@@ -1,8 +1,8 @@
 """Why a connection is read no further for now, and when it is read on.
 
-Theory. Five things stop the reading of a connection: an answer that waits for the disc, an alarm
+Theory. Six things stop the reading of a connection: an answer that waits for the disc, an alarm
 that holds a publisher, a peer that does not read what it asked for, a disc that is slower than a
-publisher, and others whose turn it is. Each ends by itself; frames
+publisher, another node that is, and others whose turn it is. Each ends by itself; frames
 are looked at again, and the socket is read again, when the last of them has ended.
 
 Decides that. Never decides when one of them begins: the session does.
@@ -20,6 +20,7 @@ ALARM: Final = 2
 PEER: Final = 4
 FLOW: Final = 8
 TURN: Final = 16
+LINKS: Final = 32
 
 
 class Gate:

@@ -1,11 +1,12 @@
 """How much one connection may publish before it has to wait: for the disc, or for others.
 
-Theory. Three things may grow faster than they go away. Persistent messages gather while the disc
+Theory. Four things may grow faster than they go away. Persistent messages gather while the disc
 writes those before them: a connection whose read added to them is read no further once there are
 too many, until they are on their way (RabbitMQ: credit flow; the state "flow" of list_connections).
 A message to many queues is work out of proportion to its bytes: after so many copies frames wait
 for the next turn. Dead letters go a share at a time: whoever made more is read on when those are
-under way, or they would gather in memory. All are looked at when there is something to count, never
+under way, or they would gather in memory. Nor may too much be on its way to another node, whose
+queues are published to. All are looked at when there is something to count, never
 message by message.
 
 Decides when a connection that publishes is slowed. Never reads: `Gate` is shut and opened.
@@ -21,7 +22,7 @@ from mqd.amqp.outlet import Turn
 from mqd.broker.dead_letter import DeadLetters
 from mqd.broker.entries import ConnectionEntry
 from mqd.broker.ports import MessageStore
-from mqd.transport.gate import FLOW, TURN, Gate
+from mqd.transport.gate import FLOW, LINKS, TURN, Gate
 
 _SHOWN_MS: Final = 1000  # how long a state that comes and goes is seen (RabbitMQ: credit_flow)
 
@@ -32,6 +33,7 @@ class Intake:
     __slots__ = (
         "_copies",
         "_entry",
+        "_flow",
         "_gate",
         "_letters",
         "_read_on",
@@ -45,6 +47,7 @@ class Intake:
     ) -> None:
         self._store: MessageStore = entry.vhost.store
         self._letters: DeadLetters = entry.vhost.dead_letters
+        self._flow = entry.vhost.broker.flow
         self._entry = entry
         self._gate = gate
         self._turn = turn
@@ -52,24 +55,32 @@ class Intake:
         self._copies = 0
         self._slowed_ms = 0
 
-    def count(self) -> tuple[int, int]:
-        """What gathers for the disc, and the dead letters ever made."""
-        return self._store.gathered_count, self._letters.taken
+    def count(self) -> tuple[int, int, int]:
+        """What gathers for the disc, the dead letters ever made, and what went to nodes that have
+        to be waited for."""
+        return self._store.gathered_count, self._letters.taken, self._flow.hits
 
-    def added(self, size: int, before: tuple[int, int]) -> None:
+    def added(self, size: int, before: tuple[int, int, int]) -> None:
         """After a read of that size the count is not what it was before."""
-        gathered, letters = self.count()
+        gathered, letters, hits = self.count()
         if gathered > before[0]:
             self._took(size)
         if letters > before[1]:
             self._buried()
+        if hits > before[2]:
+            self._gate.shut(LINKS)
+            self._slow()
+            self._flow.waiting.append(lambda: self._read_on(LINKS))
+
+    def _slow(self) -> None:
+        self._entry.slowed = True
+        self._slowed_ms = 0
 
     def _took(self, size: int) -> None:
         """Persistent messages were added to the store."""
         if self._store.press(size):
             self._gate.shut(FLOW)
-            self._entry.slowed = True
-            self._slowed_ms = 0
+            self._slow()
             self._entry.vhost.pressing.append(lambda: self._read_on(FLOW))
 
     def _buried(self) -> None:
@@ -97,7 +108,7 @@ class Intake:
 
     def tick(self, now_ms: int) -> None:
         """Forget, a moment later, that it was slowed."""
-        if not self._entry.slowed or self._gate.is_shut(FLOW):
+        if not self._entry.slowed or self._gate.is_shut(FLOW | LINKS):
             return
         if not self._slowed_ms:
             self._slowed_ms = now_ms

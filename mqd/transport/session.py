@@ -41,6 +41,9 @@ log = logging.getLogger("mqd.connection")
 _REFUSED_SILENCE_S = 3  # RabbitMQ: ?SILENT_CLOSE_DELAY, so that guessing passwords is slow
 _CLOSE_OK_TIMEOUT_S = 10
 _LINGER_S = 30  # RabbitMQ: ?CLOSING_TIMEOUT, for the peer to close its socket
+Start = Callable[[Callable[[Any], None]], None]
+Reply = Callable[[Any], Method | None]
+Ids = tuple[int, int]  # class and method
 _LARGE_PARTS = 32  # deliveries in a turn; with more of them bodies are small
 
 
@@ -49,6 +52,7 @@ class Session(asyncio.Protocol):
 
     __slots__ = (
         "_answer_bytes",
+        "_asked",
         "_blocked_told",
         "_deadline_ms",
         "_gate",
@@ -86,6 +90,7 @@ class Session(asyncio.Protocol):
         self._user: User | None = None
         self._recv_oct = self._recv_cnt = self._send_oct = self._send_cnt = 0
         self._answer_bytes = 0  # of large ones, in this turn
+        self._asked: Ids = (0, 0)  # that are being carried out
         self._blocked_told = False
         self._reads_large = False
         self._lingers = False
@@ -118,7 +123,7 @@ class Session(asyncio.Protocol):
         self._recv_oct += len(data)
         self._recv_cnt += 1
         intake = self._intake
-        counted = intake.count() if intake is not None else (0, 0)
+        counted = intake.count() if intake is not None else (0, 0, 0)
         try:
             self.connection.receive_data(data)
         except Exception:  # noqa: BLE001 - see the file's charter
@@ -245,20 +250,15 @@ class Session(asyncio.Protocol):
         if not self.connection.paused:
             self._last_recv_ms = self._now_ms()
 
-    def await_answer(
-        self,
-        channel: Channel,
-        start: Callable[[Callable[[Any], None]], None],
-        answer: Callable[[Any], Method | None],
-    ) -> None:
+    def await_answer(self, channel: Channel, start: Start, answer: Reply) -> None:
         """See `dispatch.Line`."""
-        waiting = False
+        waiting, asked = False, self._asked
         result: list[Any] = []
 
         def done(value: Any) -> None:
             result.append(value)
             if waiting:
-                self._answered(channel, value, answer)
+                self._answered(channel, value, answer, asked)
 
         with channel.vhost.events.by(channel.user.name):
             start(done)
@@ -268,16 +268,14 @@ class Session(asyncio.Protocol):
             waiting = True
             self._gate.shut(ANSWER)
 
-    def _reply(self, channel: Channel, value: Any, answer: Callable[[Any], Method | None]) -> None:
+    def _reply(self, channel: Channel, value: Any, answer: Reply) -> None:
         if isinstance(value, AmqpError):
             raise value
         method = answer(value)
         if method is not None:
             self.connection.send(channel.number, method)
 
-    def _answered(
-        self, channel: Channel, value: Any, answer: Callable[[Any], Method | None]
-    ) -> None:
+    def _answered(self, channel: Channel, value: Any, answer: Reply, asked: Ids) -> None:
         """An answer that had to wait is there: send it and read on."""
         if self.outlet.closed or self.connection.phase is not Phase.RUNNING:
             return
@@ -285,7 +283,7 @@ class Session(asyncio.Protocol):
             if channel.number in self.connection.running:
                 self._reply(channel, value, answer)
         except AmqpError as error:
-            self.connection.fail(channel.number, error, (0, 0))
+            self.connection.fail(channel.number, error, asked)
         self._read_on(ANSWER)
         self.outlet.turn.end()
 
@@ -366,6 +364,7 @@ class Session(asyncio.Protocol):
 
     def method(self, channel: ChannelPort, method: Method) -> None:
         assert isinstance(channel, Channel)
+        self._asked = (method.index >> 16, method.index & 0xFFFF)
         dispatch(self, channel, method)
 
     def update_secret(self, secret: bytes) -> None:

@@ -41,7 +41,8 @@ class Queue(ABC):
     kind: what x-queue-type calls it. takes_global_prefetch: whether a channel with a prefetch count
     of its own may consume from it. knows_exclusive: whether an exclusive consumer is alone.
     deletes_on_condition: whether queue.delete may have if-unused or if-empty; ignores_conditions:
-    they mean nothing. takes_back: whether deliveries may be rejected or handed back.
+    they mean nothing. takes_back: whether deliveries may be rejected or handed back. is_remote: it
+    stands for one on another node (`mqd.broker.queues.remote`).
     """
 
     kind: ClassVar[str]
@@ -50,6 +51,7 @@ class Queue(ABC):
     deletes_on_condition: ClassVar[bool] = True
     ignores_conditions: ClassVar[bool] = False
     takes_back: ClassVar[bool] = True
+    is_remote: ClassVar[bool] = False
 
     __slots__ = (
         "active_consumer",
@@ -110,13 +112,18 @@ class Queue(ABC):
 
     @property
     def home(self) -> str:
-        """The member of the cluster that serves it now."""
-        return self.definition.node or self.vhost.broker.node
+        """The member of the cluster that serves it now; "" while nobody knows."""
+        return self.vhost.broker.node
 
     @property
     @abstractmethod
     def ready_count(self) -> int:
         """Messages that wait for somebody to take them."""
+
+    @property
+    def is_reachable(self) -> bool:
+        """Whether it can be published to and asked; a change moves `VHost.version`."""
+        return True
 
     @property
     def gives_tickets(self) -> bool:
@@ -137,6 +144,14 @@ class Queue(ABC):
         Returns the store's batch or the ticket that its confirm has to wait for, 0 for none,
         REJECTED when the message was not taken.
         """
+
+    def publish_once(
+        self, origin: bytes, number: int, names: bytes, content: bytes, persistent: bool
+    ) -> int:
+        """As `publish`, for a message that was numbered by another node: numbers of one origin
+        grow from message to message of a queue, and one that may have come already comes again.
+        A kind that can tell does."""
+        return self.publish(names, content, persistent)
 
     def recover(self, message: Message, delivered: bool) -> None:
         """A message that the vhost's store kept from an earlier run, in order."""

@@ -382,9 +382,10 @@ class OrderedQueue(Queue):
             return  # the channel offers what it can take now, in the order they were stopped in
         # A congested one is offered too: the ring has it called when its peer reads again.
         if not consumer.ringed and consumer.active:
-            self.offer_again(consumer)
-            if drain and self.backlog:
-                self.drain()
+            queue = consumer.queue  # another object when the queue has moved since
+            queue.offer_again(consumer)
+            if drain and (self.backlog or queue is not self):
+                queue.drain()
 
     def purge(self) -> int:
         if self.durable and self.backlog:
@@ -402,7 +403,7 @@ class OrderedQueue(Queue):
     def _kept_messages(self) -> Iterable[Message]:
         """Those that a purge leaves: delivered ones, and dead letters on their way."""
         yield from self._leaving.values()
-        for entry in self.vhost.connections():
+        for entry in self.vhost.holders():
             for channel in entry.channels.values():
                 entries = list(channel.unacked.values())
                 if channel.tx is not None:

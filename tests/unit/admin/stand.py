@@ -86,6 +86,8 @@ class Peer:
 class MemoryMetadata:
     """The state machine without a file: what is proposed is applied at once."""
 
+    orders_here = True
+
     def __init__(self) -> None:
         self.state = machine.State()
         self.broker: Broker | None = None

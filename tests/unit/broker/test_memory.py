@@ -94,13 +94,14 @@ def test_topology_applies_at_once() -> None:
     topology.broker = world.broker
     done: list[Exception | None] = []
     topology.put_exchange(ExchangeDefinition("/", "x"), done.append)
-    topology.put_queue(QueueDefinition(topology.new_queue_id(), "/", "q"), done.append)
+    queue = QueueDefinition(topology.new_queue_id(), "/", "q")
+    topology.put_queue(queue, done.append)
     binding = BindingDefinition("/", "x", "queue", "q", "k")
     topology.put_binding(binding, done.append)
     assert world.vhost.bindings.has_source("x")
     topology.delete_binding(binding, done.append)
     assert not world.vhost.bindings.has_source("x")
-    topology.delete_queue("/", "q", done.append)
+    topology.delete_queue(queue, done.append)
     topology.delete_exchange("/", "x", done.append)
     assert done == [None] * 6
     assert "q" not in world.vhost.queues

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from mqd.amqp.fields import Table
+from mqd.broker.definitions import ExchangeDefinition, QueueDefinition
 from mqd.errors import ErrorCode, MqdError
 from tests.harness import Basic, Channel, Client, Exchange, Queue, World
 
@@ -145,6 +147,49 @@ def test_a_refused_proposal_is_a_fault_of_the_connection(
     client.send(Queue.Declare(0, "d", durable=True))
     world.settle_topology()
     assert client.said() == ["connection.close INTERNAL_ERROR"]
+
+
+TAKEN = MqdError(ErrorCode.ALREADY_EXISTS, "it exists already")
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [({}, "declare-ok d 0 0"), ({"x-expires": ("I", 9000)}, "channel.close PRECONDITION_FAILED")],
+)
+def test_a_queue_that_another_node_declared_meanwhile_is_found(
+    theirs: Table, ours: str, world: World, client: Client
+) -> None:
+    world.topology.slow = True
+    client.send(Queue.Declare(0, "d", durable=True))
+    world.broker.apply_put_queue(QueueDefinition(99, "/", "d", arguments=theirs))
+    world.topology.failure = TAKEN
+    world.settle_topology()
+    assert [said[: len(ours)] for said in client.said()] == [ours]
+
+
+def test_a_queue_that_is_taken_and_not_to_be_found(world: World, client: Client) -> None:
+    world.topology.failure = TAKEN
+    client.send(Queue.Declare(0, "d", durable=True))
+    assert client.said() == ["connection.close INTERNAL_ERROR"]
+
+
+def test_an_exchange_that_another_node_declared_meanwhile_is_found(
+    world: World, client: Client
+) -> None:
+    world.topology.slow = True
+    client.send(Exchange.Declare(0, "x", "topic", durable=True))
+    world.broker.apply_put_exchange(ExchangeDefinition("/", "x", "fanout"))
+    world.topology.failure = TAKEN
+    world.settle_topology()
+    assert client.said()[0].startswith("channel.close PRECONDITION_FAILED")
+
+
+def test_a_binding_whose_queue_went_meanwhile(world: World, client: Client) -> None:
+    client.declare("d", durable=True)
+    words = "no queue 'd' in vhost '/'"
+    world.topology.failure = MqdError(ErrorCode.NOT_FOUND, words)
+    client.send(Queue.Bind(0, "d", "amq.topic", "k"))
+    assert client.said() == [f"channel.close NOT_FOUND - {words}"]
 
 
 def test_an_answer_that_comes_too_late_is_for_nobody(world: World, client: Client) -> None:

@@ -11,7 +11,17 @@ from mqd.auth.users import User
 from mqd.broker.definitions import BindingDefinition, ExchangeDefinition, QueueDefinition
 from mqd.errors import ErrorCode, MqdError
 from mqd.metadata import commands
-from mqd.metadata.commands import Command, Must, VhostRecord, decode, encode
+from mqd.metadata.commands import (
+    NOTHING,
+    Command,
+    Line,
+    Must,
+    VhostRecord,
+    decode,
+    decode_line,
+    encode,
+    encode_outcome,
+)
 
 ARGUMENTS = {
     "x-max-length": ("long", 2**40),
@@ -51,6 +61,21 @@ ALL: list[Command] = [
 
 def test_the_list_above_is_complete() -> None:
     assert {type(each) for each in ALL} == set(typing.get_args(Command))
+
+
+def test_a_line_with_a_proposal_and_what_became_of_one() -> None:
+    command = commands.DeleteQueue("/", "q", 7)
+    assert decode_line(encode(command)) == Line(command)
+    assert decode_line(encode(command, "p.1.0")) == Line(command, "p.1.0")
+    assert decode_line(encode_outcome("p.1.0", None, 9)) == Line(NOTHING, "p.1.0", None, 9)
+    why = MqdError(ErrorCode.NOT_FOUND, "no ü")
+    line = decode_line(encode_outcome("p.2.0", why))
+    assert line.refusal is not None
+    assert (line.refusal.code, line.refusal.detail) == (why.code, why.detail)
+    assert line[:2] == (NOTHING, "p.2.0")
+    for wrong in ("[]", "{}", "[1,2]", '["batch",1,{"commands":[]},"p",[99,"?"],0]'):
+        with pytest.raises(MqdError, match="what is no command"):
+            decode_line(wrong)
 
 
 @pytest.mark.parametrize("command", ALL, ids=lambda each: type(each).__name__)

@@ -86,6 +86,16 @@ def test_a_vhost_that_is_there_is_changed_and_keeps_what_it_has(state: State) ->
             "Virtual host 'v' does not exist",
         ),
         (
+            c.PutQueue(QueueDefinition(2, "/", "q")),
+            ErrorCode.ALREADY_EXISTS,
+            "queue 'q' in vhost '/' exists already",
+        ),
+        (
+            c.PutExchange(ExchangeDefinition("/", "logs", "topic")),
+            ErrorCode.ALREADY_EXISTS,
+            "exchange 'logs' in vhost '/' exists already",
+        ),
+        (
             c.PutQueue(QueueDefinition(1, "v", "q")),
             ErrorCode.NO_SUCH_VHOST,
             "Virtual host 'v' does not exist",
@@ -232,3 +242,15 @@ def test_a_batch_with_one_refusal_leaves_no_trace(state: State) -> None:
     assert state.bindings_at("/", "exchange", "logs") == ends
     apply(state, c.DeleteExchange("/", "logs"))  # what leads to what is known as before
     assert not state.bindings
+
+
+def test_a_queue_is_changed_under_its_id_and_deleted_under_it(state: State) -> None:
+    changed = c.PutQueue(QueueDefinition(1, "/", "q", max_age_s=7))
+    assert apply(state, changed) == (changed,)
+    assert state.queues["/", "q"].max_age_s == 7
+    assert apply(state, c.DeleteQueue("/", "q", 9)) == ()
+    assert state.bindings_at("/", "queue", "q")
+    gone = c.DeleteQueue("/", "q", 1)
+    assert apply(state, gone) == (gone,)
+    assert ("/", "q") not in state.queues
+    assert apply(state, gone) == (gone,)

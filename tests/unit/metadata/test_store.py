@@ -12,7 +12,7 @@ import pytest
 
 from mqd.broker.definitions import BindingDefinition, ExchangeDefinition, QueueDefinition
 from mqd.errors import ErrorCode, MqdError
-from mqd.metadata import store as store_module
+from mqd.metadata import scribe as scribe_module
 from mqd.metadata.commands import (
     Command,
     DeleteQueue,
@@ -46,7 +46,7 @@ async def test_everything_is_there_after_a_restart(tmp_path: Path) -> None:
     store.put_queue(queue(1), done.put_nowait)
     store.put_queue(queue(2), done.put_nowait)
     store.put_binding(binding, done.put_nowait)
-    store.delete_queue("/", "q2", done.put_nowait)
+    store.delete_queue(queue(2), done.put_nowait)
     assert [await done.get() for _ in range(5)] == [None] * 5
     before = list(commands_of(store.state))
     await store.close()
@@ -129,13 +129,14 @@ async def test_queue_ids_are_never_handed_out_again(tmp_path: Path) -> None:
         seen |= ids
         await store.reset()
         # a crash: closed without a last word
+        assert store._log is not None
         await store._writer.call(store._log.close)
         store._writer.stop()
 
 
 @pytest.mark.asyncio
 async def test_a_long_log_is_folded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store_module, "METADATA_LOG_BYTES_MIN", 10_000)
+    monkeypatch.setattr(scribe_module, "METADATA_LOG_BYTES_MIN", 10_000)
     store = MetadataStore.open(tmp_path / "m.db")
     await store.propose_async(VHOST)
     for turn in range(20):
@@ -143,6 +144,7 @@ async def test_a_long_log_is_folded(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             store.propose(PutQueue(queue(number + turn)), lambda _error: None)
         await asyncio.sleep(0)
     await store.flush()
+    assert store._log is not None
     assert store._log.snapshot_bytes > 0
     assert store._log.log_bytes < 60_000
     before = list(commands_of(store.state))
@@ -160,7 +162,7 @@ async def test_a_snapshot_in_the_middle_of_a_row(tmp_path: Path) -> None:
     gate = threading.Event()  # holds the writer, so that all three end up in one row
     store._writer.submit(lambda: gate.wait(10), lambda _result, _error: None)
     store.propose(PutQueue(queue(1)), lambda _error: None)
-    store._fold()
+    store._scribe.fold()
     store.propose(DeleteQueue("/", "q1"), lambda _error: None)
     store.propose(PutQueue(queue(2)), lambda _error: None)
     gate.set()

@@ -1,0 +1,402 @@
+"""A queue that lives on another node, as this one sees it.
+
+Theory. Every node has an object for every queue, so that routing, bindings and permissions are
+decided where the client is. The messages are at the queue's home. What a client here publishes is
+sent there and waits for a ticket; consumers here are consumers there as well, whose messages come
+by `arrive`; what is settled here is settled there. The home's limits hold: a consumer's prefetch is
+looked at there, a channel's own here too, since it counts what comes from several nodes.
+
+Two kinds of loss. A classic queue or a stream has one home: when that is lost, what it has not
+answered is rejected, its consumers are cancelled, and the queue is not to be reached
+(observed: 3.10.8). A quorum queue `survives`: it waits for its next home, which is sent again what
+was not answered (with a number, so that it can tell a message it has), serves the consumers again,
+and is asked again what was asked.
+
+Decides that. Never knows how a node is reached (`mqd.broker.homes`), and never keeps a message but
+those that are not answered, and those that a channel's own prefetch holds back.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ClassVar, NoReturn
+
+from mqd import limits
+from mqd.amqp.replies import AmqpError, ChannelError, ConnectionError_, ReplyCode
+from mqd.broker.consumers import Consumer
+from mqd.broker.definitions import QueueDefinition
+from mqd.broker.homes import LOST, Arrival, Done, Hold, Home
+from mqd.broker.message import Message
+from mqd.broker.queues.base import REJECTED, Queue
+from mqd.broker.queues.classic import ClassicQueue
+from mqd.broker.queues.quorum import QuorumQueue
+from mqd.broker.queues.rules import QueueRules
+from mqd.broker.queues.stream import StreamQueue
+from mqd.names import Pid
+from mqd.policies.applied import Applied
+
+if TYPE_CHECKING:
+    from mqd.broker.entries import ConnectionEntry
+    from mqd.broker.vhost import VHost
+
+_NO_CONTENT = b"\x02\x00\x01\x00\x00\x00\x0e\x00\x3c" + bytes(12) + b"\xce"
+
+
+class Delivered(Message):
+    """A message of another node that a client holds: its content stays there."""
+
+    __slots__ = ("hold", "tag")
+
+    def __init__(self, names: bytes, hold: Hold, tag: int) -> None:
+        super().__init__(names, _NO_CONTENT)
+        self.hold = hold
+        self.tag = tag
+
+
+class RemoteQueue(Queue):
+    """See the file's charter. at: its home; None while nobody knows."""
+
+    is_remote = True
+    survives: ClassVar[bool] = False
+
+    __slots__ = (
+        "_asking",
+        "_held",
+        "_pending",
+        "_pending_bytes",
+        "_subscribed",
+        "_waiting",
+        "at",
+    )
+
+    def __init__(
+        self,
+        definition: QueueDefinition,
+        vhost: VHost,
+        pid: Pid,
+        owner: ConnectionEntry | None,
+        policy: Applied | None = None,
+        home: Home | None = None,
+    ) -> None:
+        super().__init__(definition, vhost, pid, owner, policy)
+        self.at = home
+        self._pending: dict[int, tuple[bytes, bytes, bool]] = {}  # by ticket; None is kept for long
+        self._pending_bytes = 0
+        self._waiting: list[Callable[[], None]] = []  # what is asked as soon as there is a home
+        self._subscribed: set[Consumer] = set()  # those the home has, or is being asked to take
+        self._asking: set[Consumer] = set()  # of these, the latter
+        self._held: dict[Consumer, deque[Arrival]] = {}  # for which their channels have no room
+
+    @property
+    def home(self) -> str:
+        return self.at.node if self.at is not None else self.definition.node
+
+    @property
+    def is_reachable(self) -> bool:
+        return self.survives or (self.at is not None and self.at.is_up)
+
+    @property
+    def gives_tickets(self) -> bool:
+        return True
+
+    @property
+    def ready_count(self) -> int:
+        """Those that are here: their channels have no room for them."""
+        return sum(map(len, self._held.values()))
+
+    @property
+    def pending_count(self) -> int:
+        """Messages that a next home is to be sent if this one does not answer."""
+        return len(self._pending)
+
+    def down_error(self) -> ChannelError:
+        """What 3.10.8 answers to everything while the home is down."""
+        where = f"home node '{self.home}' of durable {self.definition.resource}"
+        return ChannelError(ReplyCode.NOT_FOUND, f"{where} is down or inaccessible")
+
+    # -- in -----------------------------------------------------------------------------------
+
+    def publish(self, names: bytes, content: bytes, persistent: bool) -> int:
+        """Sent to the home; what it comes to is the ticket's."""
+        home = self.at
+        is_up = home is not None and home.is_up
+        if self.survives:
+            if self._pending_bytes > limits.REMOTE_PENDING_BYTES_MAX and not is_up:
+                return REJECTED
+        elif not is_up:
+            return REJECTED
+        ticket = self.vhost.tickets.new()
+        if self.survives:
+            self._pending[ticket] = (names, content, persistent)
+            self._pending_bytes += len(content)
+        if home is not None and is_up:
+            home.publish(self, ticket, names, content, persistent)
+        return ticket
+
+    def answered(self, ticket: int, accepted: bool) -> None:
+        """The home has it, or refused it. Whoever calls ends the turn."""
+        if self.survives:
+            kept = self._pending.pop(ticket, None)
+            if kept is None:
+                return
+            self._pending_bytes -= len(kept[1])
+        if accepted:
+            self.vhost.tickets.done(ticket)
+        else:
+            self.vhost.tickets.rejected(ticket)
+
+    # -- asking -------------------------------------------------------------------------------
+
+    def ask(self, start: Callable[[Home, Done], None], done: Done) -> None:
+        """Have the home asked; done gets the answer, or what is said when there can be none."""
+        home = self.at
+        if self.deleted:
+            done(ChannelError(ReplyCode.NOT_FOUND, f"no {self.definition.resource}"))
+        elif home is None or not home.is_up:
+            if self.survives:
+                self._waiting.append(lambda: self.ask(start, done))
+            else:
+                done(self.down_error())
+        else:
+            start(home, lambda result: self.ask(start, done) if result is LOST else done(result))
+
+    # -- consumers ----------------------------------------------------------------------------
+
+    def add_consumer(self, consumer: Consumer) -> None:
+        """It is here; `subscribe` makes it one at the home."""
+        self.consumers.append(consumer)
+        self.had_consumer = True
+
+    def subscribe(self, consumer: Consumer, done: Done) -> None:
+        """done(None), or the AmqpError that basic.consume is answered with."""
+        self._subscribed.add(consumer)
+        self._asking.add(consumer)
+
+        def answered(result: AmqpError | None) -> None:
+            self._asking.discard(consumer)
+            if result is not None:
+                self._subscribed.discard(consumer)
+            done(result)
+
+        self.ask(lambda home, then: home.consume(consumer, then), answered)
+
+    def remove_consumer(self, consumer: Consumer) -> None:
+        """It takes no more; its channel closes, or the home has it no more."""
+        if not consumer.active:
+            return
+        consumer.active = False
+        self.consumers.remove(consumer)
+        for arrival in self._held.pop(consumer, ()):
+            arrival.hold.settle(arrival.tag, "lost")
+        if consumer in self._subscribed:
+            self._subscribed.discard(consumer)
+            if self.at is not None and self.at.is_up:
+                self.at.cancel(consumer, lambda _: None)
+
+    def cancel(self, consumer: Consumer, done: Done) -> None:
+        """basic.cancel: what the home had sent by then reaches the client before done(None)."""
+
+        def answered(result: object) -> None:
+            self._subscribed.discard(consumer)
+            self.remove_consumer(consumer)
+            done(None)
+
+        if self.at is None or not self.at.is_up or consumer not in self._subscribed:
+            answered(None)
+        else:
+            self.at.cancel(consumer, answered)
+
+    # -- deliveries ---------------------------------------------------------------------------
+
+    def arrive(self, consumer: Consumer, arrival: Arrival) -> None:
+        """The home sends a message for a consumer here. Whoever calls ends the turn."""
+        if not consumer.active:
+            arrival.hold.settle(arrival.tag, "lost")
+        elif consumer.no_ack:
+            consumer.send(arrival.names, arrival.content, arrival.redelivered)
+        elif consumer in self._held or consumer.channel.is_full():
+            self._held.setdefault(consumer, deque()).append(arrival)
+            consumer.channel.stopped[consumer] = None
+        else:
+            self._give(consumer, arrival)
+
+    def _give(self, consumer: Consumer, arrival: Arrival) -> None:
+        tag = consumer.send(arrival.names, arrival.content, arrival.redelivered)
+        consumer.unacked += 1
+        self.unacked_count += 1
+        message = Delivered(arrival.names, arrival.hold, arrival.tag)
+        consumer.channel.unacked[tag] = (self, message, arrival.tag, consumer)
+
+    def took(self, arrival: Arrival) -> Message:
+        """basic.get has it: what the channel is to hold."""
+        self.unacked_count += 1
+        return Delivered(arrival.names, arrival.hold, arrival.tag)
+
+    def drain(self) -> None:
+        """Give what was held back to those who have room by now."""
+        for consumer, arrivals in list(self._held.items()):
+            while arrivals and not consumer.channel.is_full():
+                self._give(consumer, arrivals.popleft())
+            if arrivals:
+                consumer.channel.stopped[consumer] = None
+            else:
+                del self._held[consumer]
+
+    def get(self) -> NoReturn:
+        raise AssertionError("the home is asked")
+
+    def offer_again(self, consumer: Consumer) -> None:
+        """`drain` does."""
+
+    # -- settling -----------------------------------------------------------------------------
+
+    def acked(self, message: Message, consumer: Consumer | None, *, drain: bool = True) -> None:
+        self._settled(message, consumer, "ack", drain)
+
+    def refused(self, message: Message, consumer: Consumer | None, *, drain: bool = True) -> None:
+        self._settled(message, consumer, "reject", drain)
+
+    def returned(
+        self, position: int, message: Message, consumer: Consumer | None, *, lost: bool = False
+    ) -> None:
+        self._settled(message, consumer, "lost" if lost else "requeue", False)
+
+    def _settled(self, message: Message, consumer: Consumer | None, how: str, drain: bool) -> None:
+        assert isinstance(message, Delivered)
+        self.unacked_count -= 1
+        message.hold.settle(message.tag, how)
+        if consumer is not None:
+            consumer.unacked -= 1
+            queue = consumer.queue
+            if queue is not self and not queue.deleted:  # it lives here by now
+                queue.offer_again(consumer)
+                if drain:
+                    queue.drain()
+
+    def purge(self) -> NoReturn:
+        raise AssertionError("the home is asked")
+
+    # -- the home comes and goes --------------------------------------------------------------
+
+    def moved(self, home: Home | None) -> None:
+        """It has another home, or nobody knows it now. The caller ends the turn."""
+        if home is self.at:
+            return
+        self.lost()
+        self.at = home
+        self.vhost.version += 1
+        self.found()
+
+    def lost(self) -> None:
+        """The home is not linked any more, or is the home no more: what was asked of it has been
+        answered by LOST. The caller ends the turn."""
+        self.vhost.version += 1
+        if self.survives:
+            if self.at is not None and self.at.is_up:
+                for consumer in self._subscribed - self._asking:
+                    self.at.cancel(consumer, lambda _: None)
+            self._subscribed = set(self._asking)
+            self._held.clear()  # they come again
+            return
+        self._held.clear()
+        self._subscribed.clear()
+        for consumer in list(self.consumers):
+            self.remove_consumer(consumer)
+            consumer.channel.consumers.pop(consumer.tag, None)
+            self.vhost.broker.tell_cancelled(consumer)
+
+    def found(self) -> None:
+        """The home can be asked, or may have forgotten what it was told while it was not the home.
+        The caller ends the turn."""
+        home = self.at
+        if home is None or not home.is_up:
+            return
+        self.vhost.version += 1
+        for ticket, (names, content, persistent) in list(self._pending.items()):
+            home.publish(self, ticket, names, content, persistent)
+        waiting, self._waiting = self._waiting, []
+        for again in waiting:
+            again()
+        for consumer in list(self.consumers):
+            if consumer not in self._subscribed:
+                self.subscribe(consumer, lambda _: None)
+
+    def take_pending(self) -> list[tuple[int, bytes, bytes, bool]]:
+        """The home is here from now on: what was not answered, (ticket, names, content,
+        persistent), and what was asked goes to the caller's queue, which takes this one's place."""
+        pending = [(ticket, *kept) for ticket, kept in self._pending.items()]
+        self._pending.clear()
+        self._pending_bytes = 0
+        return pending
+
+    def take_waiting(self) -> list[Callable[[], None]]:
+        """The same of what was asked."""
+        waiting, self._waiting = self._waiting, []
+        return waiting
+
+    def discard(self) -> None:
+        """Deleted: a message that is lost with its queue was taken, as far as anybody can say."""
+        for ticket in list(self._pending):
+            self.answered(ticket, True)
+        for again in self.take_waiting():
+            again()
+        for arrivals in self._held.values():
+            for arrival in arrivals:
+                arrival.hold.settle(arrival.tag, "lost")
+        self._held.clear()
+        self._subscribed.clear()  # the home cancels them itself
+
+    # -- what the home decides ----------------------------------------------------------------
+
+    def rules_changed(self, before: QueueRules) -> None:
+        """They are looked at there."""
+
+    def use(self) -> None:
+        """The home does: it is asked."""
+
+    def tick(self, now_ms: int) -> bool:
+        return False
+
+
+class RemoteClassic(RemoteQueue):
+    """A classic queue."""
+
+    kind = ClassicQueue.kind
+
+    __slots__ = ()
+
+
+class RemoteQuorum(RemoteQueue):
+    """A quorum queue: it has another home when it loses one."""
+
+    kind = QuorumQueue.kind
+    takes_global_prefetch = QuorumQueue.takes_global_prefetch
+    knows_exclusive = QuorumQueue.knows_exclusive
+    deletes_on_condition = QuorumQueue.deletes_on_condition
+    survives = True
+
+    __slots__ = ()
+
+
+class RemoteStream(RemoteQueue):
+    """A stream."""
+
+    kind = StreamQueue.kind
+    takes_global_prefetch = StreamQueue.takes_global_prefetch
+    knows_exclusive = StreamQueue.knows_exclusive
+    deletes_on_condition = StreamQueue.deletes_on_condition
+    ignores_conditions = StreamQueue.ignores_conditions
+    takes_back = StreamQueue.takes_back
+
+    __slots__ = ()
+
+    def refuse_return(self) -> NoReturn:
+        raise ConnectionError_(
+            ReplyCode.NOT_IMPLEMENTED,
+            "basic.nack and basic.reject not supported by stream queues "
+            f"{self.definition.resource}",
+        )
+
+
+REMOTE = {kind.kind: kind for kind in (RemoteClassic, RemoteQuorum, RemoteStream)}
