@@ -1,7 +1,7 @@
 # Targets for people who work on mqd. Everything runs in the active Python environment.
 PYTHON ?= python3
 
-.PHONY: all proto lint types test man install install-compat systemd-test bench scale loads crash walk fuzz clients client-suites differential ops-tools help
+.PHONY: all proto lint types test man install install-compat systemd-test bench scale loads crash chaos story cluster-bench walk fuzz clients client-suites differential ops-tools help
 
 all: lint types test
 
@@ -36,6 +36,15 @@ install-compat:   ## RabbitMQ's names for the programs in COMPATDIR; USUAL_PATHS
 
 systemd-test:     ## the service in a booted host: root, systemd-nspawn, /usr/bin/python3.11
 	$(PYTHON) -m pytest -p no:randomly tests/hosts/service.py
+
+chaos:            ## 100 rounds of faults on three nodes, 1,000,000 messages; CHAOS="--rounds 10" chooses
+	$(PYTHON) -m tests.cluster.chaos --rounds 100 --messages 1000000 $(CHAOS)
+
+story:            ## a cluster's life on three booted hosts: root, systemd-nspawn; STORY="--target rabbitmq"
+	$(PYTHON) -m tests.cluster.story $(STORY)
+
+cluster-bench:    ## three nodes beside three of RabbitMQ's; CLUSTER_BENCH="--parts quorum" chooses
+	$(PYTHON) -m tests.cluster.bench $(CLUSTER_BENCH)
 
 crash:            ## 200 rounds of kill -9 under load; CRASH="--rounds 1000 --seed 7" chooses
 	$(PYTHON) -m tests.fault.crash_rounds $(CRASH)

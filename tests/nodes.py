@@ -37,8 +37,13 @@ def free_ports(count: int) -> list[int]:
 
 def answers_amqp(port: int) -> bool:
     """Whether connection.start comes back for a protocol header."""
+    return answers_amqp_at("127.0.0.1", port)
+
+
+def answers_amqp_at(host: str, port: int) -> bool:
+    """The same, of another address."""
     try:
-        with socket.create_connection(("127.0.0.1", port), 1) as link:
+        with socket.create_connection((host, port), 1) as link:
             link.settimeout(2)
             link.sendall(b"AMQP\x00\x00\x09\x01")
             return link.recv(16)[:1] == b"\x01"

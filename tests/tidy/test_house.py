@@ -16,6 +16,10 @@ LARGER = {"mqd/transport/session.py": 570}
 # Where processes are started or killed at random moments, a short bounded wait is all there is.
 POLLING = (
     "tests/nodes.py",
+    "tests/cluster/bench/",
+    "tests/cluster/chaos/",
+    "tests/cluster/story/",
+    "tests/cluster/trio.py",
     "tests/clients/celery_scenario_tasks.py",
     "tests/clients/test_celery_scenarios.py",
     "tests/ctl/happenings.py",
