@@ -62,13 +62,15 @@ as_host() { # replaces this process: ids stay
         sh "$dir/hosts" "$host" "$@"
 }
 
-image() { # a layer under the hosts' own ones
+image() { # a layer under the hosts' own ones; in memory: inside / it could not be stacked on /
+    mkdir -p "$dir/image"
+    mountpoint -q "$dir/image" || mount -t tmpfs -o size=2g,mode=755 tmpfs "$dir/image"
     mkdir -p "$dir/image"/{upper,work,root}
     unshare --mount /bin/sh -ec '
         mount --make-rprivate /
         mount -t overlay overlay -o "lowerdir=/,upperdir=$1/upper,workdir=$1/work" "$1/root"
         for each in dev proc sys; do mount --rbind /$each "$1/root/$each"; done
-        root=$1; shift; exec chroot "$root" "$@"' sh "$dir/image" "$@"
+        root=$1/root; shift; exec chroot "$root" "$@"' sh "$dir/image" "$@"
 }
 
 init() { # process id of a host's systemd
@@ -151,6 +153,7 @@ down() {
         umount "$dir/$host/root" 2>/dev/null || true
         ip netns del "$(spaces)-$host" 2>/dev/null || true
     done
+    umount -l "$dir/image" 2>/dev/null || true
     [ ! -e "$dir/spaces" ] || ip netns del "$(spaces)-sw" 2>/dev/null || true
     rm -rf --one-file-system "$dir"
 }

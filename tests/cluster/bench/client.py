@@ -35,7 +35,7 @@ class Client:
         self._rest = b""
         self._queue: list[tuple[int, bytes]] = []
         self.write(wire.PROTOCOL_HEADER)
-        self._await("connection.start")
+        self.wait("connection.start")
         self._send(
             0,
             "connection.start-ok",
@@ -49,10 +49,10 @@ class Client:
                 )
             },
         )
-        self._await("connection.tune")
+        self.wait("connection.tune")
         self._send(0, "connection.tune-ok", channel_max=2047, frame_max=_FRAME_MAX, heartbeat=0)
         self._send(0, "connection.open", virtual_host="/")
-        self._await("connection.open-ok")
+        self.wait("connection.open-ok")
         self.call("channel.open")
 
     def write(self, data: bytes) -> None:
@@ -82,7 +82,8 @@ class Client:
         came, self._queue = self._queue, []
         yield from came
 
-    def _await(self, name: str) -> dict[str, Any]:
+    def wait(self, name: str) -> dict[str, Any]:
+        """Until that method comes; others are passed over. Raises Refused."""
         while True:
             came = list(self.frames())
             for at, (kind, payload) in enumerate(came):
@@ -98,7 +99,7 @@ class Client:
     def call(self, method: str, **values: Any) -> dict[str, Any]:
         """Its ok. Raises Refused."""
         self.send(method, **values)
-        return self._await(f"{method}-ok")
+        return self.wait(f"{method}-ok")
 
     def declare(self, queue: str, kind: str = "classic", **values: Any) -> None:
         arguments = {"x-queue-type": ("S", "quorum")} if kind == "quorum" else {}
