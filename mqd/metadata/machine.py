@@ -110,6 +110,11 @@ class State:
         """None: the node has never met another one."""
         return self.clusters.get("")
 
+    @property
+    def size(self) -> int:
+        """How much there is that can be many."""
+        return len(self.queues) + len(self.bindings) + len(self.exchanges) + len(self.users)
+
     def user(self, name: str) -> User | None:
         return self.users.get(name)
 

@@ -28,7 +28,7 @@ from typing import NamedTuple
 from mqd.broker.definitions import BindingDefinition, ExchangeDefinition, QueueDefinition
 from mqd.broker.ports import Done
 from mqd.errors import ErrorCode, MqdError
-from mqd.limits import CLOSE_TIMEOUT_S
+from mqd.limits import CLOSE_TIMEOUT_S, SNAPSHOT_INLINE_MAX
 from mqd.metadata.commands import (
     Command,
     DeleteBinding,
@@ -236,12 +236,12 @@ class MetadataStore:
 
     def _await(self, proposal: str, line: str, done: Done) -> None:
         self._waiting[proposal] = _Waiting(line, done)
-        if self._orderer is not None:
+        if self._orderer is not None and not self._held:
             self._orderer.propose(proposal, line)
 
     async def hold(self) -> int:
-        """Nothing is ordered any more until `use_orderer`: proposals wait. Returns the last number,
-        once all up to it is permanent."""
+        """Nothing more is proposed or ordered until `use_orderer`: proposals wait. Returns the last
+        number, once all up to it is on disc."""
         self._held = True
         await self._scribe.flush()
         return self._last
@@ -314,10 +314,15 @@ class MetadataStore:
         state, known = self.state.copy(), list(self.proposals.lines())
         return self._last, lambda: "\n".join([*map(encode, commands_of(state)), *known]).encode()
 
-    async def snapshot_bytes(self) -> tuple[int, bytes]:
-        """`snapshot` as its lines joined, made on a thread of its own."""
+    def with_snapshot(self, call: Callable[[int, bytes], None]) -> None:
+        """call(number, `snapshot`'s lines joined): later when there is much, made on a thread of
+        its own."""
         number, encoded = self._for_fold()
-        return number, await self._writer.loop.run_in_executor(None, encoded)
+        if self.state.size < SNAPSHOT_INLINE_MAX:
+            call(number, encoded())
+            return
+        future = self._writer.loop.run_in_executor(None, encoded)
+        future.add_done_callback(lambda done: call(number, done.result()))
 
     def load_snapshot(self, number: int, lines: Sequence[str]) -> None:
         """Be where another node was: state, file and numbers. Listeners hear what sets the new

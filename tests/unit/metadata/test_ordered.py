@@ -12,6 +12,7 @@ import pytest_asyncio
 from mqd.broker.definitions import QueueDefinition
 from mqd.errors import ErrorCode, MqdError
 from mqd.limits import PROPOSALS_REMEMBERED
+from mqd.metadata import store as store_module
 from mqd.metadata.commands import (
     Command,
     DeleteVhost,
@@ -245,7 +246,9 @@ async def test_given_up_and_ordered_all_the_same(store: MetadataStore) -> None:
 
 
 @pytest.mark.asyncio
-async def test_a_snapshot_replaces_everything(tmp_path: Path, store: MetadataStore) -> None:
+async def test_a_snapshot_replaces_everything(
+    tmp_path: Path, store: MetadataStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     source = MetadataStore.open(tmp_path / "source.db")
     await source.propose_async(VHOST)
     source.put_queue(QueueDefinition(1, "/", "q"), lambda _error: None)
@@ -275,7 +278,13 @@ async def test_a_snapshot_replaces_everything(tmp_path: Path, store: MetadataSto
     }
     assert set(map(repr, commands_of(store.state))) == set(map(repr, commands_of(source.state)))
     assert store.take(4, encode(PutGlobalParameter("h", 1)))
-    assert await source.snapshot_bytes() == (3, "\n".join(lines).encode())
+    sent: list[tuple[int, bytes]] = []
+    source.with_snapshot(lambda number, data: sent.append((number, data)))
+    assert sent == [(3, "\n".join(lines).encode())]
+    large = asyncio.get_running_loop().create_future()
+    monkeypatch.setattr(store_module, "SNAPSHOT_INLINE_MAX", 0)
+    source.with_snapshot(lambda number, data: large.set_result((number, data)))
+    assert await large == sent[0]
     await store.close()
     again = MetadataStore.open(tmp_path / "m.db")
     assert again.last_number == 4
