@@ -111,8 +111,7 @@ class State:
         return self.clusters.get("")
 
     @property
-    def size(self) -> int:
-        """How much there is that can be many."""
+    def size(self) -> int:  # of what can be many
         return len(self.queues) + len(self.bindings) + len(self.exchanges) + len(self.users)
 
     def user(self, name: str) -> User | None:
@@ -180,10 +179,9 @@ def _ends_of(key: BindingKey) -> set[End]:
 
 
 def apply(state: State, command: Command) -> tuple[Command, ...]:
-    """Change the state; returns what listeners hear, which begins with the command, or for a
-    batch with its first. Nothing, when it was about a queue that is not there any more.
-
-    Raises MqdError when it is refused; nothing has changed then.
+    """Change the state; returns what listeners hear: the command, unless it is about a queue that
+    is not there any more, or a batch's, and what follows. Raises MqdError when it is refused;
+    nothing has changed then.
     """
     if type(command) is Batch:
         return _apply_batch(state, command)
