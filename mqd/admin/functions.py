@@ -13,6 +13,7 @@ from typing import Final
 from mqd.admin import agent_functions, reports
 from mqd.admin.cluster import CLUSTER_NAME
 from mqd.admin.context import AdminContext, AppState, ListenerInfo, Watermark
+from mqd.admin.everywhere import others
 from mqd.admin.feature_flags import FLAGS
 from mqd.erlang import formatting
 from mqd.erlang.evaluator import Library
@@ -66,7 +67,7 @@ class NodeFunctions:
     def _runtime(self) -> Library:
         return {
             ("erlang", "node", 0): lambda: Atom(self._node.name),
-            ("erlang", "nodes", 0): list,
+            ("erlang", "nodes", 0): lambda: [Atom(node) for node in others(self._ctx)],
             ("erlang", "disconnect_node", 1): lambda node: Atom("false"),
             ("erlang", "system_info", 1): self._system_info,
             ("os", "getenv", 1): self._getenv,
@@ -152,19 +153,30 @@ class NodeFunctions:
             ("mnesia", "system_info", 1): self._mnesia,
             ("rabbit_mnesia", "cluster_nodes", 1): lambda which: self._members(which),
             ("rabbit_mnesia", "dir", 0): lambda: chars(str(self._node.data_directory)),
-            ("rabbit_mnesia", "is_clustered", 0): lambda: boolean(False),
-            ("rabbit_mnesia", "node_type", 0): lambda: Atom("disc"),
+            ("rabbit_mnesia", "is_clustered", 0): lambda: boolean(len(self._members("all")) > 1),
+            ("rabbit_mnesia", "node_type", 0): lambda: Atom(
+                "ram" if self._node.name in self._members("ram") else "disc"
+            ),
             ("rabbit_mnesia", "status", 0): self._mnesia_status,
             ("rabbit_node_monitor", "partitions", 0): list,
-            ("rabbit_nodes", "all", 0): lambda: [Atom(self._node.name)],
+            ("rabbit_nodes", "all", 0): lambda: self._members("all"),
             ("rabbit_nodes", "all_running", 0): lambda: self._members("running"),
             ("rabbit_nodes", "cluster_name", 0): self._cluster_name,
         }
 
     def _members(self, which: str) -> Term:
-        """disc, ram, running or all of a single node."""
-        known = {"all": True, "disc": True, "ram": False, "running": self._runs}
-        return [Atom(self._node.name)] if known[which] else []
+        """disc, ram, running or all of the members."""
+        cluster = self._node.cluster
+        if cluster is None:
+            known = {"all": True, "disc": True, "ram": False, "running": self._runs}
+            return [Atom(self._node.name)] if known[which] else []
+        if which == "running":
+            return [Atom(node) for node in cluster.running]
+        return [
+            Atom(name)
+            for name, member in sorted(cluster.members.items())
+            if which in ("all", member.kind)
+        ]
 
     @property
     def _runs(self) -> bool:
@@ -181,8 +193,12 @@ class NodeFunctions:
         return known[what]
 
     def _mnesia_status(self) -> Term:
+        ram = self._members("ram")
         return [
-            (Atom("nodes"), [(Atom("disc"), self._members("disc"))]),
+            (
+                Atom("nodes"),
+                [(Atom(kind), self._members(kind)) for kind in ("disc", "ram")[: 1 + bool(ram)]],
+            ),
             (Atom("running_nodes"), self._members("running")),
             (Atom("cluster_name"), self._cluster_name()),
             (Atom("partitions"), []),

@@ -6,16 +6,17 @@ Never declares a queue: clients do.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
 from mqd.admin.context import AdminContext
+from mqd.admin.copies import copies_of
 from mqd.admin.everywhere import ask, others, rows_of
 from mqd.admin.homes import DOWN, at_home, homeless, is_down, is_here
 from mqd.admin.listing import batches, columns, fields_of
 from mqd.admin.waiting import answer
 from mqd.broker.queues.base import Queue
-from mqd.broker.snapshots import QUEUE, Walk
+from mqd.broker.snapshots import QUEUE, Info, QueueInfo, Walk
 from mqd.errors import ErrorCode, MqdError
 from mqd.rpc.v1 import queues_pb2 as pb
 from mqd.rpc.v1.diagnostics_pb2 import PingRequest
@@ -45,8 +46,32 @@ async def list_(ctx: AdminContext, request: pb.ListQueues) -> AsyncIterator[pb.Q
         yield batch
 
 
+def _of_copies(ctx: AdminContext, queue: Queue) -> dict[str, Info]:
+    """Of those kinds that have any in RabbitMQ."""
+    if queue.definition.type not in ("quorum", "stream"):
+        return {}
+    found = copies_of(ctx, queue)
+    return {
+        "leader": found.leader,
+        "members": tuple(found.members),
+        "online": tuple(found.online),
+    }
+
+
+def _reads(ctx: AdminContext, wanted: Sequence[str]) -> dict[str, QueueInfo]:
+    """The columns that were asked for; those of copies are the cluster's to tell."""
+    chosen = columns(wanted, QUEUE)
+
+    def read(name: str) -> QueueInfo:
+        return lambda queue, _: _of_copies(ctx, queue).get(name)
+
+    if ctx.node.cluster is not None:
+        chosen |= {name: read(name) for name in ("leader", "members", "online") if name in chosen}
+    return chosen
+
+
 async def _online(ctx: AdminContext, request: pb.ListQueues) -> AsyncIterator[pb.QueueRows]:
-    chosen = columns(request.columns, QUEUE)
+    chosen = _reads(ctx, request.columns)
     vhost = ctx.broker.vhosts.get(request.vhost)
     if vhost is not None:
         walk = Walk(ctx.broker.connections.values())

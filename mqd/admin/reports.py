@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from mqd.admin.context import AdminContext
+from mqd.admin.context import AdminContext, NodeControl
 from mqd.admin.everywhere import others
+from mqd.broker.broker import Broker
 from mqd.cluster.fanout.standings import Standing
 from mqd.rpc.v1 import diagnostics_pb2 as pb
 
@@ -62,17 +63,17 @@ def own_alarms(ctx: AdminContext) -> list[pb.Alarm]:
     """Those of this node, by name; that of file descriptors keeps new clients waiting."""
     files = ctx.node.file_descriptors()
     full = {"file_descriptor"} if files.sockets_used >= files.sockets_limit else set()
-    names = sorted({*_blocking(ctx), *full})
+    names = sorted({*_blocking(ctx.broker), *full})
     return [pb.Alarm(resource=name, node=ctx.node.name) for name in names]
 
 
-def _blocking(ctx: AdminContext) -> set[str]:
-    return {name for name, nodes in ctx.broker.alarmed.items() if ctx.node.name in nodes}
+def _blocking(broker: Broker) -> set[str]:
+    return {name for name, nodes in broker.alarmed.items() if broker.node in nodes}
 
 
-def standing(ctx: AdminContext) -> Standing:
-    """What the other members are told of this one."""
-    return Standing(frozenset(_blocking(ctx)), ctx.node.in_maintenance)
+def standing(node: NodeControl, broker: Broker) -> Standing:
+    """What the other members are told of this one, also while its app starts."""
+    return Standing(frozenset(_blocking(broker)), node.in_maintenance)
 
 
 def listeners(ctx: AdminContext) -> list[pb.Listener]:

@@ -41,6 +41,7 @@ from mqd.transport.listener import Listener
 SPOOL_RETRY_S = 1.0
 
 if TYPE_CHECKING:
+    from mqd.cluster.fanout.view import View
     from mqd.daemon.admission import Admitted
 
 _log = logging.getLogger(__name__)
@@ -82,6 +83,7 @@ class App:
         self.broker = broker
         self.metadata = metadata
         self.plugins = NONE
+        self.cluster: View | None = None  # of a member
         self._services: dict[type[Service], Service] = {}
         self._blueprint = blueprint
         self._listener = listener

@@ -129,7 +129,7 @@ class Node(Lifecycle):
 
     @property
     def cluster(self) -> ClusterView | None:
-        return None
+        return self.app.cluster if self.app else None
 
     @property
     def data_directory(self) -> Path:

@@ -61,7 +61,7 @@ class Stands:
             self.meshes[name],
             self._members,
             stand.broker,
-            lambda: standing(stand.ctx),
+            lambda: standing(stand.node, stand.broker),
             carrier(stand.node),
             queues,
         )
