@@ -1,30 +1,55 @@
 """Several nodes to administer, linked in one process: a stand for each, one metadata for all.
 
 Decides that what one proposes is applied by all, at once, and that queues of the metadata live
-where their definition says. Queues that another member serves are plain ones here: what clients do
-with them is the matter of other tests.
+where their definition says. What clients do with queues of other members is the matter of other
+tests.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from mqd.admin.reports import standing
 from mqd.admin.serving import carrier
 from mqd.broker.definitions import QueueDefinition
+from mqd.broker.homes import Here, Home
 from mqd.broker.queues.base import Queue
 from mqd.cluster.fanout.copies import ClusterQueues
 from mqd.cluster.fanout.view import View
 from mqd.metadata.commands import Command, Member, PutQueue
 from mqd.names import NodeName
-from tests.cluster.fake_mesh import FakeMeshes
+from tests.cluster.fake_mesh import FakeMesh, FakeMeshes
 from tests.unit.admin.stand import Stand
 
 T = TypeVar("T")
 
 A, B, C = NodeName("rabbit@a"), NodeName("rabbit@b"), NodeName("rabbit@c")
+
+
+class There:
+    """A home that is known by its name, and of which nothing is asked."""
+
+    def __init__(self, node: str, mesh: FakeMesh) -> None:
+        self.node = node
+        self._mesh = mesh
+
+    @property
+    def is_up(self) -> bool:
+        return self.node in self._mesh.up
+
+
+class KnownHomes(Here):
+    """Queues live where their definition says."""
+
+    def __init__(self, mesh: FakeMesh) -> None:
+        self._mesh = mesh
+
+    def elsewhere(self, definition: QueueDefinition) -> Home | None:
+        if definition.node in ("", self._mesh.node):
+            return None
+        return cast("Home", There(definition.node, self._mesh))
 
 
 class Stands:
@@ -42,6 +67,7 @@ class Stands:
                 name: Member(name, f"{number}", number, kind),
             }
         for name, stand in self.of.items():
+            stand.broker.homes = KnownHomes(self.meshes[name])
             self._share(stand)
             self._join(name, stand, queues)
 
