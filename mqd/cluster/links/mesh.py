@@ -307,7 +307,7 @@ class LinkMesh:
         """Somebody connects. Those who say nothing make room for the next."""
         strangers = [link for link in self._all if link.dialled is None and not link.was_up]
         if len(strangers) >= limits.LINK_STRANGERS_MAX:
-            strangers[0].end("too many wait to be greeted")
+            strangers[0].end("too many wait to be greeted", at_once=True)
         return self._link(Tls(self._passport.server, None), None)
 
     def _calling(self, node: str) -> Link:

@@ -135,6 +135,9 @@ class Link(asyncio.Protocol):
         else:
             self._greet(plain)
 
+    def eof_received(self) -> None:
+        self.end("it was closed")
+
     def connection_lost(self, exc: Exception | None) -> None:
         if self._timer is not None:
             self._timer.cancel()
@@ -202,7 +205,7 @@ class Link(asyncio.Protocol):
         self.end(f"TLS: {str(reason).lower().replace('_', ' ')}", Refusal.CERTIFICATE)
 
     def _too_late(self) -> None:
-        self.end(f"no greeting within {limits.LINK_GREETING_S:.0f} s")
+        self.end(f"no greeting within {limits.LINK_GREETING_S:.0f} s", at_once=True)
 
     def _say(self, kind: int, payload: bytes = b"") -> None:
         self._write(self._tls.seal(frames.frame(kind, payload=payload)))
@@ -345,7 +348,7 @@ class Link(asyncio.Protocol):
         self._scheduled = False
         # One message may be larger than the bound; all that waits beside it may not.
         if self._paused and self._out_bytes - self._largest > limits.LINK_STOP_BYTES:
-            self.end(f"it does not read: {self._out_bytes} bytes wait")
+            self.end(f"it does not read: {self._out_bytes} bytes wait", at_once=True)
         else:
             self._flush()
 
@@ -394,7 +397,7 @@ class Link(asyncio.Protocol):
             return
         self._heard_ms += slept_ms
         if now_ms - self._heard_ms > limits.LINK_DEAD_MS:
-            self.end(f"nothing was heard for {limits.LINK_DEAD_MS / 1000:.0f} s")
+            self.end(f"nothing was heard for {limits.LINK_DEAD_MS / 1000:.0f} s", at_once=True)
         elif now_ms - self._beat_ms >= limits.LINK_BEAT_MS:
             self._beat_ms = now_ms
             if not self._out:
@@ -405,8 +408,9 @@ class Link(asyncio.Protocol):
         self._flush()
         self.end(why)
 
-    def end(self, why: str, refusal: Refusal | None = None) -> None:
-        """End it now. The owner hears once; what was asked fails."""
+    def end(self, why: str, refusal: Refusal | None = None, *, at_once: bool = False) -> None:
+        """End it now. The owner hears once; what was asked fails. at_once: there is nobody to
+        take what has been encrypted."""
         if self._is_over:
             return
         self._is_over = True
@@ -415,8 +419,13 @@ class Link(asyncio.Protocol):
             self._timer.cancel()
         self._out.clear()
         if self._transport is not None:
-            self._transport.close()  # takes with it what has been encrypted
-            self._timer = self._loop.call_later(limits.LINK_CLOSE_S, self._transport.abort)
+            if at_once:
+                self._transport.abort()
+            else:
+                # What was written arrives only if what still comes in is read: to close with
+                # something unread resets the connection.
+                self._transport.write_eof()
+                self._timer = self._loop.call_later(limits.LINK_CLOSE_S, self._transport.abort)
         self._owner.ended(self, why, refusal)
         if not self.over.done():
             self.over.set_result(None)

@@ -143,6 +143,22 @@ async def test_a_node_that_stops_says_its_last_words(tmp_path: Path) -> None:
         assert cluster.heard["a"] == ["+b", "b:bye", "-b"]
 
 
+async def test_last_words_arrive_though_the_other_is_talking(tmp_path: Path) -> None:
+    """To close with something unread would reset the connection, and lose them."""
+    async with Cluster(tmp_path) as cluster:
+        await cluster.form("a", "b")
+        payload = bytes(50_000)
+        for _ in range(40):
+            cluster["a"].send("b", "nobody's", payload)
+        cluster["b"].send("a", "t", b"bye")
+        closing = asyncio.ensure_future(cluster["b"].close())
+        while cluster["a"].up:
+            cluster["a"].send("b", "nobody's", payload)
+            await asyncio.sleep(0)
+        await closing
+        assert cluster.heard["a"] == ["+b", "b:bye", "-b"]
+
+
 async def test_a_node_that_starts_again_is_another_epoch(tmp_path: Path) -> None:
     async with Cluster(tmp_path) as cluster:
         await cluster.form("a", "b")
