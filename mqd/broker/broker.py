@@ -26,7 +26,7 @@ from mqd.broker.events import Events
 from mqd.broker.exchanges.registry import BUILT_IN, Registry
 from mqd.broker.held import Holdings
 from mqd.broker.homes import Flow, Here, Homes
-from mqd.broker.ports import ALONE, Elsewhere, MessageStore, Spool, Topology
+from mqd.broker.ports import ALONE, Elsewhere, MessageStore, SharedStore, Spool, Topology
 from mqd.broker.queues.base import Queue
 from mqd.broker.reply import ReplyConsumer
 from mqd.broker.room import Room
@@ -84,6 +84,8 @@ class Broker:
         self.alarms_changed: Callable[[], None] = lambda: None
         self.homes: Homes = Here()  # whoever joins a cluster sets it to something that knows more
         self.flow = Flow()
+        # where the messages of a queue that lives here are kept, if not in its vhost's store
+        self.shared_store: Callable[[VHost, QueueDefinition], SharedStore | None] = _unshared
         self.served: set[ConnectionEntry] = set()  # that stand for channels of other nodes
         self.origin = secrets.token_bytes(8)  # of messages that this process numbers
         self.replies: dict[str, ReplyConsumer] = {}
@@ -361,6 +363,10 @@ class Broker:
     def random_key(self) -> bytes:
         """A secret that cannot be guessed, for a reply consumer."""
         return secrets.token_bytes(16)
+
+
+def _unshared(vhost: VHost, definition: QueueDefinition) -> SharedStore | None:
+    return None
 
 
 def _recover(vhost: VHost) -> int:

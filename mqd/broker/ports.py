@@ -71,8 +71,9 @@ class SharedStore(MessageStore, Protocol):
     """Messages in a log that several nodes have and one of them, this one, writes. What is kept has
     a ticket (`mqd.broker.tickets`) and no batch; deliveries are not known to other nodes."""
 
-    def attach(self, queue_id: int, arrived: Callable[[Message], None]) -> None:
-        """arrived(message) is called when the log has it, in the order of `enqueue`."""
+    def attach(self, queue_id: int, arrived: Callable[[Message], None]) -> Iterable[Message]:
+        """What the log has of the queue, in order, with `expires_ms` and `delivery_count`. From now
+        on arrived(message) is called when the log has it, in the order of `enqueue`."""
 
     def enqueue(self, queue_id: int, message: Message) -> int:
         """A message of this node's; its ticket, which ends when the log has it."""
@@ -84,8 +85,9 @@ class SharedStore(MessageStore, Protocol):
         """None: it did not come yet. Else what its publisher has to wait for."""
 
     def pending(self, queue_id: int) -> list[tuple[int, Message]]:
-        """(ticket, message) of this node's own messages that the log does not have yet: for who
-        goes on elsewhere when this node is not the one that writes any more."""
+        """(number, message) of this node's own messages that the log does not have yet: for who
+        goes on elsewhere when this node is not the one that writes any more. The number is the
+        ticket of who published it. All tickets of the queue that are open here are forgotten."""
 
 
 class StreamPage(Protocol):

@@ -50,6 +50,10 @@ class Tickets:
         if call is not None:
             call(False)
 
+    def forget(self, ticket: int) -> None:
+        """Nobody will end it here: who waits is answered otherwise."""
+        self._calls.pop(ticket, None)
+
     def wait(self, ticket: int, call: Callable[[bool], None]) -> None:
         """call(whether it was done), once; at once when it has ended. One waits for a ticket."""
         if ticket in self._calls:

@@ -33,6 +33,7 @@ from mqd.broker.ports import MessageStore
 from mqd.broker.queues.base import Queue
 from mqd.broker.queues.registry import KINDS
 from mqd.broker.queues.remote import REMOTE, RemoteQueue
+from mqd.broker.queues.sharded import SHARDED, Sharded
 from mqd.broker.routing import Found, route
 from mqd.broker.tickets import TICKETS, Tickets
 from mqd.broker.tracing import Tracer
@@ -228,13 +229,16 @@ class VHost:
         pid = self.broker.pids.new()
         home = self.broker.homes.elsewhere(definition) if owner is None else None
         if home is None:
+            shared = self.broker.shared_store(self, definition)
+            if shared is not None:
+                return SHARDED[definition.type](definition, self, pid, owner, policy, shared)
             return KINDS[definition.type](definition, self, pid, owner, policy)
         return REMOTE[definition.type](definition, self, pid, owner, policy, home)
 
     def rehome(self, name: str) -> Queue | None:
         """A queue may live on another node than before: it, or what stands for it, takes the place
         of what was there, with the consumers that are here. Returns the new one, None when nothing
-        changed kind. The caller recovers messages before and ends the turn.
+        changed kind. The caller ends the turn.
 
         What the old one's consumers hold is settled with the old one, which has nothing to say any
         more: its messages come again from where they are kept.
@@ -278,6 +282,8 @@ class VHost:
         for again in waiting:
             again()
         if isinstance(new, RemoteQueue):
+            if isinstance(old, Sharded):
+                new.adopt(old.pending())
             new.found()
         else:
             new.drain()

@@ -19,7 +19,7 @@ those that are not answered, and those that a channel's own prefetch holds back.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, ClassVar, NoReturn
 
 from mqd import limits
@@ -329,6 +329,13 @@ class RemoteQueue(Queue):
         self._pending.clear()
         self._pending_bytes = 0
         return pending
+
+    def adopt(self, pending: Iterable[tuple[int, Message]]) -> None:
+        """What was published while the home was here and may not be where it is kept: (ticket,
+        message). It goes to the next home, by the number that it had."""
+        for ticket, message in pending:
+            self._pending[ticket] = (message.names, message.content, message.persistent)
+            self._pending_bytes += len(message.content)
 
     def take_waiting(self) -> list[Callable[[], None]]:
         """The same of what was asked."""

@@ -44,7 +44,8 @@ class Sharded(OrderedQueue):
     ) -> None:
         super().__init__(definition, vhost, pid, owner, policy)
         self.store = shared
-        shared.attach(definition.id, self.arrived)
+        for message in shared.attach(definition.id, self.arrived):
+            self.recover(message, True)  # nobody knows what was delivered
 
     @property
     def shared(self) -> SharedStore:
@@ -104,7 +105,8 @@ class Sharded(OrderedQueue):
         self.ring.served(consumer)
 
     def pending(self) -> list[tuple[int, Message]]:
-        """(ticket, message) of those of this node's that the log does not have yet."""
+        """(number, message) of those of this node's that the log does not have yet, for what takes
+        the place of this queue."""
         return self.shared.pending(self.definition.id)
 
 

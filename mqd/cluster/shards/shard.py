@@ -36,12 +36,12 @@ _SETTLED_MAX = 4096  # of a queue: more of them wait for no lull
 
 @dataclass(slots=True, eq=False)
 class Pending:
-    """A message that has not landed. own: it came from this node, which answers for it also when
-    it is not the writer any more."""
+    """A message that has not landed. number: of this node, where it comes from, which answers for
+    it also when it is not the writer any more; 0: it comes from another."""
 
     message: Message
     ticket: int
-    own: bool
+    number: int
 
 
 @dataclass(slots=True, eq=False)
@@ -78,10 +78,11 @@ class Shard:
         """name: of its log. wall_offset_ms(): what the wall clock shows more than the other."""
         self.name = name
         self.queues: dict[int, QueueLog] = {}
+        self.states: dict[int, QueueState] = {}  # as the log has them: queues that nobody asked for
         self.gathered_bytes = 0  # of messages that have not landed
         self.fat: dict[QueueLog, None] = {}  # those with so much garbage:
         self.fat_bytes = GARBAGE_BYTES_MIN
-        self._wall_offset_ms = wall_offset_ms
+        self.wall_offset_ms = wall_offset_ms
         self._loop = asyncio.get_running_loop()
         self._dirty: dict[QueueLog, None] = {}  # with messages or news to tell at once
         self._lull: asyncio.TimerHandle | None = None
@@ -244,7 +245,7 @@ class Shard:
     ) -> None:
         """One frame of messages, or several of one message."""
         messages = [pending.message for pending in run]
-        bodies = records.messages_sections(queue.state.id, messages, self._wall_offset_ms())
+        bodies = records.messages_sections(queue.state.id, messages, self.wall_offset_ms())
         size = sum(map(len, bodies))
         held = queue.state.index.enqueued(number_of(messages[0]), len(run), size)
         tickets = [pending.ticket for pending in run]

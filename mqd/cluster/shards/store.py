@@ -38,27 +38,30 @@ class ShardStore:
     def _queue(self, queue_id: int) -> QueueLog:
         found = self.shard.queues.get(queue_id)
         if found is None:
-            found = self.shard.adopt(QueueState(queue_id), self._tickets, self._end_turn)
+            state = self.shard.states.pop(queue_id, None) or QueueState(queue_id)
+            found = self.shard.adopt(state, self._tickets, self._end_turn)
         return found
 
-    def take(self, state: QueueState) -> None:
-        """A queue as the log has it."""
-        self.shard.adopt(state, self._tickets, self._end_turn)
-
-    # -- messages -----------------------------------------------------------------------------
-
-    def attach(self, queue_id: int, arrived: Callable[[Message], None]) -> None:
-        self._queue(queue_id).arrived = arrived
+    def attach(self, queue_id: int, arrived: Callable[[Message], None]) -> Iterable[Message]:
+        queue = self._queue(queue_id)
+        queue.arrived = arrived
+        found = list(queue.state.in_order())
+        queue.state.messages.clear()
+        for message in found:
+            message.stored = True
+            if message.expires_ms:
+                message.expires_ms = max(message.expires_ms - self.shard.wall_offset_ms(), 1)
+        return found
 
     def enqueue(self, queue_id: int, message: Message) -> int:
         ticket = self._tickets.new()
-        pending = Pending(message, ticket, True)
+        pending = Pending(message, ticket, ticket)
         self.shard.append(self._queue(queue_id), pending, self._origin, ticket)
         return ticket
 
     def enqueue_from(self, queue_id: int, message: Message, origin: bytes, number: int) -> int:
         ticket = self._tickets.new()
-        pending = Pending(message, ticket, origin == self._origin)
+        pending = Pending(message, ticket, number if origin == self._origin else 0)
         self.shard.append(self._queue(queue_id), pending, origin, number)
         return ticket
 
@@ -75,7 +78,11 @@ class ShardStore:
 
     def pending(self, queue_id: int) -> list[tuple[int, Message]]:
         queue = self._queue(queue_id)
-        return [(one.ticket, one.message) for one in (*queue.flying, *queue.new) if one.own]
+        pending = [*queue.flying, *queue.new]
+        for one in pending:
+            if one.ticket != one.number:
+                self._tickets.forget(one.ticket)
+        return [(one.number, one.message) for one in pending if one.number]
 
     def settle(self, queue_id: int, message: Message) -> None:
         self.shard.settle(self._queue(queue_id), message)

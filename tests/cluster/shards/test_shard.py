@@ -53,10 +53,8 @@ class Home:
         self.shard.log = self.log
 
     def _began(self) -> None:
-        for state in self.replay.queues.values():
-            self.arrived += state.in_order()
-            self.store.take(state)
-        self.store.attach(Q, self.arrived.append)
+        self.shard.states = self.replay.queues
+        self.arrived += self.store.attach(Q, self.arrived.append)
         self.began.set()
 
     def _lost(self) -> None:
