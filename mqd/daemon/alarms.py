@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
+from mqd.cluster.fanout.standings import BANNER
 from mqd.config.settings import ResourceSettings
 from mqd.daemon import machine
 
@@ -21,13 +22,6 @@ _log = logging.getLogger(__name__)
 _FASTEST_WRITE_BYTES_PER_S = 250_000_000
 _DISK_INTERVAL_MIN_S = 0.1
 _DISK_INTERVAL_MAX_S = 10.0
-
-_BANNER = (
-    "%s resource limit alarm set on node %s.\n\n"
-    "**********************************************************\n"
-    "*** Publishers will be blocked until this alarm clears ***\n"
-    "**********************************************************\n"
-)
 
 SetAlarm = Callable[[str, bool], None]
 ShareMemory = Callable[[int, int], None]
@@ -61,6 +55,7 @@ class Alarms:
         self._use_memory(settings)
         self._use_disk(settings)
         self.watches_disk = True
+        self.is_on_elsewhere: Callable[[str], bool] = lambda name: False  # on another member
         self._on: set[str] = set()
         self._timers: dict[str, asyncio.TimerHandle] = {}
 
@@ -163,11 +158,12 @@ class Alarms:
     def _tell(self, name: str) -> None:
         on = name in self._on
         if on:
-            _log.warning(_BANNER, name, self._node)
+            _log.warning(BANNER, name, self._node)
         else:
             _log.warning("%s resource limit alarm cleared on node %s", name, self._node)
-            _log.warning("%s resource limit alarm cleared across the cluster", name)
         self._set_alarm(name, on)
+        if not on and not self.is_on_elsewhere(name):
+            _log.warning("%s resource limit alarm cleared across the cluster", name)
 
     def _watch_memory(self) -> None:
         self.check_memory()

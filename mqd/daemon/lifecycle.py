@@ -71,6 +71,7 @@ class Lifecycle:
             self._set_alarm,
             self._share_memory,
         )
+        self.alarms.is_on_elsewhere = self._is_alarmed
         self.moving = asyncio.Lock()
         self._waiting: asyncio.Task[Admitted] | None = None
         self._given_up = False
@@ -262,6 +263,9 @@ class Lifecycle:
     def _set_alarm(self, name: str, on: bool) -> None:
         if self.app is not None:
             self.app.set_alarm(name, on)
+
+    def _is_alarmed(self, name: str) -> bool:
+        return self.app is not None and name in self.app.broker.alarms
 
     def _share_memory(self, limit_bytes: int, spare_bytes: int) -> None:
         """What is not in backlogs is in no account of theirs: what the machine says decides."""

@@ -21,6 +21,14 @@ from mqd.cluster.ports import Mesh
 
 SERVICE: Final = "standing"
 
+# what every member's log has of an alarm (observed: 3.10.8)
+BANNER: Final = (
+    "%s resource limit alarm set on node %s.\n\n"
+    "**********************************************************\n"
+    "*** Publishers will be blocked until this alarm clears ***\n"
+    "**********************************************************\n"
+)
+
 _VHOSTS, _USERS, _CHANNELS = "vhosts", "users", "channels"
 
 

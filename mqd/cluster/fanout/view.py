@@ -7,13 +7,14 @@ broker. Never decides who is a member: the metadata does.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from mqd.broker.broker import Broker
 from mqd.broker.ports import ALONE
 from mqd.cluster.fanout.calls import Calls, Carry
-from mqd.cluster.fanout.standings import Standing, Standings, census
+from mqd.cluster.fanout.standings import BANNER, Standing, Standings, census
 from mqd.cluster.ports import Mesh
 from mqd.metadata.commands import Member
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 BLOCKING: Final = ("memory", "disk")  # the alarms for which publishers wait
 CLIENTS_LULL_S: Final = 0.01  # clients that come and go within it are told of together
+
+_log = logging.getLogger(__name__)
 
 
 class View:
@@ -87,10 +90,20 @@ class View:
     # -- the broker ---------------------------------------------------------------------------
 
     def _hear(self, node: str, before: Standing, now: Standing) -> None:
-        for name in before.alarms ^ now.alarms:
+        for name in sorted(before.alarms ^ now.alarms):
             if name in BLOCKING:
-                self._broker.set_alarm(name, name in now.alarms, node)
+                self._tell_alarm(name, name in now.alarms, node)
         self._broker.turn.end()
+
+    def _tell_alarm(self, name: str, on: bool, node: str) -> None:
+        """Every member's log has it (observed: 3.10.8)."""
+        self._broker.set_alarm(name, on, node)
+        if on:
+            _log.warning(BANNER, name, node)
+            return
+        _log.warning("%s resource limit alarm cleared on node %s", name, node)
+        if name not in self._broker.alarms:
+            _log.warning("%s resource limit alarm cleared across the cluster", name)
 
     def _count(self) -> Census:
         return census(
