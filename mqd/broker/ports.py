@@ -89,6 +89,9 @@ class SharedStore(MessageStore, Protocol):
         goes on elsewhere when this node is not the one that writes any more. The number is the
         ticket of who published it. All tickets of the queue that are open here are forgotten."""
 
+    def drop(self, queue_id: int) -> None:
+        """The queue is deleted."""
+
 
 class StreamPage(Protocol):
     """Messages of a stream without a gap; `first` and `end`: the offset of the first and the one

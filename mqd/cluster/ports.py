@@ -152,3 +152,15 @@ class Engine(Protocol):
     @property
     def leads(self) -> Mapping[str, str | None]:
         """The leader of each log as last heard."""
+
+
+class ShardHomes(Protocol):
+    """Which member writes each shard, and so is the home of its queues. Every member knows, ram
+    members too (`mqd.cluster.shards.whereabouts`)."""
+
+    def home_of(self, shard: int) -> str | None:
+        """None: nobody is known to write it now."""
+
+    def on_move(self, hear: Callable[[int], None]) -> Callable[[], None]:
+        """hear(shard) after its home changed and `VHost.rehome` was called for its queues here;
+        returns how to end that."""

@@ -22,7 +22,7 @@ from mqd.names import Pid
 from mqd.policies.applied import Applied
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from mqd.broker.entries import ConnectionEntry
     from mqd.broker.vhost import VHost
@@ -94,7 +94,9 @@ class Sharded(OrderedQueue):
             if self._bounded:
                 self._trim()
             return
-        tag = consumer.send(message.names, message.content, False)
+        redelivered = message.delivery_count > 0  # of a queue that was no shard's before
+        content = self.shown(message) if redelivered else message.content
+        tag = consumer.send(message.names, content, redelivered)
         if consumer.no_ack:
             backlog.skip()
             self._forget(message)
@@ -103,6 +105,14 @@ class Sharded(OrderedQueue):
             self.unacked_count += 1
             consumer.channel.unacked[tag] = (self, message, backlog.skip(message), consumer)
         self.ring.served(consumer)
+
+    def discard(self) -> None:
+        super().discard()
+        self.shared.drop(self.definition.id)
+
+    def take_delivered(self) -> Iterator[Message]:
+        """What another node takes over may all have been delivered."""
+        return iter(())
 
     def pending(self) -> list[tuple[int, Message]]:
         """(number, message) of those of this node's that the log does not have yet, for what takes

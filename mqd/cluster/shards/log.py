@@ -24,14 +24,16 @@ from mqd.storage.writer import Backoff
 log = logging.getLogger(__name__)
 
 _READ_COUNT = 256
-_LAG_S = 0.01  # before a copy that lags is read again
+_LAG_S = 0.02  # before a copy that lags is read again
+_YIELD_S = 5.0  # how long somebody who leads the log has to fence it
 
 
 class ShardLog:
     """See the file's charter. Ends by itself when its writer has lost, or by `close`.
 
     take(entry) is called with every entry until writing begins for the first time; then began();
-    on_room() whenever frames have landed; on_lost() once, when nothing more will land.
+    on_room() whenever frames have landed; on_lost() once, when nothing more will land. may_fence():
+    whether nobody else seems to be about to; asked only after writing has begun.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class ShardLog:
         began: Callable[[], None],
         on_room: Callable[[], None],
         on_lost: Callable[[], None],
+        may_fence: Callable[[], bool] = lambda: True,
     ) -> None:
         self.name = name
         self.writer = writer
@@ -51,6 +54,7 @@ class ShardLog:
         self._began = began
         self._on_room = on_room
         self._on_lost = on_lost
+        self._may_fence = may_fence
         self._loop = asyncio.get_running_loop()
         self._stirred = asyncio.Event()
         self._idle: list[asyncio.Future[None]] = []
@@ -121,10 +125,18 @@ class ShardLog:
         """Read the log to its end and fence it, or lose."""
         backoff = Backoff()
         writer = self.writer
+        yields_until = self._loop.time() + _YIELD_S
         while writer.phase in (Phase.CHECKING, Phase.FENCING):
             try:
                 if writer.phase is Phase.CHECKING:
                     await self._check()
+                elif (
+                    self._take is None
+                    and not self._may_fence()
+                    and self._loop.time() < yields_until
+                ):
+                    writer.not_fenced()
+                    await asyncio.sleep(_LAG_S)
                 else:
                     await self._fence()
             except (NoMajority, MqdError) as error:

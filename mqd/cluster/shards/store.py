@@ -13,6 +13,7 @@ from mqd.broker.ports import StreamLog
 from mqd.broker.tickets import Tickets
 from mqd.cluster.shards.replay import QueueState
 from mqd.cluster.shards.shard import Pending, QueueLog, Shard
+from mqd.cluster.shards.upkeep import Upkeep
 
 
 def _ignore() -> None:
@@ -23,7 +24,12 @@ class ShardStore:
     """See the file's charter, and `mqd.broker.ports.SharedStore`."""
 
     def __init__(
-        self, shard: Shard, tickets: Tickets, origin: bytes, end_turn: Callable[[], None]
+        self,
+        shard: Shard,
+        tickets: Tickets,
+        origin: bytes,
+        end_turn: Callable[[], None],
+        upkeep: Upkeep,
     ) -> None:
         """origin: of the messages that this node numbers. end_turn(): something may have to be
         sent to clients."""
@@ -34,6 +40,7 @@ class ShardStore:
         self._tickets = tickets
         self._origin = origin
         self._end_turn = end_turn
+        self._upkeep = upkeep
 
     def _queue(self, queue_id: int) -> QueueLog:
         found = self.shard.queues.get(queue_id)
@@ -92,6 +99,16 @@ class ShardStore:
 
     def settle_all(self, queue_id: int, keep: Iterable[Message]) -> None:
         self.shard.settle_all(self._queue(queue_id), list(keep))
+
+    def drop(self, queue_id: int) -> None:
+        queue = self._queue(queue_id)
+        self.shard.forget(queue)
+        for one in (*queue.flying, *queue.new):  # it was taken, and is gone with its queue
+            self._tickets.done(one.ticket)
+        for ticket in queue.again:
+            self._tickets.done(ticket)
+        self._upkeep.deleted(queue_id)
+        self._end_turn()
 
     # -- what a store of one node has besides ---------------------------------------------------
 

@@ -39,8 +39,8 @@ class Home:
         self.began = asyncio.Event()
         self.shard = Shard(LOG, lambda: 0)
         self.tickets = Tickets(lambda batch, call: call())
-        self.store = ShardStore(self.shard, self.tickets, b"home", lambda: None)
         self.upkeep = Upkeep(engine, self.shard)
+        self.store = ShardStore(self.shard, self.tickets, b"home", lambda: None, self.upkeep)
         self.arrived: list[Message] = []
         self.log = ShardLog(
             engine,

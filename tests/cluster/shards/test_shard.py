@@ -37,8 +37,8 @@ class Home:
         self.shard = Shard(LOG, lambda: 0)
         self.writer = Writer(LOG, f"{node}~{id(self)}", window)
         self.tickets = Tickets(lambda batch, call: call())
-        self.store = ShardStore(self.shard, self.tickets, node.encode(), lambda: None)
         self.upkeep = Upkeep(self.engine, self.shard)
+        self.store = ShardStore(self.shard, self.tickets, node.encode(), lambda: None, self.upkeep)
         self.confirmed: list[bytes] = []
         self.arrived: list[Message] = []
         self.log = ShardLog(
