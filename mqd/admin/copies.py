@@ -46,11 +46,23 @@ def copies_of(ctx: AdminContext, queue: Queue) -> Copies:
 
 def critical(ctx: AdminContext) -> Iterator[Queue]:
     """Quorum queues that would stop with this node."""
+    for queue in _queues(ctx, "quorum"):
+        if copies_of(ctx, queue).would_lose_quorum(ctx.node.name):
+            yield queue
+
+
+def critical_mirrors(ctx: AdminContext) -> Iterator[Queue]:
+    """Mirrored queues that run on this node alone."""
+    for queue in _queues(ctx, "classic"):
+        if shared_log(ctx, queue) and list(copies_of(ctx, queue).online) == [ctx.node.name]:
+            yield queue
+
+
+def _queues(ctx: AdminContext, kind: str) -> Iterator[Queue]:
     for _, vhost in sorted(ctx.broker.vhosts.items()):
         for _, queue in sorted(vhost.queues.items()):
-            if queue.definition.type == "quorum":
-                if copies_of(ctx, queue).would_lose_quorum(ctx.node.name):
-                    yield queue
+            if queue.definition.type == kind:
+                yield queue
 
 
 async def add(ctx: AdminContext, queue: Queue, node: str) -> None:

@@ -59,10 +59,10 @@ async def at_home(ctx: AdminContext, queue: Queue, rpc: str, request: Any) -> An
     raise MqdError(ErrorCode.NOT_FOUND, word)
 
 
-def _pid(queue: Queue) -> str:
-    """Of the process that it was: on the member that served it."""
+def pid_at(queue: Queue, member: str) -> str:
+    """Of the process that serves it there, or would."""
     node, creation, number, serial = queue.pid.strip("<>").rsplit(".", 3)
-    return f"<{queue.home or node}.{creation}.{number}.{serial}>"
+    return f"<{member or node}.{creation}.{number}.{serial}>"
 
 
 DOWN: Final[Mapping[str, Callable[[Queue], Any]]] = {
@@ -70,7 +70,7 @@ DOWN: Final[Mapping[str, Callable[[Queue], Any]]] = {
     "durable": lambda q: q.durable,
     "auto_delete": lambda q: q.definition.auto_delete,
     "arguments": lambda q: q.definition.arguments,
-    "pid": _pid,
+    "pid": lambda q: pid_at(q, q.home),
     "state": lambda q: "down",
     "type": lambda q: f"rabbit_{q.definition.type}_queue",  # observed: 3.10.8 shows the module
 }

@@ -1,6 +1,7 @@
-"""Mirrored classic queues: none, and the policies that ask for them.
+"""Mirrored classic queues, and the policies that ask for them.
 
-Decides which policies those are. Never mirrors a queue.
+Decides which policies those are, and what is said of a queue whose messages are in a shared log,
+which are on its mirrors when they are anywhere. Never mirrors a queue.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ from dataclasses import replace
 from typing import Final
 
 from mqd.admin.context import AdminContext
+from mqd.admin.copies import shared_log
 from mqd.admin.listing import batches
 from mqd.admin.policies import row
 from mqd.admin.quorum_queues import find, not_found
 from mqd.admin.values import text
+from mqd.broker.queues.base import Queue
 from mqd.errors import ErrorCode, MqdError
 from mqd.metadata.commands import DeleteParameter, PutParameter
 from mqd.policies.model import OPERATOR_POLICY, POLICY, Policy, policy_of
@@ -34,23 +37,25 @@ KEYS: Final = frozenset(
 
 
 async def sync(ctx: AdminContext, request: pb.SyncQueue) -> Done:
-    """No queue has mirrors. Raises NOT_FOUND, PRECONDITION_FAILED."""
-    _check(ctx, request)
-    raise MqdError(ErrorCode.PRECONDITION_FAILED, "not_mirrored")
+    """Mirrors never lag. Raises NOT_FOUND, PRECONDITION_FAILED."""
+    if shared_log(ctx, _checked(ctx, request)) is None:
+        raise MqdError(ErrorCode.PRECONDITION_FAILED, "not_mirrored")
+    return Done()
 
 
 async def cancel_sync(ctx: AdminContext, request: pb.SyncQueue) -> pb.CancelSyncReply:
     """Nothing is under way. Raises NOT_FOUND, PRECONDITION_FAILED."""
-    _check(ctx, request)
+    _checked(ctx, request)
     return pb.CancelSyncReply(cancelled=False)
 
 
-def _check(ctx: AdminContext, request: pb.SyncQueue) -> None:
+def _checked(ctx: AdminContext, request: pb.SyncQueue) -> Queue:
     queue = find(ctx, request.vhost, request.queue)
     if queue is None:
         raise not_found()
     if queue.kind != "classic":
         raise MqdError(ErrorCode.PRECONDITION_FAILED, f"{queue.kind}_queue_not_supported")
+    return queue
 
 
 def _mirroring(ctx: AdminContext, component: str) -> Iterator[tuple[str, Policy]]:

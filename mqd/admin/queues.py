@@ -10,9 +10,9 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
 from mqd.admin.context import AdminContext
-from mqd.admin.copies import copies_of
+from mqd.admin.copies import copies_of, shared_log
 from mqd.admin.everywhere import ask, others, rows_of
-from mqd.admin.homes import DOWN, at_home, homeless, is_down, is_here
+from mqd.admin.homes import DOWN, at_home, homeless, is_down, is_here, pid_at
 from mqd.admin.listing import batches, columns, fields_of
 from mqd.admin.waiting import answer
 from mqd.broker.queues.base import Queue
@@ -21,6 +21,7 @@ from mqd.errors import ErrorCode, MqdError
 from mqd.rpc.v1 import queues_pb2 as pb
 from mqd.rpc.v1.diagnostics_pb2 import PingRequest
 
+_COPIES: Final = ("leader", "members", "online", "slave_pids", "synchronised_slave_pids")
 _QUEUE_TIMEOUT_MS: Final = 15_000  # RabbitMQ's default
 
 
@@ -47,15 +48,18 @@ async def list_(ctx: AdminContext, request: pb.ListQueues) -> AsyncIterator[pb.Q
 
 
 def _of_copies(ctx: AdminContext, queue: Queue) -> dict[str, Info]:
-    """Of those kinds that have any in RabbitMQ."""
-    if queue.definition.type not in ("quorum", "stream"):
-        return {}
+    """Of those kinds that have any in RabbitMQ; a classic queue in a shared log has mirrors."""
     found = copies_of(ctx, queue)
-    return {
-        "leader": found.leader,
-        "members": tuple(found.members),
-        "online": tuple(found.online),
-    }
+    if queue.definition.type in ("quorum", "stream"):
+        return {
+            "leader": found.leader,
+            "members": tuple(found.members),
+            "online": tuple(found.online),
+        }
+    if shared_log(ctx, queue) is None:
+        return {}
+    mirrors = tuple(pid_at(queue, node) for node in found.online if node != found.leader)
+    return {"slave_pids": mirrors, "synchronised_slave_pids": mirrors}
 
 
 def _reads(ctx: AdminContext, wanted: Sequence[str]) -> dict[str, QueueInfo]:
@@ -66,7 +70,7 @@ def _reads(ctx: AdminContext, wanted: Sequence[str]) -> dict[str, QueueInfo]:
         return lambda queue, _: _of_copies(ctx, queue).get(name)
 
     if ctx.node.cluster is not None:
-        chosen |= {name: read(name) for name in ("leader", "members", "online") if name in chosen}
+        chosen |= {name: read(name) for name in _COPIES if name in chosen}
     return chosen
 
 

@@ -307,11 +307,11 @@ async def transfer_leadership(ctx: AdminContext, request: pb.TransferQuorumLeade
 
 
 async def critical(ctx: AdminContext, request: pb.CriticalRequest) -> pb.CriticalReply:
-    """The queues that would stop with this node. No classic queue has mirrors that could lag."""
+    """The queues that would stop with this node."""
     cluster = ctx.node.cluster
     if cluster is None or len(cluster.members) == 1:
         return pb.CriticalReply(alone=True)
-    found = [] if request.mirrors else list(copies.critical(ctx))
+    found = copies.critical_mirrors(ctx) if request.mirrors else copies.critical(ctx)
     return pb.CriticalReply(queues=map(_queue_name, found))
 
 

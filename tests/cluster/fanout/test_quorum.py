@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from mqd.admin import queues, quorum_queues, upgrade
+from mqd.admin import mirroring, queues, quorum_queues, upgrade
 from mqd.errors import ErrorCode, MqdError
-from mqd.rpc.v1 import queues_pb2, upgrade_pb2
+from mqd.rpc.v1 import mirroring_pb2, queues_pb2, upgrade_pb2
 from mqd.rpc.v1 import quorum_queues_pb2 as pb
 from tests.cluster.fanout.logs import Logs
 from tests.cluster.fanout.stands import A, B, C, Stands
@@ -176,3 +176,22 @@ async def test_who_waits_for_a_quorum_and_one_more() -> None:
     stands, _ = three()
     request = upgrade_pb2.AwaitReplicasRequest()
     assert not (await upgrade.await_replicas(stands[A].ctx, request)).alone
+
+
+async def test_a_classic_queue_in_a_shared_log_has_mirrors() -> None:
+    stands, logs = three()
+    stands.queue(A, "ha", shard=0)
+    stands.queue(A, "plain")
+    ctx = stands[A].ctx
+    columns = ["name", "slave_pids", "synchronised_slave_pids"]
+    rows = await stands.rows(queues.list_(ctx, queues_pb2.ListQueues(vhost="/", columns=columns)))
+    found = {row.name: row for row in rows}
+    assert [pid.rsplit(".", 3)[0] for pid in found["ha"].slave_pids.items] == [f"<{B}", f"<{C}"]
+    assert not found["plain"].HasField("slave_pids")
+    assert await mirroring.sync(ctx, mirroring_pb2.SyncQueue(vhost="/", queue="ha"))
+    with pytest.raises(MqdError, match="not_mirrored"):
+        await mirroring.sync(ctx, mirroring_pb2.SyncQueue(vhost="/", queue="plain"))
+    request = pb.CriticalRequest(mirrors=True)
+    assert not (await quorum_queues.critical(ctx, request)).queues
+    logs.down |= {B, C}
+    assert [queue.name for queue in (await quorum_queues.critical(ctx, request)).queues] == ["ha"]
