@@ -180,6 +180,12 @@ class Channel:
             if not queue.deleted:
                 queue.drain()
 
+    def settle_all(self, tags: Iterable[int], how: str) -> None:
+        """What another node's channel settles here, one by one; what is not here any more is not
+        missed."""
+        taken = [self.unacked.pop(tag, None) for tag in tags]
+        self._apply([(entry, how) for entry in taken if entry is not None])
+
     def recover(self) -> None:
         """basic.recover with requeue: hand back everything unacknowledged."""
         self.check_recover()

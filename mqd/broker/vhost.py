@@ -225,7 +225,7 @@ class VHost:
 
     def _make_queue(self, definition: QueueDefinition, owner: ConnectionEntry | None) -> Queue:
         """It, or what stands for it."""
-        policy = self._policy_of(definition)
+        policy = self.policy_of(definition)
         pid = self.broker.pids.new()
         home = self.broker.homes.elsewhere(definition) if owner is None else None
         if home is None:
@@ -414,11 +414,12 @@ class VHost:
         for exchange in self.exchanges.values():
             exchange.policy = self.policies.applied("exchange", exchange.name)
         for queue in list(self.queues.values()):
-            applied = self._policy_of(queue.definition)
+            applied = self.policy_of(queue.definition)
             if applied != queue.policy:
                 queue.apply_policy(applied)
 
-    def _policy_of(self, definition: QueueDefinition) -> Applied | None:
+    def policy_of(self, definition: QueueDefinition) -> Applied | None:
+        """What applies to a queue, be it there or not."""
         refused = REFUSED_BY.get(definition.type, ())
         return self.policies.applied("queue", definition.name, refused, definition.type)
 

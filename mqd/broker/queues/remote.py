@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, ClassVar, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from mqd import limits
 from mqd.amqp.replies import AmqpError, ChannelError, ConnectionError_, ReplyCode
@@ -58,8 +58,6 @@ class RemoteQueue(Queue):
     """See the file's charter. at: its home; None while nobody knows."""
 
     is_remote = True
-    survives: ClassVar[bool] = False
-
     __slots__ = (
         "_asking",
         "_held",
@@ -91,6 +89,11 @@ class RemoteQueue(Queue):
     @property
     def home(self) -> str:
         return self.at.node if self.at is not None else self.definition.node
+
+    @property
+    def survives(self) -> bool:
+        """Whether it has another home when it loses one."""
+        return self.kind == QuorumQueue.kind or self.definition.shard is not None
 
     @property
     def is_reachable(self) -> bool:
@@ -211,7 +214,7 @@ class RemoteQueue(Queue):
 
     def arrive(self, consumer: Consumer, arrival: Arrival) -> None:
         """The home sends a message for a consumer here. Whoever calls ends the turn."""
-        if not consumer.active:
+        if not consumer.active or consumer.queue is not self:
             arrival.hold.settle(arrival.tag, "lost")
         elif consumer.no_ack:
             consumer.send(arrival.names, arrival.content, arrival.redelivered)
@@ -381,8 +384,6 @@ class RemoteQuorum(RemoteQueue):
     takes_global_prefetch = QuorumQueue.takes_global_prefetch
     knows_exclusive = QuorumQueue.knows_exclusive
     deletes_on_condition = QuorumQueue.deletes_on_condition
-    survives = True
-
     __slots__ = ()
 
 

@@ -1,0 +1,469 @@
+"""What other nodes' channels have here: the other end of `mqd.cluster.queues.home`.
+
+Theory. For every channel of another node that has something here there is a channel of ours, on a
+connection that no listing shows: consumers, unacknowledged messages, prefetch and locks are kept by
+the same code as for clients of this node, and in the same words. What such a consumer is sent goes
+into the link. When the link ends everything of that node is closed, as if its clients had gone:
+what they held goes back and is redelivered, its consumers make room for others.
+
+Publishes are confirmed by the same `Confirms` as a client's, one for each stream. A queue that has
+another home by now is not published to: the sender is told so, and finds out.
+
+Decides that. Never decides what a queue does.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from typing import TYPE_CHECKING, Any
+
+from mqd import limits
+from mqd.amqp.fields import from_json
+from mqd.amqp.outlet import Outlet
+from mqd.amqp.replies import AmqpError, ChannelError, ReplyCode
+from mqd.auth.users import User
+from mqd.broker import consume, topology
+from mqd.broker.channel import Channel
+from mqd.broker.confirms import Confirms
+from mqd.broker.consumers import Consumer
+from mqd.broker.entries import ConnectionEntry
+from mqd.broker.message import shown_bytes
+from mqd.broker.queues.base import Queue
+from mqd.broker.queues.remote import RemoteQueue
+from mqd.broker.vhost import VHost
+from mqd.cluster.queues import wire
+from mqd.cluster.queues.home import Line
+from mqd.cluster.queues.wire import Kind, record, told
+from mqd.names import Pid
+
+if TYPE_CHECKING:
+    from mqd.broker.broker import Broker
+
+_NAMES_MAX = 4096
+_ANSWER = struct.Struct(">HH")  # class and method of a confirm, behind an envelope of 7 bytes
+
+
+class _Nobody:
+    """The `Peer` of a connection that has no socket."""
+
+    def close(self, error: AmqpError) -> None:
+        """Its node closes it."""
+
+    def time_out(self, channel_id: int, delivery_tag: int) -> None:
+        """Its node looks at that."""
+
+    def charge(self, copies: int) -> None:
+        """It publishes by no target."""
+
+    def alarmed(self) -> None:
+        """Its node holds publishers."""
+
+    def hold(self, reason: str) -> None:
+        """Likewise."""
+
+    def release(self) -> None:
+        """Likewise."""
+
+    def counts(self) -> tuple[int, int, int, int, int]:
+        return 0, 0, 0, 0, 0
+
+
+class ServedConsumer(Consumer):
+    """Sends into the link. link_number: what its node calls it, set before it is offered
+    anything."""
+
+    __slots__ = ("link_number",)
+    link_number: int
+
+    def send(self, names: bytes, content: bytes, redelivered: bool) -> int:
+        channel = self.channel
+        assert isinstance(channel, ServedChannel)
+        tag = channel.last_tag = channel.last_tag + 1
+        shown = names[: shown_bytes(names)]
+        numbers = (channel.link_number, self.link_number)
+        head = wire.DELIVER.pack(*numbers, tag, redelivered, len(shown))
+        channel.line.write(record(Kind.DELIVER, b"".join((head, shown, content))))
+        channel.sent(len(content))
+        return tag
+
+
+class ServedChannel(Channel):
+    """Of another node's channel. number: that channel's; link_number: how it is called here."""
+
+    is_served = True
+    consumer_kind = ServedConsumer
+
+    __slots__ = ("_sent", "_sent_bytes", "line", "link_number")
+
+    def __init__(
+        self, number: int, connection: ConnectionEntry, pid: Pid, line: Line, link_number: int
+    ) -> None:
+        super().__init__(number, connection, pid)
+        self.link_number = link_number
+        self.line = line
+        self._sent = 0
+        self._sent_bytes = 0
+
+    def sent(self, size: int) -> None:
+        """A delivery is on its way: no more than a window of them is."""
+        self._sent += 1
+        self._sent_bytes += size
+        if (
+            self._sent >= limits.REMOTE_WINDOW_MESSAGES
+            or self._sent_bytes >= limits.REMOTE_WINDOW_BYTES
+        ):
+            self.outlet.congested = True
+
+    def credit(self, count: int, size: int) -> None:
+        """So much of it was taken."""
+        self._sent -= count
+        self._sent_bytes -= size
+        if (
+            self.outlet.congested
+            and self._sent < limits.REMOTE_WINDOW_MESSAGES
+            and self._sent_bytes < limits.REMOTE_WINDOW_BYTES
+        ):
+            self.outlet.relieve()
+
+    def close(self) -> None:
+        """As any other, but nobody hears of a channel that was never opened here."""
+        self.stop_consuming()
+        consumers, self.consumers = self.consumers, {}
+        self.global_prefetch_count = 0
+        self._hand_back("lost")
+        for consumer in consumers.values():
+            self.vhost.consumer_gone(consumer.queue)
+        self.connection.channels.clear()
+
+
+class _Answers(Outlet):
+    """Where a stream's `Confirms` write: each frame becomes a record."""
+
+    __slots__ = ("_line",)
+
+    def __init__(self, broker: Broker, line: Line) -> None:
+        super().__init__(broker.turn, lambda: None)
+        self._line = line
+
+    def write(self, data: bytes) -> None:
+        number = int.from_bytes(data[1:3], "big")
+        flags = wire.MULTIPLE if data[19] else 0
+        if _ANSWER.unpack_from(data, 7)[1] == 120:  # basic.nack
+            flags |= wire.REFUSED
+        (tag,) = wire.NUMBER.unpack_from(data, 11)
+        self._line.write(record(Kind.CONFIRM, wire.CONFIRM.pack(number, tag, flags)))
+
+
+class _Stream:
+    """Publishes of another node to one vhost."""
+
+    __slots__ = ("confirms", "number", "origin", "vhost")
+
+    def __init__(self, number: int, vhost: VHost, origin: bytes, answers: Outlet) -> None:
+        self.number = number
+        self.vhost = vhost
+        self.origin = origin
+        self.confirms = Confirms(number, answers, vhost.waiting.add, vhost.tickets)
+
+
+class Served:
+    """All that one node has here."""
+
+    def __init__(self, broker: Broker, line: Line) -> None:
+        self._broker = broker
+        self._line = line
+        self._answers = _Answers(broker, line)
+        self._channels: dict[int, ServedChannel] = {}
+        self._streams: dict[int, _Stream] = {}
+        self._found: dict[bytes, Queue] = {}
+        self._names: dict[bytes, bytes] = {}
+        # (number, what it waits for) of the last numbered publish to a queue
+        self._last: dict[tuple[bytes, str, str, int], tuple[int, int]] = {}
+        self._link = 0
+
+    def down(self) -> None:
+        """The link is gone. The caller ends the turn."""
+        self._link += 1
+        channels, self._channels = self._channels, {}
+        for channel in channels.values():
+            channel.stop_consuming()
+        for channel in channels.values():
+            self._close(channel)
+        for stream in self._streams.values():
+            stream.confirms.close()
+            stream.vhost.waiting.discard(stream.confirms)
+        self._streams.clear()
+        self._found.clear()
+
+    def _close(self, channel: ServedChannel) -> None:
+        channel.close()
+        self._broker.served.discard(channel.connection)
+
+    def take(self, kind: int, body: bytes) -> bool:
+        """A record from the node; False when it asks nothing of queues."""
+        match kind:
+            case Kind.PUBLISH:
+                self._publish(body)
+            case Kind.SETTLE:
+                self._settle(body)
+            case Kind.CREDIT:
+                number, count, size = wire.CREDIT.unpack(body)
+                if (channel := self._channels.get(number)) is not None:
+                    channel.credit(count, size)
+            case Kind.LIMIT:
+                number, count = wire.PAIR.unpack(body)
+                if (channel := self._channels.get(number)) is not None:
+                    channel.set_prefetch(count, for_channel=True)
+            case Kind.CLOSE:
+                channel = self._channels.pop(wire.PAIR.unpack(body)[0], None)
+                if channel is not None:
+                    self._close(channel)
+            case _:
+                return self._take_rare(kind, body)
+        return True
+
+    def _take_rare(self, kind: int, body: bytes) -> bool:
+        match kind:
+            case Kind.OPEN:
+                self._open(*json.loads(body))
+            case Kind.STREAM:
+                number, vhost, origin = json.loads(body)
+                found = self._broker.vhosts.get(vhost)
+                if found is not None:
+                    stream = _Stream(number, found, bytes.fromhex(origin), self._answers)
+                    self._streams[number] = stream
+            case Kind.CONSUME:
+                question, *values = json.loads(body)
+                self._consume(question, *values)
+            case Kind.CANCEL:
+                question, number, tag = json.loads(body)
+                channel = self._channels.get(number)
+                if channel is not None:
+                    consume.cancel(channel, tag)
+                self._answer(question, None)
+            case Kind.GET:
+                self._get(*json.loads(body))
+            case Kind.ASK:
+                self._ask(*json.loads(body))
+            case _:
+                return False
+        return True
+
+    # -- publishes ----------------------------------------------------------------------------
+
+    def _queue(self, ref: bytes) -> Queue | None:
+        queue = self._found.get(ref)
+        if queue is None or queue.deleted:
+            vhost, name = wire.read_ref(ref)
+            found = self._broker.vhosts.get(vhost)
+            queue = found.queues.get(name) if found is not None else None
+            if queue is not None:
+                if len(self._found) > _NAMES_MAX:
+                    self._found.clear()
+                self._found[ref] = queue
+        return queue
+
+    def _publish(self, body: bytes) -> None:
+        number, flags, ticket, ref_size, names_size = wire.PUBLISH.unpack_from(body)
+        stream = self._streams.get(number)
+        if stream is None:
+            return  # of a vhost that is not there
+        at = wire.PUBLISH.size + ref_size
+        ref, end = body[wire.PUBLISH.size : at], at + names_size
+        if len(self._names) > _NAMES_MAX:
+            self._names.clear()
+        names = body[at:end]
+        names = self._names.setdefault(names, names)
+        confirms = stream.confirms
+        queue = self._queue(ref)
+        if queue is None:
+            confirms.published(0)  # deleted on its way: as if it had come before
+            return
+        if isinstance(queue, RemoteQueue):
+            self._line.write(
+                record(Kind.MISPLACED, wire.MISPLACED.pack(number, confirms.seqno + 1))
+            )
+            confirms.published(0)
+            return
+        content, persistent = body[end:], bool(flags & wire.PERSISTENT)
+        if flags & wire.NUMBERED:
+            result = self._publish_once(stream, queue, ticket, names, content, persistent)
+        else:
+            result = queue.publish(names, content, persistent)
+        if result < 0:
+            confirms.rejected()
+        else:
+            confirms.published(result)
+
+    def _publish_once(
+        self,
+        stream: _Stream,
+        queue: Queue,
+        ticket: int,
+        names: bytes,
+        content: bytes,
+        persistent: bool,
+    ) -> int:
+        """A kind that keeps numbers with its messages knows better; the others are asked to take
+        what is new since this process started."""
+        if not queue.gives_tickets:
+            key = (stream.origin, stream.vhost.name, queue.name, queue.definition.id)
+            last, waits_for = self._last.get(key, (0, 0))
+            if ticket <= last:
+                return waits_for
+            result = queue.publish(names, content, persistent)
+            if result >= 0:
+                self._last[key] = (ticket, result)
+            return result
+        return queue.publish_once(stream.origin, ticket, names, content, persistent)
+
+    # -- channels -----------------------------------------------------------------------------
+
+    def _open(
+        self,
+        number: int,
+        vhost: str,
+        user: str,
+        connection_pid: str,
+        connection_name: str,
+        pid: str,
+        channel_number: int,
+        prefetch_count: int,
+    ) -> None:
+        found = self._broker.vhosts.get(vhost)
+        if found is None:
+            return
+        entry = ConnectionEntry(
+            pid=Pid(connection_pid),
+            name=connection_name,
+            outlet=Outlet(self._broker.turn, lambda: None),
+            peer=_Nobody(),
+            user=User(user),
+            vhost=found,
+        )
+        channel = ServedChannel(channel_number, entry, Pid(pid), self._line, number)
+        channel.global_prefetch_count = prefetch_count
+        entry.channels[channel_number] = channel
+        self._channels[number] = channel
+        self._broker.served.add(entry)
+
+    def _settle(self, body: bytes) -> None:
+        number, how = wire.SETTLE.unpack_from(body)
+        channel = self._channels.get(number)
+        if channel is None:
+            return
+        size = wire.SETTLE.size
+        tags = struct.unpack_from(f">{(len(body) - size) // 8}Q", body, size)
+        channel.settle_all(tags, wire.HOWS[how])
+
+    def _consume(
+        self,
+        question: int,
+        number: int,
+        consumer_number: int,
+        tag: str,
+        name: str,
+        no_ack: bool,
+        exclusive: bool,
+        prefetch: int,
+        arguments: dict[str, list[Any]],
+    ) -> None:
+        channel = self._channels.get(number)
+        if channel is None:
+            self._answer(question, _no_vhost())
+            return
+        channel.prefetch_count = prefetch
+        try:
+            self._check_here(channel, name)
+            _, queue = consume.consume(
+                channel,
+                name,
+                tag,
+                no_ack=no_ack,
+                exclusive=exclusive,
+                arguments=from_json(arguments),
+            )
+        except AmqpError as error:
+            self._answer(question, error)
+            return
+        consumer = channel.consumers[tag]
+        assert isinstance(consumer, ServedConsumer)
+        consumer.link_number = consumer_number
+        self._answer(question, None)
+        if queue is not None:
+            queue.drain()
+
+    def _check_here(self, channel: ServedChannel, name: str) -> None:
+        """Raise what is said of a queue whose home is yet another node."""
+        queue = channel.vhost.queues.get(name)
+        if isinstance(queue, RemoteQueue):
+            raise queue.down_error()
+
+    def _get(self, question: int, number: int, name: str, no_ack: bool) -> None:
+        channel = self._channels.get(number)
+        if channel is None:
+            self._answer(question, _no_vhost())
+            return
+        try:
+            self._check_here(channel, name)
+            taken = consume.get(channel, name, no_ack=no_ack)
+        except AmqpError as error:
+            self._answer(question, error)
+            return
+        if taken is None:
+            self._answer(question, None)
+            return
+        tag, redelivered, message, content, left = taken
+        names = message.names[: shown_bytes(message.names)]
+        head = wire.GOT.pack(question, number, tag, redelivered, left, len(names))
+        self._line.write(record(Kind.GOT, b"".join((head, names, content))))
+
+    def _ask(
+        self, question: int, number: int, vhost: str, name: str, what: str, flags: int
+    ) -> None:
+        link = self._link
+
+        def done(result: Any) -> None:
+            if link != self._link:
+                return
+            if isinstance(result, topology.QueueState):
+                result = [result.ready_count, result.consumer_count]
+            self._answer(question, result)
+
+        try:
+            if number == 0:
+                self._ask_itself(vhost, name, done)
+                return
+            channel = self._channels[number]
+            self._check_here(channel, name)
+            if what == "state":
+                topology.declare_passive(channel, name, done)
+            elif what == "purge":
+                done(topology.purge_queue(channel, name))
+            else:
+                topology.delete_queue(
+                    channel, name, if_unused=bool(flags & 1), if_empty=bool(flags & 2), done=done
+                )
+        except AmqpError as error:
+            done(error)
+        except KeyError:
+            done(_no_vhost())
+
+    def _ask_itself(self, vhost: str, name: str, done: Any) -> None:
+        """Deletion by an operator."""
+        found = self._broker.vhosts[vhost]
+        queue = found.queues.get(name)
+        if queue is None or queue.is_remote:
+            done(0)
+            return
+        count = queue.gone_count
+        found.delete_queue(queue, lambda error: done(count))
+
+    def _answer(self, question: int, result: Any) -> None:
+        value = wire.fault(result) if isinstance(result, AmqpError) else ["ok", result]
+        self._line.write(told(Kind.ANSWER, question, value))
+
+
+def _no_vhost() -> ChannelError:
+    return ChannelError(ReplyCode.NOT_FOUND, "the virtual host is not there")
