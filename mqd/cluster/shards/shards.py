@@ -31,7 +31,7 @@ from mqd.cluster.shards.replay import Replay
 from mqd.cluster.shards.shard import Shard
 from mqd.cluster.shards.store import ShardStore
 from mqd.cluster.shards.upkeep import Upkeep
-from mqd.cluster.shards.whereabouts import Whereabouts
+from mqd.cluster.shards.whereabouts import Whereabouts, Written
 from mqd.cluster.shards.writer import Writer
 from mqd.errors import MqdError
 
@@ -152,7 +152,7 @@ class Shards:
         log.info(
             "%s: %d frames read, written here in epoch %d", own.shard.name, replay.frames, epoch
         )
-        self._whereabouts.tell(number, epoch)
+        self._whereabouts.tell(number, Written(epoch, self._whereabouts.copies_of(number)))
 
     @staticmethod
     def _landed(own: Own) -> None:
@@ -198,11 +198,13 @@ class Shards:
         """Others lead what this node leads, where there are any; it takes nothing back until
         `take_back`. Returns when they serve it, or after a while."""
         self._rests = True
+        self._whereabouts.rest(True)
         await asyncio.gather(*(self._give(number) for number in list(self._own)))
 
     def take_back(self) -> None:
         """It may lead again."""
         self._rests = False
+        self._whereabouts.rest(False)
         for name, leader in dict(self._engine.leads).items():
             self._led(name, leader)
 

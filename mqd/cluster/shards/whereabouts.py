@@ -1,4 +1,5 @@
-"""Which member writes each shard, as every member knows it, with or without an engine.
+"""Which member writes each shard, as every member knows it, with or without an engine, and where
+its copies are.
 
 Decides from what writers tell over the links: the newest epoch counts, and a writer that is not
 linked is none. A writer tells once it has replayed the log, so whoever is sent to it is served. Who
@@ -11,7 +12,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 from mqd.broker.broker import Broker
@@ -20,14 +22,32 @@ from mqd.cluster.ports import Mesh
 SERVICE: Final = "shards"
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A shard, as its writer tells. copies: members that have the log, as far as it knows."""
+
+    epoch: int
+    copies: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Told:
+    """What a member told. rests: it wants to lead nothing."""
+
+    rests: bool = False
+    shards: dict[int, Written] = field(default_factory=dict)
+
+
 class Whereabouts:
     """See the file's charter; `mqd.cluster.ports.ShardHomes`."""
 
     def __init__(self, mesh: Mesh, broker: Broker) -> None:
         self._mesh = mesh
         self._broker = broker
-        self._told: dict[str, dict[int, int]] = {mesh.node: {}}  # by writer: shards, epochs
+        self._own = Told()
+        self._told: dict[str, Told] = {mesh.node: self._own}  # by member
         self._homes: dict[int, str] = {}
+        self._last: dict[int, Written] = {}  # of the last writer, also when it is gone
         self._hearing: list[Callable[[int], None]] = []
         self._stops = [mesh.take(SERVICE, self._take), mesh.on_change(self._changed)]
         for node in mesh.up:
@@ -45,40 +65,79 @@ class Whereabouts:
     def epoch_of(self, shard: int) -> int:
         """Of its writer; 0 while there is none."""
         home = self._homes.get(shard)
-        return self._told[home][shard] if home is not None else 0
+        return self._told[home].shards[shard].epoch if home is not None else 0
+
+    def copies_of(self, shard: int) -> tuple[str, ...]:
+        """As last told by who wrote it."""
+        last = self._last.get(shard)
+        return last.copies if last is not None else ()
+
+    @property
+    def homes(self) -> Mapping[int, str]:
+        """By shard, those that have one."""
+        return self._homes
+
+    def rests(self, node: str) -> bool:
+        """Whether a linked member, or this one, wants to lead nothing."""
+        told = self._told.get(node)
+        return told is not None and told.rests
 
     def on_move(self, hear: Callable[[int], None]) -> Callable[[], None]:
         """hear(shard) after its home changed and its queues were rehomed."""
         self._hearing.append(hear)
         return lambda: self._hearing.remove(hear)
 
-    def tell(self, shard: int, epoch: int | None) -> None:
-        """This node writes it in that epoch from now on; None: no more."""
-        own = self._told[self._mesh.node]
-        if epoch is None:
-            own.pop(shard, None)
+    # -- telling ------------------------------------------------------------------------------
+
+    def tell(self, shard: int, written: Written | None) -> None:
+        """This node writes it from now on; None: no more."""
+        if written is None:
+            self._own.shards.pop(shard, None)
         else:
-            own[shard] = epoch
-        self._mesh.broadcast(SERVICE, json.dumps(own).encode())
+            self._own.shards[shard] = written
+        self._mesh.broadcast(SERVICE, self._message())
         self._look((shard,))
 
+    def rest(self, rests: bool) -> None:
+        """Whether this node wants to lead nothing."""
+        self._own.rests = rests
+        self._mesh.broadcast(SERVICE, self._message())
+
+    def _message(self) -> bytes:
+        shards = {shard: [one.epoch, *one.copies] for shard, one in self._own.shards.items()}
+        return json.dumps([self._own.rests, shards]).encode()
+
+    # -- hearing ------------------------------------------------------------------------------
+
     def _take(self, node: str, payload: bytes) -> None:
-        told = {int(shard): int(epoch) for shard, epoch in json.loads(payload).items()}
-        before = self._told.get(node, {})
+        rests, shards = json.loads(payload)
+        told = Told(
+            bool(rests),
+            {
+                int(shard): Written(epoch, tuple(copies))
+                for shard, (epoch, *copies) in shards.items()
+            },
+        )
+        before = self._told.get(node, Told())
         self._told[node] = told
-        self._look({*before, *told})
+        self._look({*before.shards, *told.shards})
 
     def _changed(self, node: str, is_up: bool) -> None:
         if is_up:
-            own = self._told[self._mesh.node]
-            self._mesh.send(node, SERVICE, json.dumps(own).encode())
+            self._mesh.send(node, SERVICE, self._message())
         else:
-            self._look(self._told.pop(node, ()))
+            self._look(self._told.pop(node, Told()).shards)
 
     def _look(self, shards: Iterable[int]) -> None:
         for shard in sorted(shards):
-            writers = [(told[shard], node) for node, told in self._told.items() if shard in told]
+            writers = [
+                (told.shards[shard].epoch, node)
+                for node, told in self._told.items()
+                if shard in told.shards
+            ]
             home = max(writers)[1] if writers else None
+            if home is not None:
+                self._last[shard] = self._told[home].shards[shard]
             if home == self._homes.get(shard):
                 continue
             if home is None:

@@ -13,8 +13,11 @@ from mqd.broker.definitions import QueueDefinition
 from mqd.broker.homes import Here, Home
 from mqd.broker.queues.remote import RemoteQueue
 from mqd.broker.queues.sharded import Sharded, ShardedQuorum
+from mqd.cluster.shards.facts import ShardQueues
+from mqd.cluster.shards.reconciler import Reconciler, moves
 from mqd.cluster.shards.shards import Shards, log_of
 from mqd.cluster.shards.whereabouts import Whereabouts, shard_of
+from mqd.metadata.commands import Member
 from tests.cluster.fake_engine import FakeEngines
 from tests.cluster.fake_mesh import FakeMeshes
 from tests.harness import Basic, Client, Confirm, World
@@ -22,6 +25,7 @@ from tests.harness import Basic, Client, Confirm, World
 pytestmark = pytest.mark.asyncio
 
 NODES = ("a", "b", "c")
+MEMBERS = {name: Member(name, "00000001", 1) for name in NODES}
 DEFINITION = QueueDefinition(9, "/", "q", type="quorum", shard=0)
 
 
@@ -55,6 +59,11 @@ class Node:
         self.shards = Shards(cluster.engines[name], self.broker, self.where, name, self.world.clock)
         self.broker.apply_put_queue(DEFINITION)
         self.shards.start()
+        engine, mesh = cluster.engines[name], cluster.meshes[name]
+        self.reconciler = Reconciler(engine, mesh, self.shards, self.where, lambda: MEMBERS, 3)
+        self.facts = ShardQueues(
+            mesh, self.where, lambda: MEMBERS, engine, self.shards, self.reconciler
+        )
 
     @property
     def queue(self) -> Sharded | RemoteQueue:
@@ -218,6 +227,67 @@ async def test_a_member_that_is_cut_off_serves_nobody_when_it_is_back() -> None:
         assert client.said() == []
         three.meshes.heal()
         await three.home("b")
+
+
+async def test_logs_are_made_spread_and_told_of() -> None:
+    async with cluster() as three:
+        await three.engines["a"].create("META", replicas=3)
+        await three["b"].reconciler.look()  # it leads no metadata: it leaves that to a
+        assert set(three.engines.logs) == {"Q0", "META"}
+        await three["a"].reconciler.look()
+        await three["a"].reconciler.look()
+        leads = [three.engines.logs[log_of(n)].leader for n in range(3)]
+        assert sorted(map(str, leads)) == list(NODES)
+        await three.until(lambda: all(len(n.where.homes) == 3 for n in three.nodes.values()))
+        for node in three.nodes.values():
+            await node.reconciler.look()
+        await three.until(lambda: len(three["c"].where.copies_of(0)) == 3)
+        found = three["c"].facts.copies(DEFINITION)
+        home = three["c"].where.home_of(0)
+        assert found.leader == home == found.members[0]
+        assert sorted(found.members) == sorted(found.online) == list(NODES)
+
+
+async def test_how_far_copies_are_and_who_is_to_lead_is_asked_over_links() -> None:
+    async with cluster() as three:
+        await three["a"].reconciler.look()
+        asked = asyncio.get_running_loop().create_task(three["b"].facts.look(DEFINITION))
+        await three.until(asked.done)
+        rows = asked.result()
+        assert [(row.node, row.state) for row in rows] == [
+            ("a", "leader"),
+            ("b", "follower"),
+            ("c", "follower"),
+        ]
+        assert {(row.log_index, row.term) for row in rows} == {(65, 1)}
+        moved = asyncio.get_running_loop().create_task(three["c"].facts.lead(DEFINITION, "b"))
+        await three.until(moved.done)
+        await three.home("b")
+        three.crash("c")
+        assert three["a"].facts.copies(DEFINITION).online == ["b", "a"]
+        asked = asyncio.get_running_loop().create_task(three["a"].facts.look(DEFINITION))
+        await three.until(asked.done)
+        assert [row.state for row in asked.result()] == ["leader", "follower", "noproc"]
+
+
+async def test_a_member_that_rests_leads_nothing_until_it_is_asked_to() -> None:
+    async with cluster() as three:
+        resting = asyncio.get_running_loop().create_task(three["a"].facts.hand_over())
+        await three.home("b")
+        await three.until(resting.done)
+        await three.until(lambda: three["b"].where.rests("a"))
+        three.engines.elect(log_of(0), "a")
+        await three.until(lambda: three.engines.logs["Q0"].leader == "b")
+        three["a"].facts.take_back()
+        three.engines.elect(log_of(0), "a")
+        await three.home("a")
+
+
+async def test_as_few_logs_as_need_be_are_moved() -> None:
+    assert moves({0: "a", 1: "a", 2: "a", 3: "b"}, ["a", "b", "c"]) == [(0, "c")]
+    assert moves({0: "a", 1: "a", 2: "b", 3: "c"}, ["a", "b", "c"]) == []
+    assert moves({0: "a", 1: None, 2: "x"}, ["a"]) == [(1, "a"), (2, "a")]
+    assert moves({0: "a"}, []) == []
 
 
 async def test_queues_are_spread_and_stay_when_shards_are_added() -> None:

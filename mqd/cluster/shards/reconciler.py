@@ -1,0 +1,139 @@
+"""Keeps as many logs, each with as many copies, as the members call for.
+
+Decides how many shards and copies there are and which member leads which log when that is asked
+for. Never writes a shard. One member acts: the one that leads the metadata's log, so that nobody
+works against it; what it cannot do now it tries again. All it does can be done twice.
+
+Leaders are spread when the logs are new and when an operator asks for it: a move makes consumers'
+deliveries come again, so nothing is moved for the sake of order alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+
+from mqd.cluster.ports import Engine, LogInfo, Mesh, NoMajority
+from mqd.cluster.shards.shards import Shards, log_of
+from mqd.cluster.shards.whereabouts import Whereabouts, Written
+from mqd.errors import MqdError
+from mqd.limits import SHARD_COPIES_MAX
+from mqd.metadata.commands import Member
+
+log = logging.getLogger(__name__)
+
+_LOOK_S = 2.0
+_META = "META"
+
+
+class Reconciler:
+    """Of one disc member, while there is an engine. count: of shards."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        mesh: Mesh,
+        shards: Shards,
+        whereabouts: Whereabouts,
+        members: Callable[[], Mapping[str, Member]],
+        count: int,
+    ) -> None:
+        self._engine = engine
+        self._mesh = mesh
+        self._shards = shards
+        self._whereabouts = whereabouts
+        self._members = members
+        self._count = count
+        self._stirred = asyncio.Event()
+        self._fresh: set[int] = set()  # made by this process, to be spread
+
+    def stir(self) -> None:
+        """Members came or went: look at once."""
+        self._stirred.set()
+
+    async def run(self) -> None:
+        """Until it is cancelled."""
+        while True:
+            try:
+                await self.look()
+            except (NoMajority, MqdError) as error:
+                log.debug("shards: %s", error)
+            self._stirred.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stirred.wait(), _LOOK_S)
+
+    async def look(self) -> None:
+        """Do what there is to do, and tell of the copies of what is written here. Raises
+        NoMajority, MqdError."""
+        if self._engine.leads.get(_META) == self._mesh.node:
+            await self._put_right()
+        for number, own in list(self._shards.own.items()):
+            if own.began:
+                info = await self._engine.info(log_of(number))
+                self._tell(number, own.shard.log.writer.epoch, info)
+
+    def _tell(self, number: int, epoch: int, info: LogInfo) -> None:
+        """Whom nothing was heard of may have a copy all the same, that lags or is off."""
+        discs = self.discs
+        if info.replicas >= len(discs):
+            copies = set(discs)
+        elif len(info.current) >= info.replicas:
+            copies = set(info.current)
+        else:
+            copies = {*info.current, *self._whereabouts.copies_of(number)} & set(discs)
+        written = Written(epoch, tuple(sorted(copies)))
+        if self._whereabouts.copies_of(number) != written.copies and number in self._shards.own:
+            self._whereabouts.tell(number, written)
+
+    @property
+    def discs(self) -> Sequence[str]:
+        """The members that can have copies."""
+        return sorted(name for name, one in self._members().items() if one.kind == "disc")
+
+    async def _put_right(self) -> None:
+        copies = min(len(self.discs), SHARD_COPIES_MAX)
+        for number in range(self._count):
+            name = log_of(number)
+            if name not in self._engine.leads:
+                await self._engine.create(name, replicas=copies)
+                self._fresh.add(number)
+            elif self._engine.leads[name] is not None:
+                info = await self._engine.info(name)
+                if info.replicas != copies and len(info.current) > info.replicas // 2:
+                    log.info("%s: %d copies instead of %d", name, copies, info.replicas)
+                    await self._engine.set_replicas(name, copies)
+        if self._fresh and all(self._engine.leads.get(log_of(n)) for n in self._fresh):
+            await self.spread()
+            self._fresh.clear()
+
+    async def spread(self) -> None:
+        """As many logs led by each member that runs, or one more; none by one that rests."""
+        running = {self._mesh.node, *self._mesh.up}
+        able = [one for one in self.discs if one in running and not self._whereabouts.rests(one)]
+        leads = {n: self._engine.leads.get(log_of(n)) for n in range(self._count)}
+        for number, member in moves(leads, able):
+            info = await self._engine.info(log_of(number))
+            if member in info.current:
+                await self._engine.lead(log_of(number), member)
+
+
+def moves(leads: Mapping[int, str | None], able: Sequence[str]) -> list[tuple[int, str]]:
+    """(shard, member that is to lead it): as few as make the members lead as many, or one more."""
+    if not able:
+        return []
+    counts = Counter(dict.fromkeys(able, 0))
+    counts.update(one for one in leads.values() if one is not None and one in counts)
+    wanted: list[tuple[int, str]] = []
+    for number, leader in sorted(leads.items()):
+        to, fewest = min(sorted(counts.items()), key=lambda one: one[1])
+        if leader not in counts:
+            wanted.append((number, to))
+            counts[to] += 1
+        elif leader is not None and counts[leader] > fewest + 1:
+            wanted.append((number, to))
+            counts[to] += 1
+            counts[leader] -= 1
+    return wanted
