@@ -51,7 +51,14 @@ def connect(store: MetadataStore, broker: Broker) -> None:
     is done by then."""
     announcer = _Announcer(store.state, broker)
     broker.events.wakes = announcer.remember
-    store.subscribe(announcer.hear)
+
+    def hear(command: Command) -> None:
+        if store.ours:
+            announcer.hear(command)
+        elif broker.events.listeners:  # the node where it was done tells of it
+            announcer.remember()
+
+    store.subscribe(hear)
 
 
 class _Announcer:

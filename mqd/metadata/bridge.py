@@ -50,7 +50,11 @@ def connect(
     """
 
     def hear(command: Command) -> None:
-        apply_to(broker, command)
+        if store.ours:
+            apply_to(broker, command)
+        else:  # the node where it was done tells of it
+            with broker.events.silent():
+                apply_to(broker, command)
         if isinstance(command, DeleteVhost):
             drop_store(command.name)
 

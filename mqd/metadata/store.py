@@ -60,6 +60,7 @@ _NOTHING = encode_outcome("", None)
 class _Waiting(NamedTuple):
     line: str
     done: Done
+    ours: bool  # not another node's, which this one passes on
 
 
 class MetadataStore:
@@ -68,13 +69,15 @@ class MetadataStore:
     on_trouble(text) is called when a write fails, on_trouble(None) when all is written again.
     barrier(number, call): calls when all who must have applied that entry. on_applied(number) and
     on_settled(entries): of all entries, once applied here, and once they are as permanent as
-    whoever orders them makes them. on_replaced(): a snapshot came instead of entries.
+    whoever orders them makes them. on_replaced(): a snapshot came instead of entries. ours: whether
+    what listeners hear now was proposed on this node.
     """
 
     def __init__(
         self, command_log: CommandLog | None, writer: Writer, owns_writer: bool, boots: int = 1
     ) -> None:
         self.state = State()
+        self.ours = True
         self.proposals = Proposals()
         self.member_number = 0
         self.barrier: Callable[[int, Callable[[], None]], None] | None = None
@@ -155,18 +158,18 @@ class MetadataStore:
             done(MqdError(ErrorCode.UNAVAILABLE, "the metadata store is closed"))
         elif self._orderer is None and not self._held:
             line = encode(command)  # first: what cannot be logged must not be applied
-            self._order(command, line, "", done)
+            self._order(command, line, "", done, ours=True)
         else:
             proposal = self.proposals.new_id(self._last)
-            self._await(proposal, encode(command, proposal), done)
+            self._await(proposal, encode(command, proposal), done, ours=True)
 
-    def propose_line(self, proposal: str, line: str, done: Done) -> None:
+    def propose_line(self, proposal: str, line: str, done: Done, *, ours: bool = False) -> None:
         """`propose` what another node encoded. Without effect, and without `done`, for what was
         ordered before or is on its way."""
         if self._scribe.closed or proposal in self._waiting or self.proposals.outcome(proposal):
             return
         if not self.orders_here:
-            self._await(proposal, line, done)
+            self._await(proposal, line, done, ours)
             return
         try:
             self.proposals.check(proposal, self._last + 1)
@@ -174,9 +177,11 @@ class MetadataStore:
         except MqdError as error:
             done(error)
             return
-        self._order(command, line, proposal, done)
+        self._order(command, line, proposal, done, ours=ours)
 
-    def _order(self, command: Command, line: str, proposal: str, done: Done) -> None:
+    def _order(
+        self, command: Command, line: str, proposal: str, done: Done, *, ours: bool = False
+    ) -> None:
         """Here and now."""
         try:
             heard = apply(self.state, command)
@@ -189,12 +194,14 @@ class MetadataStore:
         if self.barrier is not None:
             done = functools.partial(self._pass_barrier, self._last, done)
         self._scribe.put(Proposed(self._last, line), done)
-        self._tell(heard)
+        self._tell(heard, ours)
 
-    def _tell(self, heard: Sequence[Command]) -> None:
+    def _tell(self, heard: Sequence[Command], ours: bool) -> None:
+        before, self.ours = self.ours, ours
         for each in heard:
             for listener in tuple(self._listeners):
                 listener(each)
+        self.ours = before
         if self.on_applied is not None:
             self.on_applied(self._last)
 
@@ -234,8 +241,8 @@ class MetadataStore:
         """Whether it is one of them."""
         return proposal in self._waiting
 
-    def _await(self, proposal: str, line: str, done: Done) -> None:
-        self._waiting[proposal] = _Waiting(line, done)
+    def _await(self, proposal: str, line: str, done: Done, ours: bool) -> None:
+        self._waiting[proposal] = _Waiting(line, done, ours)
         if self._orderer is not None and not self._held:
             self._orderer.propose(proposal, line)
 
@@ -256,8 +263,8 @@ class MetadataStore:
             orderer.start()
             return
         waiting, self._waiting = self._waiting, {}
-        for proposal, (line, done) in waiting.items():
-            self.propose_line(proposal, line, done)
+        for proposal, each in waiting.items():
+            self.propose_line(proposal, each.line, each.done, ours=each.ours)
 
     def take(self, number: int, line: str) -> bool:
         """An entry that was ordered and is permanent: applied, unless it was before. False: there
@@ -279,7 +286,8 @@ class MetadataStore:
         self._scribe.put(Proposed(number, line), _nobody)
         if proposal and not known:
             self.proposals.remember(proposal, number, refusal)
-        self._tell(heard)
+        waiting = self._waiting.get(proposal)
+        self._tell(heard, waiting is not None and waiting.ours)
         self._settle(proposal, number, refusal)
         if self.on_settled is not None:
             self.on_settled([Proposed(number, line)])
@@ -338,7 +346,7 @@ class MetadataStore:
         self.proposals.replace(known)
         self._scribe.put(Replacement(number, "\n".join(lines).encode()), _nobody)
         for command in difference(self.state, new):
-            self._tell(apply(self.state, command))
+            self._tell(apply(self.state, command), ours=False)
         for proposal in list(self._waiting):
             outcome = known.outcome(proposal)
             if outcome is not None:

@@ -94,6 +94,21 @@ async def test_a_proposal_is_applied_when_it_comes_back(store: MetadataStore) ->
 
 
 @pytest.mark.asyncio
+async def test_listeners_know_where_it_was_proposed(store: MetadataStore) -> None:
+    heard: list[bool] = []
+    store.subscribe(lambda command: heard.append(store.ours))
+    store.propose(PutGlobalParameter("g", 1), lambda _: None)
+    (line,) = lines_of(store)
+    store.take(1, encode(PutGlobalParameter("f", 1)))
+    store.take(2, line)
+    assert heard == [False, True]
+    store.propose(PutGlobalParameter("h", 1), lambda _: None)
+    store.use_orderer(None)
+    store.propose(PutGlobalParameter("i", 1), lambda _: None)
+    assert heard == [False, True, True, True]
+
+
+@pytest.mark.asyncio
 async def test_a_refused_one_takes_a_number(tmp_path: Path, store: MetadataStore) -> None:
     outcomes: Outcomes = []
     store.propose(NEW, outcomes.append)
