@@ -418,17 +418,24 @@ class Link(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
         self._out.clear()
-        if self._transport is not None:
-            if at_once:
-                self._transport.abort()
-            else:
+        self._hang_up(at_once)
+        self._owner.ended(self, why, refusal)
+        if not self.over.done():
+            self.over.set_result(None)
+
+    def _hang_up(self, at_once: bool) -> None:
+        if self._transport is None:
+            return
+        try:
+            if not at_once:
                 # What was written arrives only if what still comes in is read: to close with
                 # something unread resets the connection.
                 self._transport.write_eof()
                 self._timer = self._loop.call_later(limits.LINK_CLOSE_S, self._transport.abort)
-        self._owner.ended(self, why, refusal)
-        if not self.over.done():
-            self.over.set_result(None)
+                return
+        except OSError:  # it is gone already, and asyncio has not told yet
+            pass
+        self._transport.abort()
 
     def release(self) -> None:
         """Once it is over and nobody finds it any more: let those go who wait for it."""
