@@ -66,7 +66,7 @@ class Proposals:
         base = proposal.rpartition(".")[2]
         if base.isdecimal() and number - int(base) > PROPOSALS_REMEMBERED:
             raise MqdError(
-                ErrorCode.UNAVAILABLE,
+                ErrorCode.TIMEOUT,
                 "it is not known any more what became of the change: look, and ask for it again",
             )
 

@@ -27,7 +27,7 @@ from mqd.storage.writer import Backoff, Writer
 _log = logging.getLogger(__name__)
 
 Encode = Callable[[], bytes]
-_Put = tuple[Proposed | Replacement, Done]
+_Put = tuple[Proposed | Replacement | None, Done]
 
 
 class Scribe:
@@ -60,10 +60,12 @@ class Scribe:
         self._folding = False
         self._idle: list[asyncio.Future[None]] = []
 
-    def put(self, line: Proposed | Replacement, done: Done) -> None:
-        """`done(None)` once it is permanent. Without a log that is never awaited: at once."""
+    def put(self, line: Proposed | Replacement | None, done: Done) -> None:
+        """`done(None)` once it is permanent (None: what was put before it). Without a log that is
+        never awaited: at once."""
         if self._log is None:
-            self.written_number = line.number
+            if line is not None:
+                self.written_number = line.number
             done(None)
             return
         self._unanswered += 1
@@ -90,7 +92,7 @@ class Scribe:
                 batch.append(self._put.popleft())
         if batch:
             assert self._log is not None
-            self._log.write([line for line, _ in batch])
+            self._log.write([line for line, _ in batch if line is not None])
         self._unwritten = []
         return batch
 
@@ -104,10 +106,11 @@ class Scribe:
             self._backoff.reset()
             _log.info("metadata is written again")
             self.on_trouble(None)
-        if batch:
-            self.written_number = batch[-1][0].number
+        lines = [line for line, _ in batch if line is not None]
+        if lines:
+            self.written_number = lines[-1].number
             if self.on_written is not None:
-                self.on_written([line for line, _ in batch if isinstance(line, Proposed)])
+                self.on_written([line for line in lines if isinstance(line, Proposed)])
         self._unanswered -= len(batch)
         for _, done in batch:
             done(None)

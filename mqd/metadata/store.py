@@ -186,13 +186,18 @@ class MetadataStore:
         try:
             heard = apply(self.state, command)
         except MqdError as error:
-            done(error)
+            if self.barrier is None:
+                done(error)
+            else:  # it tells of what refused it, which has to be everywhere first
+                outcome = functools.partial(done, error)
+                self._scribe.put(None, functools.partial(self._pass_barrier, self._last, outcome))
             return
         self._last += 1
         if proposal:
             self.proposals.remember(proposal, self._last, None)
         if self.barrier is not None:
-            done = functools.partial(self._pass_barrier, self._last, done)
+            answer = functools.partial(done, None)
+            done = functools.partial(self._pass_barrier, self._last, answer)
         self._scribe.put(Proposed(self._last, line), done)
         self._tell(heard, ours)
 
@@ -205,11 +210,13 @@ class MetadataStore:
         if self.on_applied is not None:
             self.on_applied(self._last)
 
-    def _pass_barrier(self, number: int, done: Done, _error: Exception | None = None) -> None:
+    def _pass_barrier(
+        self, number: int, answer: Callable[[], None], _error: Exception | None = None
+    ) -> None:
         if self.barrier is None:
-            done(None)
+            answer()
         else:
-            self.barrier(number, functools.partial(done, None))
+            self.barrier(number, answer)
 
     async def propose_async(self, command: Command) -> None:
         """`propose` for coroutines: returns once permanent, raises MqdError when refused."""
@@ -295,12 +302,8 @@ class MetadataStore:
 
     def _settle(self, proposal: str, number: int, refusal: MqdError | None) -> None:
         waiting = self._waiting.pop(proposal, None)
-        if waiting is None:
-            return
-        if refusal is not None:
-            waiting.done(refusal)
-        else:
-            self._pass_barrier(number, waiting.done)
+        if waiting is not None:
+            self._pass_barrier(number, functools.partial(waiting.done, refusal))
 
     def fail(self, proposal: str, error: MqdError) -> None:
         """Nobody waits for it any more. When it is ordered all the same, it is applied."""

@@ -125,9 +125,12 @@ class Node:
 
     def crash(self) -> None:
         """What is not on disc is lost. Who waits is told nothing."""
-        if self.ledger is not None and self.ledger._engine_orderer is not None:
-            self.ledger._engine_orderer.close()
         self.stand.meshes.stop(self.name)
+        if self.store._orderer is not None:
+            self.store._orderer.close()
+        if self.ledger is not None:
+            self.ledger.barrier._waits.clear()
+            self.ledger.barrier._cancel_tick()
         if self.store._log is not None:
             self.store._log.close()
         self.store._scribe.closed = True

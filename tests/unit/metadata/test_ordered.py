@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -160,7 +160,7 @@ async def test_a_proposal_that_comes_too_late_is_refused(store: MetadataStore) -
     assert store.take(PROPOSALS_REMEMBERED + 1, line)
     (error,) = outcomes
     assert isinstance(error, MqdError)
-    assert error.code is ErrorCode.UNAVAILABLE
+    assert error.code is ErrorCode.TIMEOUT
     assert store.state.is_virgin
 
 
@@ -178,23 +178,28 @@ def test_only_the_last_ids_are_remembered() -> None:
 
 @pytest.mark.asyncio
 async def test_the_barrier_holds_done_back(store: MetadataStore) -> None:
-    held: list[tuple[int, object]] = []
+    held: list[tuple[int, Callable[[], None]]] = []
     store.barrier = lambda number, call: held.append((number, call))
     outcomes: Outcomes = []
     store.propose(NEW, outcomes.append)
     store.propose(NEW, outcomes.append)
     for number, line in enumerate(lines_of(store), 1):
         store.take(number, line)
-    assert len(outcomes) == 1  # a refusal waits for nobody
-    ((number, call),) = held
-    assert (number, callable(call)) == (1, True)
-    call()  # type: ignore[operator]
-    assert outcomes[1] is None
+    assert [number for number, _ in held] == [1, 2]
+    assert outcomes == []
+    for _, call in held:
+        call()
+    assert outcomes[0] is None
+    assert str(outcomes[1]) == "Virtual host '/' already exists"
     store.use_orderer(None)
     store.propose(PutVhost(VhostRecord("v")), outcomes.append)
+    store.propose(NEW, outcomes.append)
+    assert len(held) == 2
     await store.flush()
-    assert [number for number, _ in held] == [1, 3]
+    assert [number for number, _ in held] == [1, 2, 3, 3]
     assert len(outcomes) == 2
+    held[-1][1]()
+    assert str(outcomes[2]) == "Virtual host '/' already exists"
 
 
 @pytest.mark.asyncio
