@@ -92,7 +92,8 @@ make_host() {
     echo "$host" >"$place/upper/etc/hostname"
     tr -d - </proc/sys/kernel/random/uuid >"$place/upper/etc/machine-id"
     cp "$dir/hosts" "$place/upper/etc/hosts"
-    for unit in systemd-resolved systemd-networkd systemd-timesyncd; do
+    # Without logind su asks nobody for a session, which would wait for a user's systemd.
+    for unit in systemd-resolved systemd-networkd systemd-timesyncd systemd-logind; do
         ln -sf /dev/null "$units/$unit.service"
     done
 }

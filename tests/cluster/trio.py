@@ -121,6 +121,9 @@ class Member:
     def _prepare(self, dist: int) -> dict[str, str]:
         home = self.directory / "home"
         home.mkdir(parents=True)
+        # Nodes of one machine find each other by their sockets; others have no such place.
+        sockets = home if self.lab else self.directory.parent / "run"
+        sockets.mkdir(exist_ok=True)
         cookie = home / ".erlang.cookie"
         cookie.write_text("TRIOTRIOTRIOTRIOTRIO")
         cookie.chmod(0o400)
@@ -144,7 +147,7 @@ class Member:
         return {
             "PATH": os.environ["PATH"],
             "HOME": str(home),
-            "MQD_RUN_DIR": str(home),
+            "MQD_RUN_DIR": str(sockets),
             "LANG": "C.UTF-8",
         } | {f"RABBITMQ_{name}": value for name, value in variables.items()}
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import statistics
 import sys
 import tempfile
@@ -72,6 +73,7 @@ def main() -> int:
     parser.add_argument("--parts", default=",".join(_NAMES))
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was started is ended too
     targets, names = options.targets.split(","), options.parts.split(",")
     if "rabbitmq" in targets and not RABBITMQ.exists():
         print(f"no RabbitMQ in {RABBITMQ}: mqd alone", file=sys.stderr)

@@ -14,8 +14,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import faulthandler
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -39,6 +41,8 @@ def main() -> int:
     parser.add_argument("--loopback", action="store_true")
     parser.add_argument("--history", type=Path, help="write what was asked and answered there")
     options = parser.parse_args()
+    faulthandler.register(signal.SIGUSR1)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was started is ended too
     cells = not options.loopback
     if cells and (why := why_no_cells()):
         print(f"{why}; with --loopback it runs without cut links")

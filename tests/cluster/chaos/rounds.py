@@ -14,11 +14,22 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tests.cluster.chaos.actors import AGAIN_S, Consumer, Hardship, Publisher, Scene, connect
+from tests.cluster.chaos.actors import (
+    AGAIN_S,
+    ANSWER_S,
+    Consumer,
+    Hardship,
+    Publisher,
+    Scene,
+    connect,
+)
 from tests.cluster.chaos.discs import Disc
 from tests.cluster.chaos.faults import Faults, Trouble
 from tests.cluster.chaos.history import History
 from tests.cluster.chaos.metadata import Clerk, compare
+from tests.cluster.chaos.queue_check import check
+from tests.cluster.chaos.sampled import QUEUE as SAMPLED
+from tests.cluster.chaos.sampled import Sampler, take
 from tests.cluster.chaos.witness import Witness
 from tests.cluster.trio import Member, Trio
 from tests.fault.crash_link import RefusedError
@@ -53,6 +64,7 @@ class Chaos:
         self.publishers = [Publisher(self.scene, member) for member in self.trio]
         self.consumers = [Consumer(self.scene, member) for member in self.trio]
         self.clerks = [Clerk(self.scene, member, self.history) for member in self.trio]
+        self.samplers = [Sampler(self.scene, member, self.history) for member in self.trio]
         self.names = list(faults)
         self.done: Counter[str] = Counter()
         self.healed_s: list[float] = []
@@ -107,17 +119,34 @@ class Chaos:
         await asyncio.to_thread(self.trio.start)
         await asyncio.to_thread(self.trio.await_whole)
         await self._declare_async()
-        actors = [*self.publishers, *self.consumers, *self.clerks]
+        actors = [*self.publishers, *self.consumers, *self.clerks, *self.samplers]
         tasks = [asyncio.ensure_future(actor.run()) for actor in actors]
         try:
             for number in range(1, rounds + 1):
                 tell(f"{number}: {await self._round(number, quota)}")
+            await self._judge_history()
         finally:
             self.scene.over = True
             self.scene.open.set()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _judge_history(self) -> None:
+        """Samplers rest (publishers do too, after a round); what is left comes out."""
+        await asyncio.sleep(ANSWER_S if any(self._asked()) else 0)
+        link = await connect(self.trio.members[0])
+        link.unasked[0] = lambda _: None
+        await link.open(2)
+        while await take(link, self.history, "judge"):
+            pass
+        await link.close()
+        for each in check(self.history.of(SAMPLED), drained=True):
+            self.witness.fail("history of a quorum queue", each)
+
+    def _asked(self) -> list[bool]:
+        """Of the last operations, whether they wait for an answer."""
+        return [one.end is None for one in self.history.of(SAMPLED)[-3:]]
 
     async def _round(self, number: int, quota: int) -> str:
         began = self.witness.figures["confirmed"]
@@ -235,7 +264,7 @@ class Chaos:
 
     async def _declare_async(self) -> None:
         """What is not there yet: the quorum queues, and each classic one on its home."""
-        for at, queue in enumerate(QUORUM):
+        for at, queue in enumerate((*QUORUM, SAMPLED)):
             await self._declare(self.trio.members[at % 3], queue, {"x-queue-type": ("S", "quorum")})
         for member, queue in zip(self.trio, CLASSIC, strict=True):
             await self._declare(member, queue, {})

@@ -10,6 +10,7 @@ systemd-nspawn.
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
 import time
@@ -30,6 +31,7 @@ def main() -> int:
     parser.add_argument("--sections", default="")
     parser.add_argument("--keep", action="store_true", help="leave the hosts for a look")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was started is ended too
     if why := why_no_hosts():
         print(f"skipped: {why}")
         return 0

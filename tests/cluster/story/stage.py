@@ -185,7 +185,7 @@ class Stage:
             list(pool.map(self._renew, NAMES))
             self.copy_cookie("con2", "con3")
             wanted = ["con1", *kinds]
-            list(pool.map(lambda name: self.quietly(name, f"systemctl start {SERVICE}"), wanted))
+            list(pool.map(self._start, wanted))
         for name, kind in kinds.items():
             flag = "--ram " if kind == "ram" else ""
             self.quietly(
@@ -194,7 +194,14 @@ class Stage:
                 "&& rabbitmqctl start_app",
             )
 
+    def _start(self, name: str) -> None:
+        """Twice if need be: a killed RabbitMQ's name is known to its epmd for a moment yet."""
+        start = f"systemctl start {SERVICE}"
+        self.quietly(name, f"{start} || {{ sleep 2; {start}; }}")
+
     def _renew(self, name: str) -> None:
+        if not (self.lab.directory / name / "pid").exists():
+            self.lab.do("boot", name)
         self.quietly(
             name,
             f"systemctl kill -s KILL {SERVICE}; systemctl stop {SERVICE}; "
