@@ -372,7 +372,7 @@ def _unshared(vhost: VHost, definition: QueueDefinition) -> SharedStore | None:
 def _recover(vhost: VHost) -> int:
     count = 0
     queues = {queue.definition.id: queue for queue in vhost.queues.values() if not queue.is_remote}
-    elsewhere = {queue.definition.id for queue in vhost.queues.values() if queue.is_remote}
+    elsewhere = {queue.definition.id: queue for queue in vhost.queues.values() if queue.is_remote}
     orphans: set[int] = set()
     for queue_id, message, delivered in vhost.store.recover():
         if queue_id == DELAYED:
@@ -380,8 +380,11 @@ def _recover(vhost: VHost) -> int:
             continue
         queue = queues.get(queue_id)
         if queue is None:
-            if queue_id not in elsewhere:  # those may be wanted when it lives here again
+            other = elsewhere.get(queue_id)
+            if other is None:  # those of others may be wanted when they live here again
                 orphans.add(queue_id)
+            elif other.definition.shard is not None:
+                vhost.left_behind.setdefault(queue_id, []).append((message, True))
             continue
         queue.recover(message, delivered)
         count += 1

@@ -29,8 +29,10 @@ from mqd.broker.exchanges.registry import make_exchange
 from mqd.broker.headers import routing_keys
 from mqd.broker.homes import Done
 from mqd.broker.message import Message
+from mqd.broker.moving import Move, is_kept_otherwise, take_all
 from mqd.broker.ports import MessageStore
 from mqd.broker.queues.base import Queue
+from mqd.broker.queues.ordered import OrderedQueue
 from mqd.broker.queues.registry import KINDS
 from mqd.broker.queues.remote import REMOTE, RemoteQueue
 from mqd.broker.queues.sharded import SHARDED, Sharded
@@ -76,6 +78,9 @@ class VHost:
         self.default_queue_type: str | None = None  # of queues that are declared without one
         self.waiting: set[Confirms] = set()
         self.pressing: list[Callable[[], None]] = []  # who reads on when the store has room
+        # in the store, of queues whose messages should be in a shard: the node ended on the way
+        self.left_behind: dict[int, list[tuple[Message, bool]]] = {}
+        self.moves: set[Move] = set()  # of messages of queues that are kept otherwise by now
         self._deleting: dict[str, list[Consumer]] = {}  # consumers to tell when it is done
         self._when_durable: list[tuple[int, Callable[[], None]]] = []
         store.on_durable = self.on_durable
@@ -220,7 +225,10 @@ class VHost:
             if self.events.listeners:
                 self.events.queue_created(found)
         elif found.definition.id == definition.id and found.definition != definition:
+            is_kept_otherwise = found.definition.shard != definition.shard
             found.redefine(definition)
+            if is_kept_otherwise:
+                found = self.rehome(definition.name) or found
         return found
 
     def _make_queue(self, definition: QueueDefinition, owner: ConnectionEntry | None) -> Queue:
@@ -246,15 +254,25 @@ class VHost:
         old = self.queues.get(name)
         if old is None:
             return None
+        new = self._rehome(old)
+        queue = new or old
+        if queue.definition.id in self.left_behind and queue.is_reachable and queue.home:
+            Move(self, self.store, self.left_behind.pop(queue.definition.id), queue)
+        return new
+
+    def _rehome(self, old: Queue) -> Queue | None:
         home = self.broker.homes.elsewhere(old.definition)
         if isinstance(old, RemoteQueue):
             if home is not None:
                 old.moved(home)
                 return None
-        elif home is None:
+        elif home is None and isinstance(old, Sharded) == self._is_shared(old.definition):
             return None
         new = self._make_queue(old.definition, old.owner)
         return self.replace_queue(old, new)
+
+    def _is_shared(self, definition: QueueDefinition) -> bool:
+        return self.broker.shared_store(self, definition) is not None
 
     def replace_queue(self, old: Queue, new: Queue) -> Queue:
         """Of the same definition: see `rehome`."""
@@ -285,7 +303,9 @@ class VHost:
             if isinstance(old, Sharded):
                 new.adopt(old.pending())
             new.found()
-        else:
+        if isinstance(old, OrderedQueue) and is_kept_otherwise(old, new):
+            Move(self, old.store, take_all(self, old), new)
+        if not isinstance(new, RemoteQueue):
             new.drain()
         return new
 

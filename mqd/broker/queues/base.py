@@ -153,6 +153,11 @@ class Queue(ABC):
         A kind that can tell does."""
         return self.publish(names, content, persistent)
 
+    def take_in(self, message: Message, delivered: bool) -> int:
+        """A message of the queue that this one takes the place of (`mqd.broker.moving`), in order.
+        Returns what `publish` does; nobody but the mover waits for it."""
+        return self.publish(message.names, message.content, message.persistent)
+
     def recover(self, message: Message, delivered: bool) -> None:
         """A message that the vhost's store kept from an earlier run, in order."""
         raise AssertionError(f"a {self.kind} queue keeps nothing there")

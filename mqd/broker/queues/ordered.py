@@ -164,6 +164,19 @@ class OrderedQueue(Queue):
         else:
             self.backlog.push(message)
 
+    def take_in(self, message: Message, delivered: bool) -> int:
+        again = message.copy()
+        again.delivery_count = message.delivery_count
+        again.expires_ms = message.expires_ms
+        batch = self._keep(again) if self.durable and again.persistent else 0
+        if delivered:
+            self.backlog.push_redelivered(again)
+        else:
+            self.backlog.push(again)
+        if again.expires_ms:
+            self.watch()
+        return batch
+
     # -- full ---------------------------------------------------------------------------------
 
     def refuses(self, names: bytes, content: bytes, persistent: bool) -> bool:

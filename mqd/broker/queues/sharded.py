@@ -80,6 +80,13 @@ class Sharded(OrderedQueue):
             expiry.stamp(message, self.ttl_ms, self._now_ms())
         return message
 
+    def take_in(self, message: Message, delivered: bool) -> int:
+        again = Message(message.names, message.content, True)
+        again.stored = True
+        again.expires_ms = message.expires_ms
+        again.delivery_count = message.delivery_count + delivered
+        return self.shared.enqueue(self.definition.id, again)
+
     def arrived(self, message: Message) -> None:
         """The log has it. Whoever calls ends the turn."""
         if self.deleted:
@@ -94,7 +101,7 @@ class Sharded(OrderedQueue):
             if self._bounded:
                 self._trim()
             return
-        redelivered = message.delivery_count > 0  # of a queue that was no shard's before
+        redelivered = message.delivery_count > 0  # it came with `take_in`
         content = self.shown(message) if redelivered else message.content
         tag = consumer.send(message.names, content, redelivered)
         if consumer.no_ack:
