@@ -43,6 +43,9 @@ PEER_SESSIONS_MAX: Final = 1024  # callers over TCP at a time, those that have n
 PEER_ANSWER_S: Final = 2.0  # in which another node tells who it is, else it counts as down
 PEER_CHANGE_S: Final = 30.0  # in which a member admits or strikes out another one
 PEER_LOOK_S: Final = 0.25  # how soon those that are waited for at a start are asked again
+PRESENCE_TOLD_S: Final = 1.0  # a member that does not hear within it that this one runs: later
+JOINED_S: Final = 60.0  # in which the metadata comes from another member at a start
+HAND_OVER_S: Final = 10.0  # what an orderly stop waits for another member to take over
 PEER_SESSION_MS: Final = 60_000  # in which a session may begin calls; they may last longer
 
 REMOTE_PENDING_BYTES_MAX: Final = (

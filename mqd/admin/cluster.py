@@ -1,35 +1,39 @@
 """The cluster: who its members are and what each of them is.
 
-Decides how the members' own reports become one. Never lets anyone join or leave.
+Decides what is told of the members, and what this one asks the others for it. Never lets anyone
+join or leave.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from typing import Final
 
 from mqd.admin import feature_flags, reports
 from mqd.admin.context import AdminContext
 from mqd.admin.everywhere import ask, others
+from mqd.cluster.membership.record import RAM
 from mqd.metadata.commands import PutGlobalParameter
 from mqd.rpc.v1 import cluster_pb2 as pb
 from mqd.rpc.v1 import values_pb2
 
 CLUSTER_NAME: Final = "cluster_name"  # the global parameter that holds it
-_POLL_S: Final = 0.2
+_STATUS: Final = "Cluster.Status"
 
 
 async def status(ctx: AdminContext, request: pb.ClusterStatusRequest) -> pb.ClusterStatusReply:
-    """Members by type, which of them run, and their state as each of them tells it.
-
-    Of one that runs and does not answer only the name is known.
-    """
-    node, cluster = ctx.node, ctx.node.cluster
+    """Members by type, which of them run, and their state; a member that does not tell its own in
+    time is left out of what it would have told."""
+    node = ctx.node
     name = ctx.metadata.state.global_parameters.get(CLUSTER_NAME, node.cluster_name_default)
+    disk, ram = _members(ctx)
+    away = others(ctx)
     reply = pb.ClusterStatusReply(
         cluster_name=str(name),
-        disk_nodes=[node.name],
-        running_nodes=[node.name],
+        disk_nodes=disk,
+        ram_nodes=ram,
+        running_nodes=[*_newest_first(ctx, away), node.name],
         versions=[
             pb.NodeVersion(
                 node=node.name,
@@ -40,36 +44,48 @@ async def status(ctx: AdminContext, request: pb.ClusterStatusRequest) -> pb.Clus
         ],
         maintenance=[pb.NodeMaintenance(node=node.name, under_maintenance=node.in_maintenance)],
         alarms=reports.alarms(ctx),
+        partitions=_partitions(ctx),
         listeners=reports.listeners(ctx),
         feature_flags=feature_flags.rows(),
     )
-    if cluster is not None and not ctx.relayed:
-        members = sorted(cluster.members.values(), key=lambda member: member.name)
-        reply.disk_nodes[:] = [member.name for member in members if member.kind == "disc"]
-        reply.ram_nodes[:] = [member.name for member in members if member.kind == "ram"]
-        reply.running_nodes[:] = cluster.running
-        await _ask_others(ctx, request, reply)
+    for told in await asyncio.gather(*(ask(ctx, each, _STATUS, request) for each in away)):
+        if told is not None:
+            reply.versions.extend(told.versions)
+            reply.maintenance.extend(told.maintenance)
+            reply.listeners.extend(told.listeners)
+            reply.partitions.extend(told.partitions)
     return reply
 
 
-async def _ask_others(
-    ctx: AdminContext, request: pb.ClusterStatusRequest, reply: pb.ClusterStatusReply
-) -> None:
-    """All at once: one that hangs must not hold up the rest."""
-    asked = [ask(ctx, node, "Cluster.Status", request) for node in others(ctx)]
-    for theirs in await asyncio.gather(*asked):
-        if theirs is not None:
-            reply.versions.extend(theirs.versions)
-            reply.maintenance.extend(theirs.maintenance)
-            reply.listeners.extend(theirs.listeners)
+def _members(ctx: AdminContext) -> tuple[list[str], list[str]]:
+    """Disc and ram members, those that joined last first, as RabbitMQ lists them."""
+    cluster = ctx.node.cluster
+    if cluster is None or not cluster.members:
+        return [ctx.node.name], []
+    members = cluster.members
+    names = _newest_first(ctx, members)
+    disk = [name for name in names if members[name].kind != RAM]
+    return disk, [name for name in names if members[name].kind == RAM]
+
+
+def _newest_first(ctx: AdminContext, names: Iterable[str]) -> list[str]:
+    members = ctx.node.cluster.members if ctx.node.cluster is not None else {}
+    return sorted(
+        names, key=lambda name: members[name].number if name in members else 0, reverse=True
+    )
+
+
+def _partitions(ctx: AdminContext) -> list[pb.Partition]:
+    """Members that this node lost while it ran and that ran on."""
+    lost = ctx.node.membership.partitions if ctx.node.cluster is not None else ()
+    return [pb.Partition(node=ctx.node.name, unreachable=lost)] if lost else []
 
 
 async def await_online_nodes(
     ctx: AdminContext, request: pb.AwaitOnlineNodesRequest
 ) -> values_pb2.Done:
     """Return when that many members run; until the caller's deadline otherwise."""
-    while request.count > 1 + len(others(ctx)):  # noqa: ASYNC110 - links tell nobody here
-        await asyncio.sleep(_POLL_S)
+    await ctx.node.membership.reached(request.count - 1)
     return values_pb2.Done()
 
 

@@ -88,15 +88,26 @@ class FileDescriptors:
 class MembershipControl(Protocol):
     """The node as a member of a cluster, or as one that could become it."""
 
+    @property
+    def partitions(self) -> Sequence[str]:
+        """Members that this node lost while it ran and that ran on."""
+
+    async def reached(self, count: int) -> None:
+        """Wait until so many of the others run; for ever when they do not come."""
+
     def facts(self, state: AppState) -> MemberFacts:
         """What others are told of it, in whatever state it is."""
 
-    async def admit(self, entry: MemberEntry, again: bool) -> AdmitMemberReply:
-        """Make another node a member; again: one that is a member and must become it anew.
+    async def admit(self, entry: MemberEntry, again: bool, former: str) -> AdmitMemberReply:
+        """Make another node a member; again: one that is a member and must become it anew, under
+        the name `former` when that is not empty.
         Raises MqdError, APP_STOPPED among others."""
 
     async def withdraw(self, name: str, incarnation: str) -> None:
         """Strike a member out that leaves. Harmless when it is none. Raises as `admit`."""
+
+    async def move(self, entry: MemberEntry) -> None:
+        """Write down where a member is reached. Raises as `admit`."""
 
     async def forget(self, target: str) -> None:
         """Strike out a member that is down. Raises as `admit`."""

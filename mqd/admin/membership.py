@@ -20,12 +20,18 @@ async def probe(ctx: AdminContext, request: pb.ProbeMember) -> pb.MemberFacts:
 
 async def admit(ctx: AdminContext, request: pb.AdmitMember) -> pb.AdmitMemberReply:
     """Make the node that asks a member."""
-    return await ctx.node.membership.admit(request.member, request.again)
+    return await ctx.node.membership.admit(request.member, request.again, request.former)
 
 
 async def withdraw(ctx: AdminContext, request: pb.WithdrawMember) -> Done:
     """Strike the node that asks out."""
     await ctx.node.membership.withdraw(request.name, request.incarnation)
+    return Done()
+
+
+async def move(ctx: AdminContext, request: pb.MoveMember) -> Done:
+    """Write down where the node that asks is reached."""
+    await ctx.node.membership.move(request.member)
     return Done()
 
 

@@ -33,6 +33,7 @@ from mqd.daemon.peers import member_of, seen
 from mqd.daemon.systemd import Notifier
 from mqd.errors import MqdError
 from mqd.limits import PEER_LOOK_S
+from mqd.metadata.commands import ClusterRecord
 from mqd.metadata.store import MetadataStore
 from mqd.rpc.v1 import membership_pb2 as pb
 
@@ -43,10 +44,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """How the app starts. authority and via: as in `start.Serve`; forced: as the authority of a
-    new generation."""
+    """How the app starts. authority and via: as in `start.Serve`; cluster: as via knows it, else
+    as this node does; forced: as the authority of a new generation."""
 
     authority: str
+    cluster: ClusterRecord
     via: str | None = None
     forced: bool = False
 
@@ -142,18 +144,29 @@ class Admission:
                         "went on without it", via,
                     )  # fmt: skip
                     await self._wipe()
-                return Admitted(authority, via)
+                cluster = seen(answers[via]).cluster if via is not None else None
+                return Admitted(authority, cluster or self._record.cluster, via)
             case Force():
                 self._tell_of_force(answers)
-                return Admitted(self._record.node, forced=True)
+                return Admitted(self._record.node, self._record.cluster, forced=True)
             case Rejoin(via):
                 await self._membership.rejoin(via, self._wipe)
+            case Refuse(by) if self._is_known_there(answers[by]):
+                await self._membership.tell_new_name(by, self._wipe)
             case Refuse(by):
                 self._membership.forgotten = by
                 raise words.start_failed(words.disagreement(self._record.node, by))
             case Wait(nodes):
                 self._membership.waits_for = nodes
         return None
+
+    def _is_known_there(self, facts: pb.MemberFacts) -> bool:
+        """By the name that this node had."""
+        record = self._record
+        return facts.cluster_id == record.cluster.id and any(
+            each.name == record.former and each.incarnation == record.incarnation
+            for each in facts.members
+        )
 
     def _take_addresses(self, answers: Mapping[str, pb.MemberFacts]) -> None:
         """Whoever answers knows its own ports best."""

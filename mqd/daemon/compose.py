@@ -26,6 +26,7 @@ from mqd.clock import Clock
 from mqd.config.settings import DefinitionsSettings, FirstBoot, NodeSettings
 from mqd.config.values import Address
 from mqd.daemon import machine
+from mqd.daemon.paths import METADATA_FILE
 from mqd.errors import ErrorCode, MqdError
 from mqd.metadata import announce, bridge
 from mqd.metadata.first_boot import Seeds, identify, seed
@@ -41,8 +42,8 @@ from mqd.transport.listener import Listener
 SPOOL_RETRY_S = 1.0
 
 if TYPE_CHECKING:
-    from mqd.cluster.fanout.view import View
-    from mqd.daemon.admission import Admitted
+    from mqd.daemon.enrolment import Enrolment
+    from mqd.daemon.side import Side
 
 _log = logging.getLogger(__name__)
 
@@ -83,7 +84,7 @@ class App:
         self.broker = broker
         self.metadata = metadata
         self.plugins = NONE
-        self.cluster: View | None = None  # of a member
+        self.side: Side | None = None  # what a member of a cluster has
         self._services: dict[type[Service], Service] = {}
         self._blueprint = blueprint
         self._listener = listener
@@ -201,9 +202,16 @@ class App:
         """Take no more clients and send the others away, a bounded time."""
         await self._listener.stop(self._blueprint.drain_s)
 
+    async def leave_off(self) -> None:
+        """The other members go on without this one."""
+        if self.side is not None:
+            await self.side.leave_off()
+
     async def close(self) -> None:
         """Write what is left and close every file; also after a failed `drain`."""
         self._closed = True
+        if self.side is not None:
+            await self.side.close()
         await self._opened.aclose()
 
 
@@ -212,7 +220,7 @@ async def boot(
     plugins: Running,
     step: Callable[[str], None],
     room_bytes: int = sys.maxsize,
-    member: Admitted | None = None,
+    member: Enrolment | None = None,
 ) -> App:
     """Open, recover, listen. `step` hears the name of each part before it starts.
 
@@ -226,13 +234,20 @@ async def boot(
         writer = Writer()
         opened.callback(writer.stop)
         step("metadata")
-        metadata = MetadataStore.open(blueprint.data / "metadata.db", writer)
-        opened.push_async_callback(_closed, "metadata", metadata.close)
-        if configured.path is not None:
+        path, side = blueprint.data / METADATA_FILE, None
+        if member is not None:
+            metadata, side = await member.begin(str(path), writer, opened, _closed)
+        else:
+            metadata = MetadataStore.open(path, writer)
+            opened.push_async_callback(_closed, "metadata", metadata.close)
+        if member is not None:
+            pass  # its cluster has been seeded
+        elif configured.path is not None:
             pass  # whoever has definitions gets what they say, and no guest (observed: 3.10.8)
         elif await seed(metadata, _seeds(blueprint.settings)):
             _tell_of_seeds(blueprint.settings.first_boot)
-        await identify(metadata)
+        if member is None:
+            await identify(metadata)
         step("message_store")
         engine = StorageEngine.open(blueprint.data / "messages", writer)
         opened.push_async_callback(_closed, "messages", engine.close)
@@ -260,6 +275,7 @@ async def boot(
         _, listener.sockets_max = machine.sockets_limit(machine.open_files_limit())
         opened.push_async_callback(listener.stop, 0.0)
         app = App(blueprint, broker, metadata, listener, opened)
+        app.side = side
         app.plugins = plugins
         app.use_services(plugins.services)
         _publish_log(blueprint, broker, opened)

@@ -24,6 +24,7 @@ from mqd.config.settings import NodeSettings
 from mqd.daemon.alarms import Alarms
 from mqd.daemon.compose import App, Blueprint, boot
 from mqd.daemon.locks import LOCK_FILE
+from mqd.daemon.paths import METADATA_FILE
 from mqd.daemon.report import unknown_plugin
 from mqd.daemon.systemd import Notifier
 from mqd.errors import ErrorCode, MqdError
@@ -34,12 +35,14 @@ from mqd.plugins.table import LIBRARIES, Plugins
 
 if TYPE_CHECKING:
     from mqd.daemon.admission import Admitted
+    from mqd.daemon.enrolment import Enrolment
     from mqd.daemon.membership import Membership
+    from mqd.daemon.side import Site
+    from mqd.metadata.commands import ClusterRecord, Member
 
 _log = logging.getLogger(__name__)
 
 RECORD_FILE = "cluster.json"  # `mqd.cluster.membership` keeps it
-METADATA_FILE = "metadata.db"
 FORCE_LOAD_FILE = "force_load"  # RabbitMQ's name for the marker that force_boot leaves
 _STEP_EXTEND_S = 120  # what one step of the boot or of the end may take, as told to systemd
 
@@ -88,18 +91,23 @@ class Lifecycle:
                 return
             self._move(AppState.BOOTING)
             try:
-                member = await self._admitted() if self.is_member else None
+                member = await self._enrol() if self.is_member else None
                 self._move(AppState.BOOTING)
                 plugins, room_bytes = self._plugins(), self.alarms.backlog_limit_bytes
                 self.app = await boot(self.blueprint, plugins, self._step, room_bytes, member)
             except BaseException:
+                self._use_metadata(None)
                 self._move(AppState.STOPPED)
                 raise
+            self._use_metadata(self.app.metadata)
+            if self.app.side is not None:
+                self.app.side.attach(self.app.broker)
             self.alarms.start()
             self._forget_force_boot()
             self._move(AppState.RUNNING)
-            if self._membership is not None:
-                await self._membership.serving()
+            if self.app.side is not None:
+                await self.membership.serving()
+                await self.app.side.tell_running()
             names = self.app.plugins.names
             listed = "".join(f"\n * {name}" for name in names)
             _log.info("Server startup complete; %d plugins started.%s", len(names), listed)
@@ -138,6 +146,34 @@ class Lifecycle:
 
     def _make_membership(self) -> Membership:
         raise NotImplementedError
+
+    def _use_metadata(self, metadata: MetadataStore | None) -> None:
+        if self._membership is not None:
+            self._membership.use(metadata)
+
+    def _site(self) -> Site:
+        raise NotImplementedError
+
+    async def _enrol(self) -> Enrolment:
+        from mqd.daemon.enrolment import Enrolment
+
+        return Enrolment(self._site(), await self._admitted())
+
+    async def begin_cluster(self, cluster: ClusterRecord, me: Member) -> Member:
+        """This node, which is alone and runs, is going to be the first of a cluster."""
+        from mqd.daemon.side import Side
+
+        app = self._running_app()
+        app.side, here = await Side.link(self._site(), app.metadata, cluster, me)
+        return here
+
+    async def cluster_begun(self) -> None:
+        """Its metadata says so."""
+        app = self._running_app()
+        assert app.side is not None
+        app.side.order()
+        app.side.attach(app.broker)
+        await app.side.tell_running()
 
     async def _admitted(self) -> Admitted:
         """Wait for the others as long as the configuration says."""
@@ -238,8 +274,10 @@ class Lifecycle:
             try:
                 self.notifier.status("Closing client connections", _STEP_EXTEND_S)
                 await app.drain()
+                await app.leave_off()
                 self.notifier.status("Writing what is left to disc", _STEP_EXTEND_S)
             finally:
+                self._use_metadata(None)
                 await app.close()
                 self.in_maintenance = False
                 self._move(AppState.STOPPED)

@@ -8,6 +8,7 @@ around what must not meet a start.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
@@ -17,12 +18,15 @@ from pathlib import Path
 from mqd import __version__
 from mqd.admin import membership_words as words
 from mqd.admin.context import AppState, app_stopped
+from mqd.cluster.handshake import Unreachable
 from mqd.cluster.membership import file
 from mqd.cluster.membership.record import DISC, RAM, Record, host_of
 from mqd.cluster.membership.start import RUNNING, STARTING, STOPPED
-from mqd.daemon.contact import Unreachable
+from mqd.cluster.presence import Presence
 from mqd.daemon.peers import Peers, entry_of, member_of, members_of
+from mqd.daemon.ports import free_port
 from mqd.errors import ErrorCode, MqdError
+from mqd.limits import PEER_LOOK_S
 from mqd.metadata.commands import (
     Batch,
     ClusterRecord,
@@ -56,8 +60,9 @@ class Membership:
     """Of one node. `record` is None while the node has never met another one.
 
     forgotten: the member that says that this node is none. waits_for: whom a start waits for.
-    running: names of the others that run, as far as this node knows. begin(): called when a node
-    alone becomes a cluster, to open what a cluster needs. address: of this node, ports included.
+    presence: who of the others runs, while the app does. begin(cluster, this node): when a node
+    alone becomes a cluster, opens what a cluster needs and returns where others reach it; begun():
+    when the metadata says so, too. address: of this node, its control port included.
     """
 
     def __init__(self, node: str, data: Path, peers: Peers, control_port: int) -> None:
@@ -66,11 +71,26 @@ class Membership:
         self.record = file.read(data)
         self.forgotten: str | None = None
         self.waits_for: tuple[str, ...] = ()
-        self.running: Callable[[], tuple[str, ...]] = lambda: ()
-        self.begin: Callable[[], Awaitable[None]] = _nothing
+        self.presence: Presence | None = None
+        self.partitions: tuple[str, ...] = ()
+        self.begin: Callable[[ClusterRecord, Member], Awaitable[Member]] = _unchanged
+        self.begun: Callable[[], Awaitable[None]] = _nothing
+        self._admitting = asyncio.Lock()
         self.address = Member(node, "", 0, DISC, host_of(node), control_port)
         self._data = data
         self._metadata: MetadataStore | None = None
+
+    def running(self) -> tuple[str, ...]:
+        """Names of the others that run, as far as this node knows."""
+        return tuple(self.presence.running) if self.presence is not None else ()
+
+    async def reached(self, count: int) -> None:
+        """See `MembershipControl`. Whoever joins a node alone is waited for, too."""
+        while len(self.running()) < count:
+            if self.presence is not None:
+                await self.presence.reached(count)
+            else:
+                await asyncio.sleep(PEER_LOOK_S)
 
     # -- what it remembers --------------------------------------------------------------------
 
@@ -80,8 +100,7 @@ class Membership:
 
     def use(self, metadata: MetadataStore | None) -> None:
         """The metadata of the app, as soon as it is open; None when it closes."""
-        if self._metadata is not None and metadata is None:
-            self.keep()
+        self.keep()
         self._metadata = metadata
         self.keep()
 
@@ -164,7 +183,7 @@ class Membership:
             _log.info("Asked to join a cluster but already a member of it: %s", target)
             return False
         await self.leave()
-        me = replace(self.address, kind=kind, incarnation=new_incarnation())
+        me = replace(self._here(), kind=kind, incarnation=new_incarnation())
         admitted = await self.peers.admit(target, None, me, again=False)
         _log.info("Clustering with [%s] as %s node", target, kind)
         await wipe()
@@ -216,6 +235,12 @@ class Membership:
         await self._admit_again(record, facts.node, kind, wipe)
         return True
 
+    async def tell_new_name(self, via: str, wipe: Callable[[], Awaitable[None]]) -> None:
+        """The others know this node by its former name."""
+        assert self.record is not None
+        _log.info("This node was %s and is %s now", self.record.former, self.node)
+        await self._admit_again(self.record, via, self.record.kind, wipe)
+
     async def rejoin(self, via: str, wipe: Callable[[], Awaitable[None]]) -> None:
         """Become a member anew: the cluster went on without this node."""
         assert self.record is not None
@@ -228,10 +253,17 @@ class Membership:
     async def _admit_again(
         self, record: Record, via: str, kind: str, wipe: Callable[[], Awaitable[None]]
     ) -> None:
-        me = replace(self.address, kind=kind, incarnation=record.incarnation)
-        admitted = await self.peers.admit(via, record.members.get(via), me, again=True)
+        me = replace(self._here(), kind=kind, incarnation=record.incarnation)
+        admitted = await self.peers.admit(
+            via, record.members.get(via), me, again=True, former=record.former
+        )
         await wipe()
         self._write(record_of(self.node, admitted))
+
+    def _here(self) -> Member:
+        """With the port that will be listened on, so that the others know it before."""
+        port = free_port(self.address, None)
+        return replace(self.address, link_port=port)
 
     async def update_nodes(self, target: str) -> None:
         """Learn the members from another node."""
@@ -270,34 +302,37 @@ class Membership:
         try:
             return await self.peers.ask(target, known)
         except Unreachable as problem:
-            raise MqdError(ErrorCode.NOT_FOUND, str(problem)) from problem
+            raise MqdError(ErrorCode.NOT_FOUND, problem.detail) from problem
 
     # -- what a member that runs is asked -----------------------------------------------------
 
-    async def admit(self, entry: pb.MemberEntry, again: bool) -> pb.AdmitMemberReply:
-        """Make the one that asks a member."""
+    async def admit(self, entry: pb.MemberEntry, again: bool, former: str) -> pb.AdmitMemberReply:
+        """Make the one that asks a member. former: the name that it was one by."""
         metadata = self._running_metadata()
-        found = metadata.state.members.get(entry.name)
+        found = metadata.state.members.get(former or entry.name)
         if again:
             if found is None or found.incarnation not in ("", entry.incarnation):
                 raise words.inconsistent(entry.name, self.node)
         elif found is not None:
             raise words.inconsistent(self.node, entry.name)
-        await self._become_cluster(metadata)
+        async with self._admitting:
+            await self._become_cluster(metadata)
         incarnation = new_incarnation() if again else entry.incarnation
         member = replace(member_of(entry), incarnation=incarnation)
-        await self._put_new(metadata, member)
+        await self._put_new(metadata, member, former)
         self.keep()
         _log.info("node %s is a %s member now, as number %d", entry.name, entry.kind,
                   metadata.state.members[entry.name].number)  # fmt: skip
         return self._admission(metadata)
 
-    async def _put_new(self, metadata: MetadataStore, member: Member) -> None:
+    async def _put_new(self, metadata: MetadataStore, member: Member, former: str) -> None:
         for tries_left in range(_ADMISSION_TRIES, 0, -1):
             cluster = metadata.state.cluster
             assert cluster is not None
             try:
-                await metadata.propose_async(PutMember(replace(member, number=cluster.numbers + 1)))
+                put = PutMember(replace(member, number=cluster.numbers + 1))
+                renamed = _renaming(metadata, former, member.name) if former else ()
+                await metadata.propose_async(Batch((*renamed, put)))
             except MqdError as error:
                 if error.code is not ErrorCode.ALREADY_EXISTS or tries_left == 1:
                     raise
@@ -308,8 +343,10 @@ class Membership:
         """A node alone is the first member of a cluster of its own."""
         if metadata.state.cluster is not None:
             return
-        me = replace(self.address, incarnation=new_incarnation(), number=1)
         cluster = ClusterRecord(secrets.token_hex(_CLUSTER_ID_BYTES), authority=self.node)
+        me = await self.begin(
+            cluster, replace(self.address, incarnation=new_incarnation(), number=1)
+        )
         here = [
             PutQueue(replace(queue, node=self.node))
             for queue in metadata.state.queues.values()
@@ -319,7 +356,7 @@ class Membership:
         self._write(
             Record(self.node, cluster, DISC, me.incarnation, {self.node: me}, metadata.last_number)
         )
-        await self.begin()
+        await self.begun()
 
     def _admission(self, metadata: MetadataStore) -> pb.AdmitMemberReply:
         cluster = metadata.state.cluster
@@ -331,6 +368,22 @@ class Membership:
             members=map(entry_of, metadata.state.members.values()),
             number=metadata.last_number,
         )
+
+    async def move(self, entry: pb.MemberEntry) -> None:
+        """Write down where a member is reached now."""
+        metadata = self._running_metadata()
+        found = metadata.state.members.get(entry.name)
+        if found is None or found.incarnation != entry.incarnation:
+            raise words.inconsistent(entry.name, self.node)
+        moved = replace(
+            found,
+            host=entry.host,
+            control_port=entry.control_port,
+            link_port=entry.link_port,
+            route_port=entry.route_port,
+        )
+        if moved != found:
+            await metadata.propose_async(PutMember(moved))
 
     async def withdraw(self, name: str, incarnation: str) -> None:
         """Strike the one that asks out."""
@@ -378,8 +431,17 @@ class Membership:
         return self._metadata
 
 
+def _renaming(metadata: MetadataStore, former: str, name: str) -> list[Command]:
+    queues = [each for each in metadata.state.queues.values() if each.node == former]
+    return [DeleteMember(former), *(PutQueue(replace(each, node=name)) for each in queues)]
+
+
 async def _nothing() -> None:
     pass
+
+
+async def _unchanged(_cluster: ClusterRecord, me: Member) -> Member:
+    return me
 
 
 def new_incarnation() -> str:

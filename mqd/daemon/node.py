@@ -39,6 +39,7 @@ from mqd.plugins.table import Plugin
 if TYPE_CHECKING:
     from mqd.admin.members import ClusterView
     from mqd.daemon.membership import Membership
+    from mqd.daemon.side import Site
     from mqd.rpc.v1.doctor_pb2 import Facts
 
 VERSION = "3.10.8"  # what clients and scripts take the node for
@@ -115,7 +116,17 @@ class Node(Lifecycle):
 
         port = self._files.control_port
         peers = Peers(self.cookie, port)
-        return Membership(self.name, self.data_directory, peers, port)
+        membership = Membership(self.name, self.data_directory, peers, port)
+        membership.begin, membership.begun = self.begin_cluster, self.cluster_begun
+        if self.app is not None:
+            membership.use(self.app.metadata)
+        return membership
+
+    def _site(self) -> Site:
+        from mqd.daemon.side import Site
+
+        interface = self.blueprint.settings.distribution_interface
+        return Site(self, self.membership, interface)
 
     # -- what it holds ------------------------------------------------------------------------
 
@@ -129,7 +140,8 @@ class Node(Lifecycle):
 
     @property
     def cluster(self) -> ClusterView | None:
-        return self.app.cluster if self.app else None
+        side = self.app.side if self.app is not None else None
+        return side.view if side is not None else None
 
     @property
     def data_directory(self) -> Path:

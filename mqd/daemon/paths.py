@@ -23,6 +23,7 @@ from mqd.config.variables import Variables
 from mqd.names import NodeName
 from mqd.rpc.socket_path import socket_path
 
+METADATA_FILE = "metadata.db"  # in the data folder
 SYSTEM_DATA = Path("/var/lib/mqd")
 SYSTEM_LOG = Path("/var/log/mqd")
 SYSTEM_CONFIG = Path("/etc/rabbitmq")

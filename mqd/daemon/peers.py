@@ -9,11 +9,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping
 
-from google.protobuf.message import Message
-
+from mqd.cluster import handshake
+from mqd.cluster.handshake import Message, Reply, Unreachable
 from mqd.cluster.membership.record import DISC
 from mqd.cluster.membership.start import STOPPED, Seen
-from mqd.daemon.contact import Address, Contact, Reply, Unreachable
 from mqd.errors import ErrorCode, MqdError
 from mqd.limits import PEER_ANSWER_S, PEER_CHANGE_S
 from mqd.metadata.commands import ClusterRecord, Member
@@ -26,20 +25,24 @@ _SERVICE = "/mqd.rpc.v1.Membership/"
 class Peers:
     """The other nodes, over their control ports."""
 
-    def __init__(self, cookie: str, default_port: int) -> None:
-        self._contact = Contact(cookie, default_port)
+    def __init__(self, cookie: str, port_default: int) -> None:
+        self._cookie = cookie
+        self._port_default = port_default
 
     async def ask(
         self, node: str, member: Member | None = None, within_s: float = PEER_ANSWER_S
     ) -> pb.MemberFacts:
         """member: what is known of it. Raises Unreachable."""
         try:
-            return await self._contact.call(
-                node, f"{_SERVICE}Probe", pb.ProbeMember(), pb.MemberFacts, within_s,
-                _address(member),
-            )  # fmt: skip
-        except MqdError as error:
-            raise Unreachable(error.detail) from error
+            return await self._call(
+                node, member, "Probe", pb.ProbeMember(), pb.MemberFacts, within_s
+            )
+        except MqdError as error:  # one that answers and tells nothing of itself is none
+            raise Unreachable(node, handshake.Why.OTHER_NODE, error.detail) from error
+
+    async def tell_address(self, node: str, known: Member | None, me: Member) -> None:
+        """Have a running member write down where this node is reached. Raises MqdError."""
+        await self._change(node, known, "Move", pb.MoveMember(member=entry_of(me)), Done)
 
     async def ask_all(self, members: Iterable[Member]) -> dict[str, pb.MemberFacts]:
         """Those that answer."""
@@ -59,10 +62,10 @@ class Peers:
         }
 
     async def admit(
-        self, node: str, known: Member | None, me: Member, again: bool
+        self, node: str, known: Member | None, me: Member, again: bool, former: str = ""
     ) -> pb.AdmitMemberReply:
         """Have a running member make `me` one. Raises MqdError."""
-        request = pb.AdmitMember(member=entry_of(me), again=again)
+        request = pb.AdmitMember(member=entry_of(me), again=again, former=former)
         return await self._change(node, known, "Admit", request, pb.AdmitMemberReply)
 
     async def withdraw(self, node: str, known: Member | None, me: str, incarnation: str) -> None:
@@ -74,18 +77,32 @@ class Peers:
         self, node: str, known: Member | None, rpc: str, request: Message, reply: type[Reply]
     ) -> Reply:
         try:
-            return await self._contact.call(
-                node, _SERVICE + rpc, request, reply, PEER_CHANGE_S, _address(known)
-            )
+            return await self._call(node, known, rpc, request, reply, PEER_CHANGE_S)
         except Unreachable as problem:
-            text = f"node {node} does not answer: {problem}"
+            text = f"node {node} does not answer: {problem.detail}"
             raise MqdError(ErrorCode.UNAVAILABLE, text) from problem
 
-
-def _address(member: Member | None) -> Address | None:
-    if member is None or not member.control_port:
-        return None
-    return member.host, member.control_port
+    async def _call(
+        self,
+        node: str,
+        known: Member | None,
+        rpc: str,
+        request: Message,
+        reply: type[Reply],
+        timeout_s: float,
+    ) -> Reply:
+        port = known.control_port if known is not None else 0
+        return await handshake.call(
+            node,
+            _SERVICE + rpc,
+            request,
+            reply,
+            cookie=self._cookie,
+            port_default=port or self._port_default,
+            timeout_s=timeout_s,
+            host=known.host if known is not None and port else None,
+            actor="peer",
+        )
 
 
 def seen(facts: pb.MemberFacts) -> Seen:

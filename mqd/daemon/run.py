@@ -42,6 +42,7 @@ def run(setup: Setup, on_ready: Callable[[], None]) -> int:
     start; whatever it took is given back."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to reload
     with contextlib.ExitStack() as taken:
+        _settle_rename(setup)
         lock = DataLock(setup.paths.data)
         taken.callback(lock.release)
         clock = SystemClock()
@@ -73,6 +74,16 @@ def run(setup: Setup, on_ready: Callable[[], None]) -> int:
             _log.exception("the node failed")
             raise
     return 0
+
+
+def _settle_rename(setup: Setup) -> None:
+    """What rename_cluster_node prepared; seldom anything."""
+    data = setup.paths.data
+    prepared = data if data.exists() else data.parent / "*"
+    if any(prepared.parent.glob(f"{prepared.name}/before_rename")):
+        from mqd.daemon.offline import settle_rename
+
+        settle_rename(data, setup.paths.node)
 
 
 def _introduce(setup: Setup, cookie: str) -> None:

@@ -27,7 +27,8 @@ _FORMAT: Final = 1
 class Record:
     """cluster_id "": a node alone that only remembers `seeds`. number: of the last command that it
     had when this was written. ran: the members that ran beside it then. seeds: whom to ask for
-    the members at the next start (update_cluster_nodes)."""
+    the members at the next start (update_cluster_nodes). boots: how often a ram member started.
+    former: the name that the others know it by, after a rename that they have not heard of."""
 
     node: str
     cluster: ClusterRecord
@@ -37,6 +38,8 @@ class Record:
     number: int = 0
     ran: tuple[str, ...] = ()
     seeds: tuple[str, ...] = ()
+    boots: int = 0
+    former: str = ""
 
     @property
     def disc(self) -> tuple[str, ...]:
@@ -89,6 +92,7 @@ def renamed(record: Record, names: Mapping[str, str]) -> Record:
         members=members,
         ran=tuple(map(new, record.ran)),
         seeds=tuple(map(new, record.seeds)),
+        former=record.node if new(record.node) != record.node else record.former,
     )
 
 
@@ -109,6 +113,8 @@ def encode(record: Record) -> str:
         "number": record.number,
         "ran": list(record.ran),
         "seeds": list(record.seeds),
+        "boots": record.boots,
+        "former": record.former,
     }
     return json.dumps(plain, indent=1) + "\n"
 
@@ -132,6 +138,8 @@ def decode(text: str) -> Record:
             number=int(plain["number"]),
             ran=tuple(plain["ran"]),
             seeds=tuple(plain["seeds"]),
+            boots=int(plain.get("boots", 0)),
+            former=plain.get("former", ""),
         )
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise MqdError(

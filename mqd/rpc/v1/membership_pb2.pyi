@@ -155,7 +155,10 @@ class AdmitMember(_message.Message):
 
     MEMBER_FIELD_NUMBER: _builtins.int
     AGAIN_FIELD_NUMBER: _builtins.int
+    FORMER_FIELD_NUMBER: _builtins.int
     again: _builtins.bool
+    former: _builtins.str
+    """the name that it was a member by"""
     @_builtins.property
     def member(self) -> Global___MemberEntry: ...
     def __init__(
@@ -163,10 +166,11 @@ class AdmitMember(_message.Message):
         *,
         member: Global___MemberEntry | None = ...,
         again: _builtins.bool = ...,
+        former: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["member", b"member"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["again", b"again", "member", b"member"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["again", b"again", "former", b"former", "member", b"member"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -225,6 +229,26 @@ class WithdrawMember(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___WithdrawMember: _TypeAlias = WithdrawMember  # noqa: Y015
+
+@_typing.final
+class MoveMember(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEMBER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def member(self) -> Global___MemberEntry: ...
+    def __init__(
+        self,
+        *,
+        member: Global___MemberEntry | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["member", b"member"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["member", b"member"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MoveMember: _TypeAlias = MoveMember  # noqa: Y015
 
 @_typing.final
 class JoinCluster(_message.Message):

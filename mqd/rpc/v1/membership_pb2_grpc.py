@@ -50,6 +50,11 @@ class MembershipStub:
                 request_serializer=mqd_dot_rpc_dot_v1_dot_membership__pb2.WithdrawMember.SerializeToString,
                 response_deserializer=mqd_dot_rpc_dot_v1_dot_values__pb2.Done.FromString,
                 _registered_method=True)
+        self.Move = channel.unary_unary(
+                '/mqd.rpc.v1.Membership/Move',
+                request_serializer=mqd_dot_rpc_dot_v1_dot_membership__pb2.MoveMember.SerializeToString,
+                response_deserializer=mqd_dot_rpc_dot_v1_dot_values__pb2.Done.FromString,
+                _registered_method=True)
         self.Join = channel.unary_unary(
                 '/mqd.rpc.v1.Membership/Join',
                 request_serializer=mqd_dot_rpc_dot_v1_dot_membership__pb2.JoinCluster.SerializeToString,
@@ -97,6 +102,13 @@ class MembershipServicer:
 
     def Withdraw(self, request, context):
         """Asked of a member that runs: the caller is none any more. Nothing happens when it was none.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Move(self, request, context):
+        """Asked of a member that runs: the caller, a member, is reached elsewhere now.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -150,6 +162,11 @@ def add_MembershipServicer_to_server(servicer, server):
             'Withdraw': grpc.unary_unary_rpc_method_handler(
                     servicer.Withdraw,
                     request_deserializer=mqd_dot_rpc_dot_v1_dot_membership__pb2.WithdrawMember.FromString,
+                    response_serializer=mqd_dot_rpc_dot_v1_dot_values__pb2.Done.SerializeToString,
+            ),
+            'Move': grpc.unary_unary_rpc_method_handler(
+                    servicer.Move,
+                    request_deserializer=mqd_dot_rpc_dot_v1_dot_membership__pb2.MoveMember.FromString,
                     response_serializer=mqd_dot_rpc_dot_v1_dot_values__pb2.Done.SerializeToString,
             ),
             'Join': grpc.unary_unary_rpc_method_handler(
@@ -258,6 +275,33 @@ class Membership:
             target,
             '/mqd.rpc.v1.Membership/Withdraw',
             mqd_dot_rpc_dot_v1_dot_membership__pb2.WithdrawMember.SerializeToString,
+            mqd_dot_rpc_dot_v1_dot_values__pb2.Done.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Move(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mqd.rpc.v1.Membership/Move',
+            mqd_dot_rpc_dot_v1_dot_membership__pb2.MoveMember.SerializeToString,
             mqd_dot_rpc_dot_v1_dot_values__pb2.Done.FromString,
             options,
             channel_credentials,

@@ -42,6 +42,8 @@ class MembershipStub:
     """
     Withdraw: _grpc.UnaryUnaryMultiCallable[_membership_pb2.WithdrawMember, _values_pb2.Done]
     """Asked of a member that runs: the caller is none any more. Nothing happens when it was none."""
+    Move: _grpc.UnaryUnaryMultiCallable[_membership_pb2.MoveMember, _values_pb2.Done]
+    """Asked of a member that runs: the caller, a member, is reached elsewhere now."""
     Join: _grpc.UnaryUnaryMultiCallable[_membership_pb2.JoinCluster, _membership_pb2.JoinClusterReply]
     UpdateNodes: _grpc.UnaryUnaryMultiCallable[_membership_pb2.UpdateClusterNodes, _values_pb2.Done]
     ChangeType: _grpc.UnaryUnaryMultiCallable[_membership_pb2.ChangeClusterNodeType, _membership_pb2.ChangeClusterNodeTypeReply]
@@ -61,6 +63,8 @@ class MembershipAsyncStub(MembershipStub):
     """
     Withdraw: _aio.UnaryUnaryMultiCallable[_membership_pb2.WithdrawMember, _values_pb2.Done]  # type: ignore[assignment]
     """Asked of a member that runs: the caller is none any more. Nothing happens when it was none."""
+    Move: _aio.UnaryUnaryMultiCallable[_membership_pb2.MoveMember, _values_pb2.Done]  # type: ignore[assignment]
+    """Asked of a member that runs: the caller, a member, is reached elsewhere now."""
     Join: _aio.UnaryUnaryMultiCallable[_membership_pb2.JoinCluster, _membership_pb2.JoinClusterReply]  # type: ignore[assignment]
     UpdateNodes: _aio.UnaryUnaryMultiCallable[_membership_pb2.UpdateClusterNodes, _values_pb2.Done]  # type: ignore[assignment]
     ChangeType: _aio.UnaryUnaryMultiCallable[_membership_pb2.ChangeClusterNodeType, _membership_pb2.ChangeClusterNodeTypeReply]  # type: ignore[assignment]
@@ -95,6 +99,14 @@ class MembershipServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_values_pb2.Done, _abc.Awaitable[_values_pb2.Done]]:
         """Asked of a member that runs: the caller is none any more. Nothing happens when it was none."""
+
+    @_abc_1.abstractmethod
+    def Move(
+        self,
+        request: _membership_pb2.MoveMember,
+        context: _ServicerContext,
+    ) -> _typing.Union[_values_pb2.Done, _abc.Awaitable[_values_pb2.Done]]:
+        """Asked of a member that runs: the caller, a member, is reached elsewhere now."""
 
     @_abc_1.abstractmethod
     def Join(

@@ -6,6 +6,7 @@ reads a clock or a file.
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -123,6 +124,13 @@ class StandMembership:
         self._node = node
         self.others: list[str] = []
 
+    partitions: Sequence[str] = ()
+
+    async def reached(self, count: int) -> None:
+        cluster = self._node.cluster
+        if count > (len(cluster.running) - 1 if cluster is not None else 0):
+            await asyncio.get_running_loop().create_future()  # nobody comes
+
     def facts(self, state: AppState) -> MemberFacts:
         names = [str(self._node.name), *self.others] if self.others else []
         return MemberFacts(
@@ -131,12 +139,15 @@ class StandMembership:
             members=[MemberEntry(name=name, incarnation="i") for name in names],
         )
 
-    async def admit(self, entry: MemberEntry, again: bool) -> AdmitMemberReply:
-        self._node.calls.append(("admit", entry.name, again))
+    async def admit(self, entry: MemberEntry, again: bool, former: str) -> AdmitMemberReply:
+        self._node.calls.append(("admit", entry.name, again, former))
         return AdmitMemberReply(cluster_id="c")
 
     async def withdraw(self, name: str, incarnation: str) -> None:
         self._node.calls.append(("withdraw", name, incarnation))
+
+    async def move(self, entry: MemberEntry) -> None:
+        self._node.calls.append(("move", entry.name))
 
     async def forget(self, target: str) -> None:
         self._node.calls.append(("forget", target))

@@ -1,0 +1,82 @@
+"""How the metadata of a member is opened, and its part in the cluster begun.
+
+Decides the order: metadata as this node left it, links, then whatever the cluster has meanwhile;
+nothing else of the app is opened before. Never decides whether the node may start (`admission`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+
+from mqd.cluster.membership.record import DISC, Record
+from mqd.daemon.admission import Admitted
+from mqd.daemon.side import Side, Site
+from mqd.metadata.commands import Batch, Member, PutCluster, PutMember
+from mqd.metadata.store import MetadataStore
+from mqd.storage.writer import Writer
+
+Closed = Callable[[str, Callable[[], Awaitable[bool]]], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolment:
+    """Of one start of a member's app."""
+
+    site: Site
+    admitted: Admitted
+
+    async def begin(
+        self, path: str, writer: Writer, opened: contextlib.AsyncExitStack, closed: Closed
+    ) -> tuple[MetadataStore, Side]:
+        """Returns when the metadata here is what the cluster's is. Raises MqdError."""
+        membership, admitted = self.site.membership, self.admitted
+        record = membership.record
+        assert record is not None
+        store = self._open(path, writer, record)
+        opened.push_async_callback(closed, "metadata", store.close)
+        me = store.state.members.get(record.node) or record.members[record.node]
+        store.member_number = me.number
+        if admitted.forced:
+            await _begin_generation(store, record.node)
+        cluster = admitted.cluster
+        if admitted.via is None and store.state.cluster is not None:
+            cluster = store.state.cluster
+        side, here = await Side.link(self.site, store, cluster, _moved(me, membership.address))
+        opened.push_async_callback(side.close)
+        if cluster.authority == record.node:
+            side.order()
+            if here != me:
+                await store.propose_async(PutMember(here))
+        else:
+            via = admitted.via or cluster.authority
+            if here != me:
+                await membership.peers.tell_address(via, record.members.get(via), here)
+            await side.follow(record.members, (via,))
+        membership.use(store)
+        return store, side
+
+    def _open(self, path: str, writer: Writer, record: Record) -> MetadataStore:
+        if record.kind == DISC:
+            return MetadataStore.open(path, writer)
+        boots = record.boots + 1
+        self.site.membership.remember(replace(record, boots=boots))
+        return MetadataStore.in_memory(writer, boots)
+
+
+def _moved(me: Member, address: Member) -> Member:
+    return replace(me, host=address.host, control_port=address.control_port)
+
+
+async def _begin_generation(store: MetadataStore, node: str) -> None:
+    """The others' incarnations are over: they join again when they come back."""
+    cluster = store.state.cluster
+    assert cluster is not None
+    begun = replace(cluster, generation=cluster.generation + 1, authority=node)
+    others = [
+        PutMember(replace(member, incarnation=""))
+        for member in store.state.members.values()
+        if member.name != node and member.kind == DISC
+    ]
+    await store.propose_async(Batch((PutCluster(begun), *others)))

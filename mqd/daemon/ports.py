@@ -1,0 +1,37 @@
+"""The ports on which members link to each other.
+
+Decides which are tried, in which order. Never listens.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Sequence
+from typing import Final
+
+from mqd.metadata.commands import Member
+
+_PORTS_UP: Final = 10_000  # RabbitMQ's own range for tools and nodes begins there
+_PORTS: Final = 11
+_PORT_MAX: Final = 65_535
+
+
+def candidates(me: Member) -> Sequence[int]:
+    """Where others expect it first."""
+    up = me.control_port + _PORTS_UP
+    first = up if up + _PORTS <= _PORT_MAX else me.control_port - _PORTS_UP
+    usual = range(first, first + _PORTS)
+    return [*([me.link_port] if me.link_port else []), *usual]
+
+
+def free_port(me: Member, host: str | None) -> int:
+    """One of those, for others to know before it is listened on; 0: none is free."""
+    for port in candidates(me):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host or "", port))
+            except OSError:
+                continue
+            return port
+    return 0
