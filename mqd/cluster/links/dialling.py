@@ -81,7 +81,7 @@ class Dialler:
                     with contextlib.suppress(OSError):
                         await self._loop.create_connection(made, *address)
                         return link
-        except (OSError, TimeoutError, UnicodeError):
+        except (OSError, UnicodeError, OverflowError):
             return None
         return None
 
@@ -90,7 +90,10 @@ class Dialler:
             self._lookup = self._loop.create_task(_addresses(member.host, member.link_port))
         lookup = self._lookup
         await asyncio.wait((lookup,))  # which does not cancel it when our time is up
-        self._lookup = None
+        if self._lookup is lookup:
+            self._lookup = None
+        if lookup.cancelled():  # it is reached elsewhere by now
+            raise OSError
         return lookup.result()
 
     def _drop_lookup(self) -> None:

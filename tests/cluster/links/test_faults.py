@@ -15,6 +15,7 @@ import pytest
 
 from mqd import limits
 from mqd.cluster.ports import PeerDown
+from mqd.daemon.clock import SystemClock
 from mqd.metadata.commands import Member
 from tests.cluster.links.nodes import HOST, Cluster, incarnation, until
 from tests.cluster.links.proxy import Proxy
@@ -121,6 +122,40 @@ async def test_idle_links_stay(tmp_path: Path) -> None:
     async with Cluster(tmp_path) as cluster, between(cluster):
         await asyncio.sleep(DEAD_S + 1)
         assert cluster.heard == {"a": ["+b"], "b": ["+a"]}
+
+
+class Shifted(SystemClock):
+    """The machine's clock, ahead: as a process sees it that stood still."""
+
+    ahead_ms = 0
+
+    def monotonic_ms(self) -> int:
+        return super().monotonic_ms() + self.ahead_ms
+
+
+async def test_who_stood_still_too_long_takes_nothing_more(tmp_path: Path) -> None:
+    """The others have given it up: what lies in its sockets is of links that are over."""
+    async with Cluster(tmp_path) as cluster, between(cluster):
+        clock = cluster["b"].clock = Shifted()
+        cluster["a"].send("b", "t", b"while it stood still")
+        clock.ahead_ms = limits.LINK_DEAD_MS + 1000
+        await until(lambda: "-a" in cluster.heard["b"])
+        await cluster.linked()
+        cluster["a"].send("b", "t", b"now")
+        await until(lambda: cluster.heard["b"][-1] == "a:now")
+        assert cluster.heard["b"] == ["+a", "-a", "+a", "a:now"]
+
+
+async def test_standing_still_for_a_while_is_not_the_others_silence(tmp_path: Path) -> None:
+    async with Cluster(tmp_path) as cluster, between(cluster) as proxy:
+        clock = cluster["b"].clock = Shifted()
+        proxy.stall("in")
+        await asyncio.sleep(1.0)
+        clock.ahead_ms = limits.LINK_DEAD_MS - 500
+        await asyncio.sleep(2 * limits.LINK_TICK_S)
+        proxy.release("in")
+        await asyncio.sleep(2 * limits.LINK_TICK_S)
+        assert cluster.heard["b"] == ["+a"]
 
 
 async def test_who_does_not_read_is_waited_for_and_then_cut(

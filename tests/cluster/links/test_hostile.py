@@ -343,6 +343,21 @@ async def test_frames_that_end_a_link(target: Target, what: str) -> None:
     assert target.heard == ["+b", "+a", "a:fine", "-a"]
 
 
+async def test_a_member_that_comes_anew_ends_its_old_link(target: Target) -> None:
+    first, first_writer = await target.certified()
+    first_writer.write(GREETED + WELCOME + NAMED)
+    await until(lambda: target.heard[-1] == "+a")
+    _, writer = await target.certified()
+    writer.write(GREETED + WELCOME + NAMED + SENT)
+    async with asyncio.timeout(5):
+        await rest(first)
+    first_writer.write(SENT)
+    await until(lambda: target.heard[-1] == "a:forged")
+    assert target.heard == ["+b", "+a", "-a", "+a", "a:forged"]
+    for each in (first_writer, writer):
+        await hang_up(each)
+
+
 async def test_answers_to_what_nobody_asked_are_passed_by(target: Target) -> None:
     _, writer = await target.certified()
     odd = frames.frame(frames.REPLY, 0, 77, b"?") + frames.frame(frames.FAILURE, 0, 78, b"\0\1")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -133,6 +134,29 @@ async def test_the_end_of_a_link_fails_what_was_asked_once_heard(tmp_path: Path)
         assert cluster.heard["b"] == ["+a", "-a"]
 
 
+async def test_a_node_answers_so_many_requests_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "LINK_CALLS_MAX", 3)
+    async with Cluster(tmp_path) as cluster:
+        await cluster.form("a", "b")
+        go_on = asyncio.Event()
+
+        async def slow(_peer: str, data: bytes) -> bytes:
+            await go_on.wait()
+            return data
+
+        cluster["b"].answer("s", slow)
+        calls = [asyncio.ensure_future(cluster["a"].request("b", "s", b"x", 9)) for _ in range(3)]
+        await asyncio.sleep(0)
+        with pytest.raises(MqdError) as caught:
+            await cluster["a"].request("b", "s", b"", 5)
+        assert caught.value.code is ErrorCode.LIMIT_EXCEEDED
+        go_on.set()
+        assert await asyncio.gather(*calls) == [b"x"] * 3
+        assert await cluster["a"].request("b", "s", b"y", 5) == b"y"
+
+
 async def test_a_node_that_stops_says_its_last_words(tmp_path: Path) -> None:
     async with Cluster(tmp_path) as cluster:
         await cluster.form("a", "b")
@@ -195,6 +219,33 @@ async def heard_refusal(cluster: Cluster, node: str, whom: str) -> Refusal:
     refused = cluster.refused[node]
     await until(lambda: any(each.node == whom for each in refused))
     return next(each.reason for each in refused if each.node == whom)
+
+
+async def test_names_of_hosts_are_looked_up_and_may_change_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = asyncio.get_running_loop()
+    look_up = loop.getaddrinfo
+    asked: list[str] = []
+
+    async def getaddrinfo(host: str, *rest: Any, **more: Any) -> Any:
+        asked.append(host)
+        if host == "silent.invalid":
+            await asyncio.Event().wait()
+        return await look_up(host, *rest, **more)
+
+    monkeypatch.setattr(loop, "getaddrinfo", getaddrinfo)
+    async with Cluster(tmp_path) as cluster:
+        for node in "ab":
+            await cluster.start(node)
+        cluster.join("b")
+        b = cluster.members["b"]
+        for host, port in (("silent.invalid", 1), ("127.0.0.1", 99_999), ("no\0host", 1)):
+            asked.clear()
+            cluster["a"].use_members({"b": replace(b, host=host, link_port=port)})
+            await until(lambda host=host: host in asked)
+        cluster["a"].use_members({"b": replace(b, host="localhost")})
+        await cluster.linked()
 
 
 async def test_another_passport_ends_links_and_makes_new_ones(tmp_path: Path) -> None:
