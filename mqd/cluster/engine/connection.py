@@ -16,7 +16,7 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
 from nats.aio.client import Client
@@ -28,6 +28,7 @@ from mqd.cluster.ports import NoMajority
 _log = logging.getLogger("mqd.cluster.engine")
 _SWEEP_S: Final = 0.1  # how late a timeout may be noticed
 _CONNECT_TIMEOUT_S: Final = 5
+_CANCEL_AGAIN_S: Final = 0.2
 _PING_S: Final = 5  # a server that hangs is noticed after two
 _PENDING_BYTES: Final = 67_108_864  # to be written, at which senders wait
 _OWN_PENDING_MESSAGES: Final = 4_194_304  # answers not yet taken: never drop one
@@ -165,17 +166,17 @@ class Connection:
 
     async def close(self) -> None:
         """It is over; whoever waits is told."""
-        if self._writer is not None:
-            self._writer.cancel()
+        self._end()
         if self._sweep is not None:
             self._sweep.cancel()
         with contextlib.suppress(NatsError, OSError, AssertionError):
             await self._client.close()
-        self._end()
+        if self._writer is not None:
+            await end([self._writer])
 
     async def _write(self) -> None:
         publish, outgoing = self._client.publish, self._outgoing
-        while True:
+        while not self.lost.done():
             await self._wake.wait()
             self._wake.clear()
             while outgoing:
@@ -235,3 +236,12 @@ class Connection:
         for answers in self._many.values():
             answers.put_nowait(None)
         self._outgoing.clear()
+        self._wake.set()
+
+
+async def end(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Cancel them until they ended: nats-py swallows a cancellation that comes at some moments."""
+    while running := [task for task in tasks if not task.done()]:
+        for task in running:
+            task.cancel()
+        await asyncio.wait(running, timeout=_CANCEL_AGAIN_S)

@@ -41,7 +41,7 @@ from mqd.cluster.engine import api, supervisor
 from mqd.cluster.engine import binary as programs
 from mqd.cluster.engine.logs import Logs
 from mqd.cluster.engine.session import Session
-from mqd.cluster.engine.settings import Secrets, config_text, server_name
+from mqd.cluster.engine.settings import Secrets, config_text, node_of, server_name
 from mqd.cluster.engine.voters import Voters
 from mqd.cluster.identity import Identity, write_private
 from mqd.cluster.ports import Engine, Entry, LogInfo, NoMajority
@@ -51,7 +51,7 @@ from mqd.metadata.commands import Member
 _FOLDER: Final = "engine"
 _JOINED: Final = "joined"  # in the store's folder: it has been in a group that had a leader
 _LOOK_S: Final = 0.05
-_READY_ATTEMPT_S: Final = 1.0
+_READY_ATTEMPT_S: Final = 0.25
 _RESCUE_OPEN_S: Final = 30.0
 
 
@@ -84,7 +84,7 @@ class NatsEngine:
         self._store = self._folder / me.incarnation
         self._binary = binary
         self._secrets = Secrets(*(passwords.token_hex(16) for _ in range(3)))
-        self._session = Session(me.name, self._secrets)
+        self._session = Session(server_name(me.name, me.incarnation), self._secrets)
         self._session.on_meta_leader = self._joined
         self._logs = Logs(self._session)
         self._voters = Voters(self._session, self._logs)
@@ -151,6 +151,11 @@ class NatsEngine:
     def has_group(self) -> bool:
         """The voters have a leader, as far as the own server knows: logs can be created, moved."""
         return self._session.meta_leader is not None
+
+    @property
+    def voters(self) -> Sequence[str]:
+        """Members that vote, as far as the own server knows; empty while it does not."""
+        return tuple(node_of(server) for server in self._session.voters)
 
     # Engine
 

@@ -23,6 +23,7 @@ ATTEMPT_S: Final = 3.0
 APPEND_S: Final = 5.0
 _AGAIN_S: Final = 0.1
 _LOOK_S: Final = 0.05
+_LOOK_ATTEMPT_S: Final = 0.5  # a leader that has just gone never answers
 _READ_STEP_S: Final = 3.0
 _READ_BYTES: Final = 4_194_304  # of one answer
 
@@ -124,7 +125,7 @@ class Logs:
         deadline = self._now() + PATIENCE_S
         while True:
             try:
-                if (await self.info(log)).leader == node:
+                if (await self.info(log, _LOOK_ATTEMPT_S)).leader == node:
                     break
                 await self._api("LEADER.STEPDOWN", log, placement={"preferred": server})
             except api.Refused as refused:
@@ -146,7 +147,7 @@ class Logs:
                 if not is_asked:
                     await self._api("UPDATE", log, **{**wanted, "num_replicas": replicas})
                     is_asked = True
-                found = await self._info(log, ATTEMPT_S)
+                found = await self._info(log, _LOOK_ATTEMPT_S)
                 if api.is_settled(found, replicas):
                     self._session.hasten()
                     return api.log_info(found)

@@ -36,8 +36,9 @@ HearLeader = Callable[[str, str | None], None]
 class Session:
     """The state of the connections. `client` and `system` raise NoMajority while there are none."""
 
-    def __init__(self, node: str, secrets: Secrets) -> None:
-        self._node = node
+    def __init__(self, server: str, secrets: Secrets) -> None:
+        """server: the name of the own one."""
+        self._server = server
         self._secrets = secrets
         self._client: Connection | None = None
         self._system: Connection | None = None
@@ -168,9 +169,12 @@ class Session:
 
     def _take_voters(self, group: api.Json) -> None:
         leader = group.get("leader")
-        others = [replica["name"] for replica in group.get("replicas") or ()]
+        servers = [leader] if leader else []
+        servers += [replica["name"] for replica in group.get("replicas") or ()]
         self.meta_leader = node_of(leader) if leader else None
-        self.voters = tuple(dict.fromkeys(([leader] if leader else []) + others))
+        if len(set(servers)) < int(group.get("cluster_size", 0)):
+            servers.append(self._server)  # a server leaves itself out, unless it leads
+        self.voters = tuple(dict.fromkeys(servers))
 
     def _told(self, message: Msg) -> None:
         entry = api.entry(message)

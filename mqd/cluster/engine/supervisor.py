@@ -19,6 +19,7 @@ from typing import Any, Final, Protocol
 
 from mqd.cluster.engine.anchor import Anchor
 from mqd.cluster.engine.child import Child, Lock, Ports
+from mqd.cluster.engine.connection import end
 from mqd.cluster.identity import write_private
 from mqd.errors import MqdError
 
@@ -63,7 +64,8 @@ class Supervisor:
         self._lock = lock
         self._anchor_password = anchor_password
         write_private(self._config, config.encode())
-        self._running = asyncio.get_running_loop().create_task(self._run())
+        child = self._child = Child(self._binary, self._config, lock.descriptor)
+        self._running = asyncio.get_running_loop().create_task(self._run(child))
 
     async def configure(self, config: str) -> None:
         """The server goes by this one from now on, after a restart if it must."""
@@ -99,25 +101,22 @@ class Supervisor:
         child = self._child
         return child.pid if child is not None and not child.ended.done() else None
 
-    async def _run(self) -> None:
+    async def _run(self, child: Child) -> None:
+        """Cancelled by `stop`, which ends the child with the patience that it needs."""
         loop = asyncio.get_running_loop()
         wait_s = 0.0
         while True:
-            await asyncio.sleep(wait_s)
-            assert self._lock is not None
             started = loop.time()
-            child = self._child = Child(self._binary, self._config, self._lock.descriptor)
-            try:
-                await self._attend(child)
-            finally:
-                # When mqd stops: `stop` ends the child, with the patience that it needs.
-                self._child = child
+            await self._attend(child)
             status = await asyncio.shield(child.ended)
             lasted = loop.time() - started
             wait_s = (
                 0.0 if lasted > STEADY_S else min(max(2 * wait_s, BACKOFF_MIN_S), BACKOFF_MAX_S)
             )
             _log.warning("nats-server ended with status %d; again in %.1f s", status, wait_s)
+            await asyncio.sleep(wait_s)
+            assert self._lock is not None
+            child = self._child = Child(self._binary, self._config, self._lock.descriptor)
 
     async def _attend(self, child: Child) -> None:
         """Until it ended."""
@@ -139,11 +138,9 @@ class Supervisor:
             if not child.ended.done():
                 await child.kill()  # somebody who must talk to it cannot
         finally:
+            await end(tasks)
             for task in tasks:
-                task.cancel()
-            done = await asyncio.gather(*tasks, return_exceptions=True)
-            for error in done:
-                if isinstance(error, Exception):
+                if not task.cancelled() and (error := task.exception()):
                     _log.error("engine: %s", error, exc_info=error)
 
     async def _hold_anchor(self, ports: Ports) -> None:

@@ -62,8 +62,11 @@ class Nodes:
         await engine.start(members or self.members, identity, how)
         return engine
 
-    async def found(self) -> list[NatsEngine]:
-        engines = [await self.start(member.name, Start.FOUND) for member in self.members]
+    async def found(self, generation: int = 1) -> list[NatsEngine]:
+        engines = [
+            await self.start(member.name, Start.FOUND, generation=generation)
+            for member in self.members
+        ]
         for engine in engines:
             assert await engine.ready(30.0)
         return engines

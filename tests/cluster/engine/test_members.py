@@ -1,0 +1,182 @@
+"""Members come, go, stop in order and are lost for ever; real nats-servers."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from mqd.cluster.engine.engine import NatsEngine, Start
+from mqd.cluster.ports import NoMajority
+from tests.cluster.engine.nodes import Nodes, nodes, until
+
+A, B, C, D = (f"rabbit@{letter}" for letter in "abcd")
+
+
+async def filled(engine: NatsEngine, replicas: int, count: int = 20) -> None:
+    """META and a shard, both led by whoever."""
+    for log in ("META", "Q0"):
+        await engine.create(log, replicas=replicas, tells=log == "META")
+        for index in range(count):
+            await engine.append(log, f"{log}.x", b"%d" % index)
+
+
+async def data(engine: NatsEngine, log: str) -> list[bytes]:
+    return [entry.data for entry in await engine.read(log, 1, 1000)]
+
+
+def numbers(count: int) -> list[bytes]:
+    return [b"%d" % index for index in range(count)]
+
+
+async def has(engine: NatsEngine, log: str, count: int) -> bool:
+    """A copy may lag."""
+    return await data(engine, log) == numbers(count)
+
+
+async def grow(cluster: Nodes, letter: str, incarnation: str = "00000001") -> NatsEngine:
+    """A member that joins; those that are up learn of it."""
+    member = cluster.member(letter, incarnation)
+    cluster.members = [each for each in cluster.members if each.name != member.name] + [member]
+    joined = await cluster.start(member.name, Start.JOIN)
+    for name, engine in cluster.up.items():
+        if name != member.name:
+            me = next(each for each in cluster.members if each.name == name)
+            await engine.use(cluster.members, cluster.identity(me))
+    assert await joined.ready(20.0)
+    return joined
+
+
+def test_a_third_joins_and_one_is_removed(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with nodes(tmp_path, 2) as cluster:
+            a, b = await cluster.found()
+            await filled(a, 2)
+            c = await grow(cluster, "c")
+            for log in ("META", "Q0"):
+                await b.set_replicas(log, 3)
+                assert sorted((await c.info(log)).current) == [A, B, C]
+            await cluster.stop(A)
+            gone, cluster.members = cluster.members[0], cluster.members[1:]
+            await b.remove_member(gone.name, gone.incarnation)
+            await b.remove_member(gone.name, gone.incarnation)
+            for member, engine in zip(cluster.members, (b, c), strict=True):
+                await engine.use(cluster.members, cluster.identity(member, generation=2))
+            for log in ("META", "Q0"):
+                await c.set_replicas(log, 2)
+                assert await data(c, log) == numbers(20)
+            # Under a new incarnation it comes in again.
+            again = cluster.member("a", "00000002")
+            cluster.members.append(again)
+            for member, engine in zip(cluster.members, (b, c), strict=False):
+                await engine.use(cluster.members, cluster.identity(member, generation=2))
+            a = await cluster.start(A, Start.JOIN, generation=2)
+            assert await a.ready(20.0)
+            await a.set_replicas("META", 3)
+            await a.lead("META", A)
+            assert await data(a, "META") == numbers(20)
+
+    asyncio.run(run())
+
+
+def test_a_server_without_the_certificates_is_never_a_member(tmp_path: Path) -> None:
+    """Another cookie; the generation before."""
+
+    async def run() -> None:
+        async with nodes(tmp_path, 2) as cluster:
+            a, b = await cluster.found(generation=2)
+            await filled(a, 2)
+            cluster.members += [cluster.member("c"), cluster.member("d")]
+            c = await cluster.start(C, Start.JOIN, cookie="OTHER", generation=2)
+            d = await cluster.start(D, Start.JOIN, generation=1)
+            assert await asyncio.gather(c.ready(3.0), d.ready(3.0)) == [False, False]
+            assert not c.has_group
+            assert not d.has_group
+            for engine in (a, b):
+                assert sorted(engine.voters) == [A, B]
+            assert await data(a, "META") == numbers(20)
+
+    asyncio.run(run())
+
+
+def test_empty_joiners_never_found_a_second_group(tmp_path: Path) -> None:
+    """Both others are down; a majority of three by number, but with nothing on their discs."""
+
+    async def run() -> None:
+        async with nodes(tmp_path, 3) as cluster:
+            joiners = [await cluster.start(name, Start.JOIN) for name in (B, C)]
+            assert await asyncio.gather(*(each.ready(10.0) for each in joiners)) == [False, False]
+            assert not any(each.has_group for each in joiners)
+
+    asyncio.run(run())
+
+
+def test_the_last_of_two_to_stop_is_able_to_go_on_alone(tmp_path: Path) -> None:
+    """a pins META to b and stops; b stops, starts alone; a comes back, META grows again."""
+
+    async def run() -> None:
+        async with nodes(tmp_path, 2) as cluster:
+            a, b = await cluster.found()
+            await filled(a, 2)
+            await a.set_replicas("META", 1, on=B)
+            await cluster.stop(A)
+            assert await b.append("META", "META.x", b"20") == 21
+            assert await b.append_all("META", "META.x", [b"21", b"22"], 21) == 23
+            await cluster.stop(B)
+
+            b = await cluster.start(B)
+            assert await b.ready(10.0)
+            heard: list[int] = []
+            b.follow("META", lambda entry: heard.append(entry.seq))
+            assert not b.has_group
+            assert await data(b, "META") == numbers(23)
+            assert await b.append("META", "META.x", b"23", unique="u") == 24
+            assert (await b.info("META")).leader == B
+
+            async def told() -> bool:
+                return heard == [24]
+
+            await until(told)
+            with pytest.raises(NoMajority):
+                await b.info("Q0")
+
+            a = await cluster.start(A)
+            assert await a.ready(20.0)
+            await a.set_replicas("META", 2)
+            await a.lead("META", A)
+            assert await data(a, "META") == numbers(24)
+            await until(lambda: has(a, "Q0", 20))
+            # And the other way round: the roles are free.
+            await b.set_replicas("META", 1, on=A)
+            await cluster.crash(B)
+            assert await a.append("META", "META.x", b"24") == 25
+
+    asyncio.run(run())
+
+
+def test_one_survivor_is_rescued(tmp_path: Path) -> None:
+    """The others' discs are gone, and the survivor was down, too."""
+
+    async def run() -> None:
+        async with nodes(tmp_path, 3) as cluster:
+            a, _, _ = await cluster.found()
+            await filled(a, 3)
+            for name in (A, B, C):
+                await cluster.crash(name)
+            a = await cluster.start(A)
+            assert not await a.ready(2.0)
+            lost = [(member.name, member.incarnation) for member in cluster.members[1:]]
+            await a.rescue(lost)
+            for log in ("META", "Q0"):
+                assert await data(a, log) == numbers(20)
+                assert await a.append(log, f"{log}.x", b"20") == 21
+                assert (await a.info(log)).replicas == 1
+            assert list(a.voters) == [A]
+            cluster.members = cluster.members[:1]
+            d = await grow(cluster, "d")
+            await d.set_replicas("META", 2)
+            await d.lead("META", D)
+            assert await data(d, "META") == numbers(21)
+
+    asyncio.run(run())
