@@ -93,6 +93,10 @@ class Channel:
         self.remotes: dict[str, Hold] = {}  # what it has on other nodes, by their names
 
     @property
+    def is_open(self) -> bool:
+        return self.connection.channels.get(self.number) is self
+
+    @property
     def confirming(self) -> bool:
         return self.confirms is not None
 

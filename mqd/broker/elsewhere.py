@@ -15,13 +15,14 @@ from typing import Any
 
 from mqd.amqp.fields import Table
 from mqd.amqp.replies import AmqpError
+from mqd.broker import consume as consume_here
 from mqd.broker.channel import Channel
 from mqd.broker.consume import check_tag, new_tag
 from mqd.broker.consumers import Consumer
-from mqd.broker.homes import Fetched
+from mqd.broker.homes import MOVED, Fetched, Unanswered
 from mqd.broker.message import Message
 from mqd.broker.queues.remote import RemoteQueue
-from mqd.broker.topology import actual_name, find_queue
+from mqd.broker.topology import actual_name, find_queue, purge_queue
 from mqd.names import Resource
 
 Done = Callable[[Any], None]
@@ -74,7 +75,7 @@ def consume(
         if refusal is None:
             done(tag)
             return
-        queue.remove_consumer(consumer)
+        consumer.queue.remove_consumer(consumer)
         channel.consumers.pop(tag, None)
         done(refusal)
 
@@ -97,7 +98,10 @@ def get(channel: Channel, name: str, *, no_ack: bool, done: Done) -> None:
     """basic.get; done of what `mqd.broker.consume.get` returns."""
     queue = _readable(channel, name)
 
-    def got(result: Fetched | AmqpError | None) -> None:
+    def got(result: Fetched | AmqpError | Unanswered | None) -> None:
+        if result is MOVED:
+            _here(done, lambda: done(consume_here.get(channel, queue.name, no_ack=no_ack)))
+            return
         if not isinstance(result, Fetched):
             done(result)
             return
@@ -110,10 +114,25 @@ def get(channel: Channel, name: str, *, no_ack: bool, done: Done) -> None:
             channel.unacked[tag] = (queue, queue.took(arrival), arrival.tag, None)
         done((tag, arrival.redelivered, Message(names, content), content, result.left))
 
-    queue.ask(lambda home, then: home.get(channel, queue, no_ack, then), got)
+    queue.ask(channel, lambda home, then: home.get(channel, queue, no_ack, then), got)
 
 
 def purge(channel: Channel, name: str, done: Done) -> None:
     """queue.purge; done(how many messages went)."""
     queue = _readable(channel, name)
-    queue.ask(lambda home, then: home.ask(channel, queue, "purge", 0, then), done)
+
+    def purged(result: int | AmqpError | Unanswered) -> None:
+        if result is MOVED:
+            _here(done, lambda: done(purge_queue(channel, queue.name)))
+        else:
+            done(result)
+
+    queue.ask(channel, lambda home, then: home.ask(channel, queue, "purge", 0, then), purged)
+
+
+def _here(done: Done, call: Callable[[], object]) -> None:
+    """Ask the queue that is here by now; nobody is there to catch what it raises."""
+    try:
+        call()
+    except AmqpError as error:
+        done(error)

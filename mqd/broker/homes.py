@@ -5,7 +5,8 @@ Decides the ports between the queues of this node that stand for queues of anoth
 `Here` is the answer of a node of its own: everything lives here.
 
 All is synchronous. What has to wait for another node calls `done` once with the result, an
-AmqpError, or LOST: the node could not be asked, or was lost before it answered.
+AmqpError, or LOST: the node could not be asked, or was lost before it answered. A queue that is
+asked may come to live here while it waits for a home: MOVED, ask what is here now.
 """
 
 from __future__ import annotations
@@ -29,9 +30,11 @@ class Unanswered(Enum):
     """Not an answer."""
 
     LOST = "lost"
+    MOVED = "moved"
 
 
 LOST: Final = Unanswered.LOST
+MOVED: Final = Unanswered.MOVED
 Done = Callable[[Any], None]
 Definition = ExchangeDefinition | QueueDefinition | BindingDefinition
 

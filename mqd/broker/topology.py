@@ -24,6 +24,7 @@ from mqd.broker.equivalence import (
     check_queue_equivalent,
 )
 from mqd.broker.exchanges.registry import check_arguments, check_type
+from mqd.broker.homes import MOVED, Unanswered
 from mqd.broker.queue_arguments import check_server_named, queue_type
 from mqd.broker.queues.base import Queue
 from mqd.broker.queues.remote import RemoteQueue
@@ -245,10 +246,15 @@ def tell_state(channel: Channel, queue: Queue, done: Answer) -> None:
         done(_state(queue))
         return
 
-    def told(result: tuple[int, int] | AmqpError) -> None:
-        done(result if isinstance(result, AmqpError) else QueueState(queue.name, *result))
+    def told(result: tuple[int, int] | AmqpError | Unanswered) -> None:
+        if isinstance(result, tuple):
+            done(QueueState(queue.name, *result))
+        elif isinstance(result, AmqpError):
+            done(result)
+        else:
+            done(_state(channel.vhost.queues[queue.name]))  # it is here by now
 
-    queue.ask(lambda home, then: home.ask(channel, queue, "state", 0, then), told)
+    queue.ask(channel, lambda home, then: home.ask(channel, queue, "state", 0, then), told)
 
 
 def declare_passive(channel: Channel, name: str, done: Answer) -> None:
@@ -435,7 +441,13 @@ def delete_queue(
     check_exclusive_access(channel, queue)
     _check_conditions(queue, if_unused=if_unused, if_empty=if_empty)
     if isinstance(queue, RemoteQueue):
-        vhost.delete_remote_queue(queue, channel, if_unused + 2 * if_empty, done)
+        again = partial(
+            delete_queue, channel, name, if_unused=if_unused, if_empty=if_empty, done=done
+        )
+        flags = if_unused + 2 * if_empty
+        vhost.delete_remote_queue(
+            queue, channel, flags, lambda it: _once_more(again, done) if it is MOVED else done(it)
+        )
         return
     if queue.ignores_conditions:
         if_empty = if_unused = False

@@ -365,7 +365,9 @@ class VHost:
         """Have its home delete it; done(how many messages went, or AmqpError). flags: as
         `mqd.broker.homes` has them. Its consumers hear of it later, as above."""
         finished = self._tell_later(queue, done)
-        queue.ask(lambda home, then: home.ask(channel, queue, "delete", flags, then), finished)
+        queue.ask(
+            channel, lambda home, then: home.ask(channel, queue, "delete", flags, then), finished
+        )
 
     def consumer_gone(self, queue: Queue) -> None:
         """A consumer was cancelled or its channel closed: auto-delete goes with the last."""

@@ -26,7 +26,7 @@ from mqd import limits
 from mqd.amqp.replies import AmqpError, ChannelError, ConnectionError_, ReplyCode
 from mqd.broker.consumers import Consumer
 from mqd.broker.definitions import QueueDefinition
-from mqd.broker.homes import LOST, Arrival, Done, Hold, Home
+from mqd.broker.homes import LOST, MOVED, Arrival, Done, Hold, Home, Unanswered
 from mqd.broker.message import Message
 from mqd.broker.queues.base import REJECTED, Queue
 from mqd.broker.queues.classic import ClassicQueue
@@ -37,6 +37,7 @@ from mqd.names import Pid
 from mqd.policies.applied import Applied
 
 if TYPE_CHECKING:
+    from mqd.broker.channel import Channel
     from mqd.broker.entries import ConnectionEntry
     from mqd.broker.vhost import VHost
 
@@ -151,18 +152,30 @@ class RemoteQueue(Queue):
 
     # -- asking -------------------------------------------------------------------------------
 
-    def ask(self, start: Callable[[Home, Done], None], done: Done) -> None:
-        """Have the home asked; done gets the answer, or what is said when there can be none."""
+    def ask(self, channel: Channel | None, start: Callable[[Home, Done], None], done: Done) -> None:
+        """Have the home asked; done gets the answer, or what is said when there can be none, or
+        MOVED; nothing when the channel that asks has gone by then."""
         home = self.at
+        if channel is not None and not channel.is_open:
+            return
         if self.deleted:
-            done(ChannelError(ReplyCode.NOT_FOUND, f"no {self.definition.resource}"))
+            now = self.vhost.queues.get(self.name)
+            if now is None or now.definition.id != self.definition.id:
+                done(ChannelError(ReplyCode.NOT_FOUND, f"no {self.definition.resource}"))
+            elif isinstance(now, RemoteQueue):
+                now.ask(channel, start, done)
+            else:
+                done(MOVED)
         elif home is None or not home.is_up:
             if self.survives:
-                self._waiting.append(lambda: self.ask(start, done))
+                self._waiting.append(lambda: self.ask(channel, start, done))
             else:
                 done(self.down_error())
         else:
-            start(home, lambda result: self.ask(start, done) if result is LOST else done(result))
+            start(
+                home,
+                lambda it: self.ask(channel, start, done) if it is LOST else done(it),
+            )
 
     # -- consumers ----------------------------------------------------------------------------
 
@@ -176,13 +189,14 @@ class RemoteQueue(Queue):
         self._subscribed.add(consumer)
         self._asking.add(consumer)
 
-        def answered(result: AmqpError | None) -> None:
+        def answered(result: AmqpError | Unanswered | None) -> None:
             self._asking.discard(consumer)
             if result is not None:
                 self._subscribed.discard(consumer)
-            done(result)
+            done(None if result is MOVED else result)  # moved with the queue
 
-        self.ask(lambda home, then: home.consume(consumer, then), answered)
+        channel = consumer.channel
+        self.ask(channel, lambda home, then: home.consume(consumer, then), answered)
 
     def remove_consumer(self, consumer: Consumer) -> None:
         """It takes no more; its channel closes, or the home has it no more."""

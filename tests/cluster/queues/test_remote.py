@@ -351,3 +351,38 @@ def test_a_queue_moves_and_its_clients_stay(cluster: Cluster, here: Client) -> N
         assert len(queue.consumers) == 1
         assert queue.unacked_count == 1
         assert not queue.is_remote
+
+
+def test_what_was_asked_of_a_queue_is_answered_when_it_has_moved_here(
+    cluster: Cluster, here: Client
+) -> None:
+    cluster.quorum_at = "b"
+    here.declare("u", durable=True, arguments={"x-queue-type": "quorum"})
+    clients = [cluster["a"].connect() for _ in range(5)]
+    cluster.cut("a", "b")
+    here.call(Confirm.Select())
+    here.publish("u", "1")
+    for client, method in zip(
+        clients,
+        (
+            Queue.Declare(queue="u", passive=True),
+            Basic.Get(0, "u"),
+            Basic.Consume(0, "u", "c"),
+            Queue.Purge(queue="u"),
+            Queue.Delete(queue="u"),
+        ),
+        strict=True,
+    ):
+        client.send(method)
+        assert client.said() == []
+    cluster.quorum_at = "a"
+    cluster["a"].queues.homes_changed()
+    cluster.commit()
+    assert here.said() == ["ack 1"]
+    assert [client.said() for client in clients] == [
+        ["declare-ok u 1 1"],
+        ["got 1 1 left 0"],
+        ["Basic.ConsumeOk", "cancel c"],
+        ["purge-ok 0"],
+        ["delete-ok 0"],
+    ]
