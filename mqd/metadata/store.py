@@ -69,8 +69,9 @@ class MetadataStore:
     on_trouble(text) is called when a write fails, on_trouble(None) when all is written again.
     barrier(number, call): calls when all who must have applied that entry. on_applied(number) and
     on_settled(entries): of all entries, once applied here, and once they are as permanent as
-    whoever orders them makes them. on_replaced(): a snapshot came instead of entries. ours: whether
-    what listeners hear now was proposed on this node.
+    whoever orders them makes them. on_written(): this node's disc is further. on_replaced(): a
+    snapshot came instead of entries. ours: whether what listeners hear now was proposed on this
+    node.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class MetadataStore:
         self.barrier: Callable[[int, Callable[[], None]], None] | None = None
         self.on_applied: Callable[[int], None] | None = None
         self.on_settled: Callable[[Sequence[Proposed]], None] | None = None
+        self.on_written: Callable[[], None] | None = None
         self.on_replaced: Callable[[], None] | None = None
         self._log = command_log
         self._writer = writer
@@ -314,6 +316,8 @@ class MetadataStore:
     def _written(self, lines: Sequence[Proposed]) -> None:
         if self.on_settled is not None and self._orderer is None:
             self.on_settled(lines)
+        if self.on_written is not None:
+            self.on_written()
 
     # whole states
 

@@ -48,7 +48,7 @@ class Barrier:
         self._to_tell = False
         self._told_written = 0
         self._stops = [mesh.take(ACK, self._take), mesh.on_change(self._changed)]
-        self._cancel_tick = later(WRITTEN_TOLD_S, self._tick)
+        self._telling_later = False
         for node in mesh.up:
             self._changed(node, True)
 
@@ -61,7 +61,6 @@ class Barrier:
         """Whoever waits is answered."""
         for stop in self._stops:
             stop()
-        self._cancel_tick()
         waits, self._waits = self._waits, []
         for wait in sorted(waits):
             wait.cancel()
@@ -72,6 +71,12 @@ class Barrier:
         if not self._to_tell:
             self._to_tell = True
             self._later(0.0, self._tell)
+
+    def wrote(self) -> None:
+        """This node's disc is further. Told with what is applied, and when nothing more is."""
+        if not self._telling_later and self._told_written < self._store.written_number:
+            self._telling_later = True
+            self._later(WRITTEN_TOLD_S, self._tell_written)
 
     def wait(self, number: int, call: Callable[[], None]) -> None:
         """`call` when all for whom an answer waits have applied the entry, maybe at once."""
@@ -122,7 +127,7 @@ class Barrier:
         self._end_turn()
         self._mesh.broadcast(ACK, self._ack())
 
-    def _tick(self) -> None:
-        self._cancel_tick = self._later(WRITTEN_TOLD_S, self._tick)
+    def _tell_written(self) -> None:
+        self._telling_later = False
         if self._told_written != self._store.written_number:
             self._mesh.broadcast(ACK, self._ack())

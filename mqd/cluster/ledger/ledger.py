@@ -66,6 +66,7 @@ class Ledger:
         store.barrier = self.barrier.wait
         store.on_applied = self.barrier.applied
         store.on_settled = self.feed.settled
+        store.on_written = self.barrier.wrote
         store.on_replaced = self.feed.replaced
         self.intake.on_current = self._current
         self._unsubscribe = store.subscribe(self._hear)
@@ -117,7 +118,7 @@ class Ledger:
         """Before the store and the mesh are: the store orders nothing any more by itself."""
         self._unsubscribe()
         store = self.store
-        store.on_applied = store.on_settled = store.on_replaced = None
+        store.on_applied = store.on_settled = store.on_written = store.on_replaced = None
         self.intake.close()
         self.feed.close()
         self.barrier.close()

@@ -125,16 +125,15 @@ class Node:
 
     def crash(self) -> None:
         """What is not on disc is lost. Who waits is told nothing."""
+        if self.ledger is not None:
+            self.ledger.barrier._waits.clear()  # first: links that end answer those who wait
         self.stand.meshes.stop(self.name)
         if self.store._orderer is not None:
             self.store._orderer.close()
-        if self.ledger is not None:
-            self.ledger.barrier._waits.clear()
-            self.ledger.barrier._cancel_tick()
         if self.store._log is not None:
             self.store._log.close()
         self.store._scribe.closed = True
-        for hook in ("on_applied", "on_settled", "on_replaced", "barrier"):
+        for hook in ("on_applied", "on_settled", "on_written", "on_replaced", "barrier"):
             setattr(self.store, hook, None)
         self.writer.jobs.clear()
         self.ledger = None

@@ -13,9 +13,11 @@ from mqd.broker.definitions import QueueDefinition
 from mqd.cluster.ledger import feed as feed_module
 from mqd.metadata.commands import (
     ClusterRecord,
+    Member,
     Must,
     PutCluster,
     PutGlobalParameter,
+    PutMember,
     PutQueue,
     PutVhost,
     VhostRecord,
@@ -312,4 +314,57 @@ async def test_what_is_held_is_proposed_by_whoever_comes_next(stand: Stand) -> N
     stand.ledger("a").order_here()
     await stand.settle()
     assert (asked.text(waits), asked.text(foreign)) == ("", "")
+    stand.check_equal()
+
+
+@pytest.mark.asyncio
+async def test_members_tell_soon_how_far_their_discs_are(stand: Stand) -> None:
+    stand.add("b")
+    stand.begin("b", "a", seeds=["a"])
+    await stand.settle()
+    stand["b"].disc = False
+    asked = Asked()
+    asked.propose(stand["a"], VHOST)
+    await stand.pass_time(0.5)
+    told = stand.ledger("a").barrier.written
+    assert asked.text(0) == ""
+    assert told["b"] < stand["b"].store.last_number
+    stand["b"].disc = True
+    await stand.pass_time(0.25)
+    assert told["b"] == stand["b"].store.last_number
+
+
+@pytest.mark.asyncio
+async def test_the_order_is_handed_over_while_others_propose(stand: Stand) -> None:
+    stand.add("b")
+    stand.begin("b", "a", seeds=["a"])
+    asked = Asked()
+    asked.propose(stand["a"], PutMember(Member("b", "i", 4)))
+    asked.propose(stand["a"], VHOST)
+    await stand.settle()
+    for name in ("a", "b", "r", "s", "a", "b", "r", "s"):
+        asked.propose(stand[name], value(len(asked.commands)))
+    stand.meshes.run(2)
+    asked.propose(stand["a"], PutCluster(ClusterRecord("c", 1, "b")))
+    old = asyncio.ensure_future(stand.ledger("a").hold())
+    await asyncio.sleep(0)
+    for name in ("a", "b", "r", "s"):
+        asked.propose(stand[name], value(len(asked.commands)))
+    await stand.settle()
+    number = await old
+    new = asyncio.ensure_future(stand.ledger("b").hold())
+    await stand.settle()
+    assert await new == number
+    stand.ledger("b").order_here()
+    stand.ledger("a").follow()
+    for name in ("a", "b", "r", "s"):
+        asked.propose(stand[name], VHOST)
+    await stand.pass_time(3)
+    stand["a"].crash()
+    last = asked.propose(stand["r"], value(99))
+    await stand.settle()
+    assert asked.text(last) == ""
+    texts = [asked.text(each) for each in range(len(asked.commands))]
+    assert texts[:15] == [""] * 15
+    assert texts[15:19] == ["Virtual host '/' already exists"] * 4
     stand.check_equal()
