@@ -1,7 +1,7 @@
 # Targets for people who work on mqd. Everything runs in the active Python environment.
 PYTHON ?= python3
 
-.PHONY: all proto lint types test man install install-compat systemd-test bench scale loads crash chaos story cluster-bench walk fuzz clients client-suites differential ops-tools help
+.PHONY: all proto lint types test man install install-compat systemd-test bench scale loads crash chaos story cluster-bench walk fuzz clients client-suites differential ops-tools engine help
 
 all: lint types test
 
@@ -66,6 +66,10 @@ differential:     ## drawn programs on mqd and RabbitMQ; DIFFERENTIAL="--sequenc
 
 ops-tools:        ## Ansible, Puppet, Pacemaker's agents on hosts of their own; OPS="--rows puppet" chooses
 	$(PYTHON) -m tests.ops.compare $(OPS)
+
+engine:           ## more rounds of killed nats-servers, and how fast records get into a log
+	MQD_ENGINE=full $(PYTHON) -m pytest tests/cluster/engine
+	$(PYTHON) -m tests.cluster.engine.bench
 
 BENCH_KIT ?= ../shared/bench
 bench:            ## rates, latency and memory beside RabbitMQ's; BENCH="--scenarios S1,S3" chooses

@@ -15,7 +15,6 @@ from nats.aio.msg import Msg
 from mqd.cluster.engine.connection import NoResponder
 from mqd.cluster.engine.settings import node_of
 from mqd.cluster.ports import Entry, LogInfo, NoMajority, Stale
-from mqd.errors import ErrorCode, MqdError
 
 Json = dict[str, Any]  # what json.loads makes of an answer
 
@@ -38,6 +37,13 @@ _NO_MESSAGE: Final = (10037, 10043, 10057)
 _NAME_IN_USE: Final = 10058
 _NOT_MEMBER: Final = 10044
 _DUPLICATES_NS: Final = 120_000_000_000  # how long a unique id is known
+
+
+class NoLog(NoMajority):
+    """The voters say that there is no such log."""
+
+    def __init__(self, log: str) -> None:
+        super().__init__(f"there is no log {log}")
 
 
 class Refused(Exception):
@@ -176,10 +182,6 @@ def is_settled(found: Json, replicas: int) -> bool:
 
 def is_current(replica: Json) -> bool:
     return bool(replica.get("current")) and not replica.get("offline")
-
-
-def no_such_log(log: str) -> MqdError:
-    return MqdError(ErrorCode.NOT_FOUND, f"there is no log {log}")
 
 
 def local_logs(jsz: Json) -> Mapping[str, Json]:

@@ -41,7 +41,8 @@ _USUAL: Final = re.compile(
     rb"connect to route|onnection (closed|refused)|Waiting for routing|Plaintext passwords|"
     rb"Metalayer blocking snapshot|prior state file|will rebuild|TLS route handshake|"
     rb"exceed the recommended|not established contact|no longer has contact|"
-    rb"Maximum payload|has NO quorum|stalled|has no quorum"
+    rb"Maximum payload|has NO quorum|stalled|has no quorum|stream remapping|"
+    rb"resetting first sequence"
 )
 
 

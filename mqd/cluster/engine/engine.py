@@ -23,6 +23,11 @@ incarnation finds no disc of an older one. `identity` is `mqd.cluster.identity.i
 call that takes one, into the same folder: the server reads the files again. Routes that stand
 stay when the generation grows; new ones need it.
 
+`info` of a log that does not exist raises `api.NoLog`, a NoMajority. `read` may be answered by a
+copy that lags, or by one whose last entries are not yet decided after a start: what it lacks,
+`info().last_seq` tells. `leads` learns of a new leader at once, of one that died when its followers
+give it up (4 to 9 s); all of it is None while the own server is down.
+
 `submit` is for whoever keeps many appends under way (shards): it sends in the order of calls and
 returns a future that always ends: int, Stale, NoMajority. `append` waits, and tries again what is
 known not to have happened.
@@ -45,7 +50,6 @@ from mqd.cluster.engine.settings import Secrets, config_text, node_of, server_na
 from mqd.cluster.engine.voters import Voters
 from mqd.cluster.identity import Identity, write_private
 from mqd.cluster.ports import Engine, Entry, LogInfo, NoMajority
-from mqd.errors import ErrorCode, MqdError
 from mqd.metadata.commands import Member
 
 _FOLDER: Final = "engine"
@@ -97,7 +101,7 @@ class NatsEngine:
     async def start(self, members: Sequence[Member], identity: Identity, how: Start) -> None:
         """Start the server; it may take a while until it is `ready`. members: the disc members,
         with or without this one. Raises MqdError when there is no server to run."""
-        program = programs.find(self._binary)
+        program = await asyncio.to_thread(programs.find, self._binary)
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for old in self._folder.iterdir():
             if old.is_dir() and old != self._store:
@@ -123,8 +127,8 @@ class NatsEngine:
             try:
                 if (await self._logs.info(log, _READY_ATTEMPT_S)).leader is not None:
                     return True
-            except MqdError as error:
-                if error.code is ErrorCode.NOT_FOUND and self._session.meta_leader is not None:
+            except api.NoLog:
+                if self._session.meta_leader is not None:
                     return True
             except NoMajority:
                 pass

@@ -163,7 +163,7 @@ class Logs:
             return await self._ask(api.stream("INFO", log), b"", attempt_s)
         except api.Refused as refused:
             if refused.no_log:
-                raise api.no_such_log(log) from None
+                raise api.NoLog(log) from None
             raise NoMajority(str(refused)) from None
 
     async def _api(self, verb: str, log: str, **fields: object) -> api.Json:

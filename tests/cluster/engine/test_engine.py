@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from mqd.cluster.engine.api import NoLog
 from mqd.cluster.ports import Entry, Stale
-from mqd.errors import MqdError
 from tests.cluster.engine.nodes import nodes, until
 
 
@@ -22,7 +22,7 @@ def test_three_nodes_share_logs(tmp_path: Path) -> None:
             b.on_leader(lambda log, leader: led.append((log, leader)))
             told: list[Entry] = []
             end = c.follow("META", told.append)
-            with pytest.raises(MqdError):
+            with pytest.raises(NoLog):
                 await a.info("META")
             await a.create("META", replicas=3, first_seq=41, tells=True)
             await b.create("META", replicas=3, first_seq=41, tells=True)
@@ -84,6 +84,29 @@ def test_three_nodes_share_logs(tmp_path: Path) -> None:
             await until(gone)
             assert led[-1] == ("META", None)
             assert len(told) == 6
+
+    asyncio.run(run())
+
+
+def test_a_member_without_a_copy_knows_who_leads(tmp_path: Path) -> None:
+    """Four members, three copies; and a log that is on one of them alone."""
+
+    async def run() -> None:
+        async with nodes(tmp_path, 4) as four:
+            engines = await four.found()
+            await engines[0].create("META", replicas=3, tells=True)
+            await engines[0].append("META", "META.x", b"1")
+            for name in (await engines[0].info("META")).current[1:]:
+                await engines[0].lead("META", name)
+
+                async def known(name: str = name) -> bool:
+                    return all(engine.leads.get("META") == name for engine in engines)
+
+                await until(known)
+            await engines[0].set_replicas("META", 1, on=name)
+            await until(known)
+            for engine in engines:
+                assert (await engine.read("META", 1, 10))[0].data == b"1"
 
     asyncio.run(run())
 
