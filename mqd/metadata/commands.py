@@ -191,7 +191,10 @@ class DeleteExchange:
 
 @dataclass(frozen=True, slots=True)
 class PutQueue:
+    """must: EXIST for a change of a queue that may be deleted meanwhile."""
+
     queue: QueueDefinition
+    must: Must = Must.ANYTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,7 +327,7 @@ _READERS: dict[type[Any], dict[str, _Reader]] = {
     PutPermission: {"permission": _nested(Permission)},
     PutTopicPermission: {"permission": _nested(TopicPermission)},
     PutExchange: {"exchange": _nested(ExchangeDefinition)},
-    PutQueue: {"queue": _nested(QueueDefinition)},
+    PutQueue: {"queue": _nested(QueueDefinition), "must": Must},
     PutBinding: {"binding": _nested(BindingDefinition)},
     DeleteBinding: {"binding": _nested(BindingDefinition)},
     PutMember: {"member": _nested(Member)},

@@ -219,9 +219,6 @@ def commands_of(state: State) -> Iterator[Command]:
     yield from map(PutBinding, state.bindings.values())
 
 
-# -- refusals -------------------------------------------------------------------------------------
-
-
 def _require_vhost(state: State, name: str) -> None:
     if name not in state.vhosts:
         raise MqdError(ErrorCode.NO_SUCH_VHOST, f"Virtual host '{name}' does not exist")
@@ -384,6 +381,8 @@ def _put_queue(state: State, command: PutQueue) -> tuple[Command, ...]:
     queue = command.queue
     _require_vhost(state, queue.vhost)
     found = state.queues.get((queue.vhost, queue.name))
+    if command.must is Must.EXIST:
+        _require_end(state, queue.vhost, "queue", queue.name)
     if found is not None and found.id != queue.id:
         raise MqdError(ErrorCode.ALREADY_EXISTS, f"{queue.resource} exists already")
     state.queues[queue.vhost, queue.name] = queue

@@ -9,7 +9,8 @@ To compose: make one when the broker is there and before metadata is applied to 
 that is linked or will be; `start`; when the node leaves the cluster `stop`, after which everything
 lives here again. quorum_home(definition) says which member serves a quorum queue (or any queue that
 is in a shard) now: "" while nobody knows. Call `homes_changed` after it says something else, and
-`serves` when messages of a queue were recovered here.
+`serves` when messages of a queue were recovered here. shard(definition) says which shard a quorum
+queue that is to be goes into, None where it is its home's alone.
 
 Decides which node a queue lives on. Never decides what is done with that.
 """
@@ -61,11 +62,13 @@ class RemoteQueues:
         mesh: Mesh,
         later: Later,
         quorum_home: Callable[[QueueDefinition], str],
+        shard: Callable[[QueueDefinition], int | None] = lambda _: None,
     ) -> None:
         self._broker = broker
         self._mesh = mesh
         self._node = mesh.node
         self._quorum_home = quorum_home
+        self._shard = shard
         self._peers: dict[str, Peer] = {}
         self._linked: dict[str, Peer] = {}
         self._transient = Transient(broker, self._node, lambda: list(self._linked.values()), later)
@@ -130,7 +133,10 @@ class RemoteQueues:
             for queue in each.queues.values()
         )
         node = place(definition, policy, self._node, members, queues, self._broker.random_index)
-        return replace(definition, node=node)
+        shard = self._shard(definition)
+        if shard is None and definition.type == "quorum":
+            node = self._quorum_home(definition) or node
+        return replace(definition, node=node, shard=shard)
 
     # -- what is transient --------------------------------------------------------------------
 

@@ -24,24 +24,29 @@ _ANSWER_S: Final = 5.0
 
 
 class ShardQueues:
-    """See the file's charter. engine, shards, reconciler: None on a member that has none."""
+    """See the file's charter."""
 
     def __init__(
-        self,
-        mesh: Mesh,
-        whereabouts: Whereabouts,
-        members: Callable[[], Mapping[str, Member]],
-        engine: Engine | None = None,
-        shards: Shards | None = None,
-        reconciler: Reconciler | None = None,
+        self, mesh: Mesh, whereabouts: Whereabouts, members: Callable[[], Mapping[str, Member]]
     ) -> None:
         self._mesh = mesh
         self._whereabouts = whereabouts
         self._members = members
-        self._engine = engine
-        self._shards = shards
-        self._reconciler = reconciler
+        self._engine: Engine | None = None
+        self._shards: Shards | None = None
+        self._reconciler: Reconciler | None = None
         self._stop = mesh.answer(SERVICE, self._answer)
+
+    def use(
+        self, engine: Engine | None, shards: Shards | None, reconciler: Reconciler | None
+    ) -> None:
+        """What this member has; None: it has none."""
+        self._engine, self._shards, self._reconciler = engine, shards, reconciler
+
+    def stir(self) -> None:
+        """Members came or went."""
+        if self._reconciler is not None:
+            self._reconciler.stir()
 
     def close(self) -> None:
         """Answer nobody any more."""

@@ -14,19 +14,25 @@ import asyncio
 import contextlib
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
+from mqd.broker.broker import Broker
+from mqd.broker.definitions import QueueDefinition
 from mqd.cluster.ports import Engine, LogInfo, Mesh, NoMajority
 from mqd.cluster.shards.shards import Shards, log_of
-from mqd.cluster.shards.whereabouts import Whereabouts, Written
+from mqd.cluster.shards.whereabouts import Whereabouts, Written, shard_of
 from mqd.errors import MqdError
 from mqd.limits import SHARD_COPIES_MAX
-from mqd.metadata.commands import Member
+from mqd.metadata.commands import Must, PutQueue
+from mqd.metadata.store import MetadataStore
+from mqd.policies.applied import Applied
 
 log = logging.getLogger(__name__)
 
 _LOOK_S = 2.0
 _META = "META"
+_BROUGHT_MAX = 32  # queues at a time
 
 
 class Reconciler:
@@ -38,14 +44,16 @@ class Reconciler:
         mesh: Mesh,
         shards: Shards,
         whereabouts: Whereabouts,
-        members: Callable[[], Mapping[str, Member]],
+        broker: Broker,
+        metadata: MetadataStore,
         count: int,
     ) -> None:
         self._engine = engine
         self._mesh = mesh
         self._shards = shards
         self._whereabouts = whereabouts
-        self._members = members
+        self._broker = broker
+        self._metadata = metadata
         self._count = count
         self._stirred = asyncio.Event()
         self._fresh: set[int] = set()  # made by this process, to be spread
@@ -61,15 +69,16 @@ class Reconciler:
                 await self.look()
             except (NoMajority, MqdError) as error:
                 log.debug("shards: %s", error)
-            self._stirred.clear()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stirred.wait(), _LOOK_S)
+            self._stirred.clear()
 
     async def look(self) -> None:
         """Do what there is to do, and tell of the copies of what is written here. Raises
         NoMajority, MqdError."""
         if self._engine.leads.get(_META) == self._mesh.node:
             await self._put_right()
+            await self._bring_in()
         for number, own in list(self._shards.own.items()):
             if own.began:
                 info = await self._engine.info(log_of(number))
@@ -91,7 +100,9 @@ class Reconciler:
     @property
     def discs(self) -> Sequence[str]:
         """The members that can have copies."""
-        return sorted(name for name, one in self._members().items() if one.kind == "disc")
+        return sorted(
+            name for name, one in self._metadata.state.members.items() if one.kind == "disc"
+        )
 
     async def _put_right(self) -> None:
         copies = min(len(self.discs), SHARD_COPIES_MAX)
@@ -109,6 +120,23 @@ class Reconciler:
             await self.spread()
             self._fresh.clear()
 
+    async def _bring_in(self) -> None:
+        """Queues that belong in a shard and are in none, a few at a time."""
+        found = []
+        for (vhost, name), queue in self._metadata.state.queues.items():
+            shard = shard_of(vhost, name, self._count)
+            if queue.shard is None and shard in self._whereabouts.homes:
+                host = self._broker.vhosts.get(vhost)
+                live = host.queues.get(name) if host is not None else None
+                if belongs_in_shard(queue, live.policy if live is not None else None):
+                    found.append(PutQueue(replace(queue, shard=shard), Must.EXIST))
+            if len(found) >= _BROUGHT_MAX:
+                self._stirred.set()
+                break
+        for command in found:
+            with contextlib.suppress(MqdError):  # deleted meanwhile
+                await self._metadata.propose_async(command)
+
     async def spread(self) -> None:
         """As many logs led by each member that runs, or one more; none by one that rests."""
         running = {self._mesh.node, *self._mesh.up}
@@ -118,6 +146,17 @@ class Reconciler:
             info = await self._engine.info(log_of(number))
             if member in info.current:
                 await self._engine.lead(log_of(number), member)
+
+
+def belongs_in_shard(queue: QueueDefinition, policy: Applied | None) -> bool:
+    """Every quorum queue, and a classic one that a policy mirrors: 3.10.8's mirrors survive the
+    node of the first, and so do these."""
+    if not queue.durable or queue.exclusive:
+        return False
+    if queue.type == "quorum":
+        return True
+    mirrors = policy is not None and "ha-mode" in dict(policy.definition)
+    return queue.type == "classic" and mirrors
 
 
 def moves(leads: Mapping[int, str | None], able: Sequence[str]) -> list[tuple[int, str]]:

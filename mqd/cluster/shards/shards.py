@@ -22,7 +22,10 @@ from typing import Final
 
 from mqd.broker.broker import Broker
 from mqd.broker.definitions import QueueDefinition
+from mqd.broker.moving import Move
 from mqd.broker.ports import SharedStore
+from mqd.broker.queues.base import Queue
+from mqd.broker.queues.ordered import OrderedQueue
 from mqd.broker.vhost import VHost
 from mqd.clock import Clock
 from mqd.cluster.ports import Engine, NoMajority
@@ -107,6 +110,9 @@ class Shards:
         own = self._own.get(definition.shard)
         if own is None or not own.began:
             return None
+        return self._store(own, vhost)
+
+    def _store(self, own: Own, vhost: VHost) -> ShardStore:
         store = own.stores.get(vhost.name)
         if store is None:
             store = own.stores[vhost.name] = ShardStore(
@@ -152,17 +158,33 @@ class Shards:
         log.info(
             "%s: %d frames read, written here in epoch %d", own.shard.name, replay.frames, epoch
         )
+        self._bring_home(own)
         self._whereabouts.tell(number, Written(epoch, self._whereabouts.copies_of(number)))
+
+    def _bring_home(self, own: Own) -> None:
+        """Messages of queues that are this node's own by now: it ended on the way."""
+        for vhost in self._broker.vhosts.values():
+            for queue in vhost.queues.values():
+                queue_id = queue.definition.id
+                if queue_id in own.shard.states and _is_own(queue):
+                    store = self._store(own, vhost)
+                    found = store.attach(queue_id, lambda message: None)
+                    Move(vhost, store, [(message, True) for message in found], queue)
 
     @staticmethod
     def _landed(own: Own) -> None:
         own.shard.flush()
         own.upkeep.stir()
 
-    @staticmethod
-    def _drop_orphans(own: Own) -> None:
-        states, own.shard.states = own.shard.states, {}
-        for queue_id in states:
+    def _drop_orphans(self, own: Own) -> None:
+        """Messages of queues that there are none of."""
+        known = {
+            queue.definition.id
+            for vhost in self._broker.vhosts.values()
+            for queue in vhost.queues.values()
+        }
+        for queue_id in own.shard.states.keys() - known:
+            del own.shard.states[queue_id]
             own.upkeep.deleted(queue_id)
 
     # -- giving up ----------------------------------------------------------------------------
@@ -257,3 +279,8 @@ class Shards:
         task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _is_own(queue: Queue) -> bool:
+    """Of this node, and in no shard."""
+    return isinstance(queue, OrderedQueue) and queue.definition.shard is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 from typing import cast
 
 import pytest
@@ -18,6 +19,8 @@ from mqd.cluster.shards.reconciler import Reconciler, moves
 from mqd.cluster.shards.shards import Shards, log_of
 from mqd.cluster.shards.whereabouts import Whereabouts, shard_of
 from mqd.metadata.commands import Member
+from mqd.metadata.machine import State
+from mqd.metadata.store import MetadataStore
 from tests.cluster.fake_engine import FakeEngines
 from tests.cluster.fake_mesh import FakeMeshes
 from tests.harness import Basic, Client, Confirm, World
@@ -26,6 +29,8 @@ pytestmark = pytest.mark.asyncio
 
 NODES = ("a", "b", "c")
 MEMBERS = {name: Member(name, "00000001", 1) for name in NODES}
+STATE = State()
+STATE.members.update(MEMBERS)
 DEFINITION = QueueDefinition(9, "/", "q", type="quorum", shard=0)
 
 
@@ -60,10 +65,12 @@ class Node:
         self.broker.apply_put_queue(DEFINITION)
         self.shards.start()
         engine, mesh = cluster.engines[name], cluster.meshes[name]
-        self.reconciler = Reconciler(engine, mesh, self.shards, self.where, lambda: MEMBERS, 3)
-        self.facts = ShardQueues(
-            mesh, self.where, lambda: MEMBERS, engine, self.shards, self.reconciler
+        metadata = cast("MetadataStore", SimpleNamespace(state=STATE))
+        self.reconciler = Reconciler(
+            engine, mesh, self.shards, self.where, self.broker, metadata, 3
         )
+        self.facts = ShardQueues(mesh, self.where, lambda: MEMBERS)
+        self.facts.use(engine, self.shards, self.reconciler)
 
     @property
     def queue(self) -> Sharded | RemoteQueue:

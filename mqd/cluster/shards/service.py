@@ -1,0 +1,158 @@
+"""The shards of one member: what whoever composes a node starts and stops.
+
+To compose: make one as soon as there are a broker and a mesh, before metadata is applied to the
+broker; give `home_of`, `shard_of` to `RemoteQueues`, `queues` to the `View`. While there is an
+engine (disc members): `begin(engine)` once it is ready, `stop` before it stops in order, `abandon`
+when it is lost. On members without one there is nothing to begin. When one disc member is left:
+`bring_out` there, then `abandon`, then the engine may go.
+
+Queues go into shards by themselves once their homes are known (`reconciler`): new ones when they
+are declared, those of a node that was alone before when it has an engine, classic ones when a
+policy mirrors them.
+
+Decides nothing of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+
+from mqd.broker.broker import Broker
+from mqd.broker.definitions import QueueDefinition
+from mqd.clock import Clock
+from mqd.cluster.ports import Engine, Mesh
+from mqd.cluster.shards.facts import ShardQueues
+from mqd.cluster.shards.reconciler import Reconciler, belongs_in_shard
+from mqd.cluster.shards.shards import Shards, log_of
+from mqd.cluster.shards.whereabouts import Whereabouts, shard_of
+from mqd.limits import SHARDS
+from mqd.metadata.commands import Must, PutQueue
+from mqd.metadata.store import MetadataStore
+
+_LOOK_S: Final = 0.05
+
+
+class ShardService:
+    """See the file's charter. count: of shards, the same on all members."""
+
+    def __init__(
+        self, mesh: Mesh, broker: Broker, metadata: MetadataStore, clock: Clock, count: int = SHARDS
+    ) -> None:
+        self.whereabouts = Whereabouts(mesh, broker)
+        self.queues = ShardQueues(mesh, self.whereabouts, lambda: metadata.state.members)
+        self.count = count
+        self._mesh = mesh
+        self._broker = broker
+        self._metadata = metadata
+        self._clock = clock
+        self._engine: Engine | None = None
+        self._shards: Shards | None = None
+        self._reconciling: asyncio.Task[None] | None = None
+        self._stops = [mesh.on_change(self._changed)]
+
+    # -- for others ---------------------------------------------------------------------------
+
+    def home_of(self, definition: QueueDefinition) -> str:
+        """The member that serves a quorum queue, or any queue in a shard; "" while nobody knows."""
+        if definition.shard is not None:
+            return self.whereabouts.home_of(definition.shard) or ""
+        cluster = self._metadata.state.cluster
+        authority = cluster.authority if cluster is not None else ""
+        return definition.node or authority or self._mesh.node
+
+    def shard_of(self, definition: QueueDefinition) -> int | None:
+        """Where a queue that is to be belongs; None: it is its node's alone."""
+        cluster = self._metadata.state.cluster
+        is_alone = cluster is None or cluster.authority != ""
+        if is_alone or definition.type != "quorum" or not belongs_in_shard(definition, None):
+            return None
+        return shard_of(definition.vhost, definition.name, self.count)
+
+    # -- life ---------------------------------------------------------------------------------
+
+    def begin(self, engine: Engine) -> None:
+        """There is an engine: write the shards that this member leads, and keep them in order."""
+        self._engine = engine
+        node = self._mesh.node
+        shards = Shards(engine, self._broker, self.whereabouts, node, self._clock)
+        reconciler = Reconciler(
+            engine,
+            self._mesh,
+            shards,
+            self.whereabouts,
+            self._broker,
+            self._metadata,
+            self.count,
+        )
+        self._shards = shards
+        self.queues.use(engine, shards, reconciler)
+        shards.start()
+        loop = asyncio.get_running_loop()
+        self._reconciling = loop.create_task(reconciler.run(), name="reconciler of shards")
+
+    async def brought_in(self) -> None:
+        """Wait until all that belongs in a shard is there, and safe."""
+        await _until(lambda: not self._outside() and self._are_safe())
+
+    def _are_safe(self) -> bool:
+        return not any(vhost.moves for vhost in self._broker.vhosts.values())
+
+    def _outside(self) -> bool:
+        return any(
+            queue.shard is None and queue.type == "quorum" and belongs_in_shard(queue, None)
+            for queue in self._metadata.state.queues.values()
+        )
+
+    async def bring_out(self) -> None:
+        """Put every queue that is in a shard into this node's own store. Returns when their
+        messages are safe there. For the only disc member that is left."""
+        assert self._engine is not None
+        if self._reconciling is not None:
+            self._reconciling.cancel()
+        node = self._mesh.node
+        for queue in list(self._metadata.state.queues.values()):
+            if queue.shard is None:
+                continue
+            while self.whereabouts.home_of(queue.shard) != node:
+                if self._engine.leads.get(log_of(queue.shard)) not in (node, None):
+                    await self._engine.lead(log_of(queue.shard), node)
+                await asyncio.sleep(_LOOK_S)
+            out = replace(queue, shard=None, node=node, members=())
+            await self._metadata.propose_async(PutQueue(out, Must.EXIST))
+        await _until(self._are_safe)
+
+    async def stop(self) -> None:
+        """Others write what this member wrote, if there are any. Before the engine stops."""
+        if self._shards is not None:
+            await self._shards.stop()
+        self.abandon()
+
+    def abandon(self) -> None:
+        """The same at once; also when there is nothing to end."""
+        if self._reconciling is not None:
+            self._reconciling.cancel()
+            self._reconciling = None
+        if self._shards is not None:
+            self._shards.abandon()
+            self._shards = None
+        self._engine = None
+        self.queues.use(None, None, None)
+
+    def close(self) -> None:
+        """The member is none any more, or its mesh ends."""
+        self.abandon()
+        for stop in self._stops:
+            stop()
+        self.queues.close()
+        self.whereabouts.close()
+
+    def _changed(self, node: str, is_up: bool) -> None:
+        self.queues.stir()
+
+
+async def _until(condition: Callable[[], bool]) -> None:
+    while not condition():  # noqa: ASYNC110 - rare, and what changes it is many things
+        await asyncio.sleep(_LOOK_S)

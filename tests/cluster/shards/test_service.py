@@ -1,0 +1,305 @@
+"""Members with clients everywhere: remote queues over links, shards on an engine, one metadata."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from random import Random
+from typing import Any, cast
+
+import pytest
+
+from mqd.broker.definitions import QueueDefinition
+from mqd.cluster.queues.remote_queues import RemoteQueues
+from mqd.cluster.shards.service import ShardService
+from mqd.cluster.shards.shards import log_of
+from mqd.errors import MqdError
+from mqd.metadata.bridge import apply_to
+from mqd.metadata.commands import (
+    ClusterRecord,
+    Command,
+    DeleteQueue,
+    Member,
+    PutCluster,
+    PutMember,
+    PutParameter,
+    PutQueue,
+    PutVhost,
+    VhostRecord,
+)
+from mqd.metadata.machine import State, apply
+from mqd.metadata.store import MetadataStore
+from mqd.names import NodeName, PidSource
+from tests.cluster.fake_engine import FakeEngines
+from tests.cluster.fake_mesh import FakeMeshes
+from tests.harness import Basic, Confirm, Queue, World
+
+pytestmark = pytest.mark.asyncio
+NODES = ("a", "b", "c")
+
+
+class Node:
+    def __init__(self, cluster: Cluster, name: str) -> None:
+        self.name = name
+        self.cluster = cluster
+        self.world = World()
+        self.broker = self.world.broker
+        self.broker.node = NodeName(name)
+        self.broker.pids = PidSource(name, 1)
+        self.world.topology = self.broker.topology = cast("Any", cluster)
+        mesh = cluster.meshes[name]
+        metadata = cast("MetadataStore", cluster)
+        self.service = ShardService(mesh, self.broker, metadata, self.world.clock, 2)
+        self.queues = RemoteQueues(
+            self.broker,
+            mesh,
+            asyncio.get_running_loop().call_later,
+            self.service.home_of,
+            self.service.shard_of,
+        )
+        self.queues.start()
+
+
+class Cluster:
+    """Also their metadata: what is proposed is applied everywhere at once."""
+
+    def __init__(self) -> None:
+        self.engines = FakeEngines(*NODES)
+        self.meshes = FakeMeshes(*NODES)
+        self.nodes: dict[str, Node] = {}
+        self.state = State()
+        self.ids = 100
+
+    def __getitem__(self, name: str) -> Node:
+        return self.nodes[name]
+
+    # MetadataStore and Topology
+
+    def propose(self, command: Command) -> None:
+        for heard in apply(self.state, command):
+            for node in self.nodes.values():
+                apply_to(node.broker, heard)
+
+    async def propose_async(self, command: Command) -> None:
+        self.propose(command)
+
+    def new_queue_id(self) -> int:
+        self.ids += 1
+        return self.ids
+
+    def put_queue(self, definition: QueueDefinition, done: Callable[..., None]) -> None:
+        try:
+            self.propose(PutQueue(definition))
+        except MqdError as error:
+            done(error)
+        else:
+            done(None)
+
+    def delete_queue(self, definition: QueueDefinition, done: Callable[..., None]) -> None:
+        self.propose(DeleteQueue(definition.vhost, definition.name))
+        done(None)
+
+    # what happens
+
+    def crash(self, name: str) -> None:
+        gone = self.nodes.pop(name)
+        self.meshes.stop(name)
+        self.engines.stop(name)
+        gone.service.abandon()
+
+    def run(self) -> None:
+        for _ in range(3):
+            self.meshes.run()
+            for node in self.nodes.values():
+                node.world.end_turns()
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(10):
+            while not condition():
+                self.run()
+                await asyncio.sleep(0)
+
+    def homes(self, count: int = 2) -> bool:
+        """All know who writes which."""
+        found = [dict(node.service.whereabouts.homes) for node in self.nodes.values()]
+        return len(found[0]) == count and all(one == found[0] for one in found)
+
+    def end(self) -> None:
+        for node in self.nodes.values():
+            node.service.close()
+
+
+@asynccontextmanager
+async def cluster(*, begins: bool = True) -> AsyncIterator[Cluster]:
+    made = Cluster()
+    await made.engines["a"].create("META", replicas=3)
+    made.nodes = {name: Node(made, name) for name in NODES}
+    apply(made.state, PutVhost(VhostRecord("/")))
+    for number, name in enumerate(NODES):
+        made.propose(PutMember(Member(name, f"0000000{number}", number + 1)))
+    made.propose(PutCluster(ClusterRecord("id", authority="" if begins else "a")))
+    everyone = list(made.nodes.values())
+    try:
+        if begins:
+            await begin(made)
+        yield made
+    finally:
+        for node in everyone:
+            node.service.close()
+
+
+async def begin(three: Cluster) -> None:
+    for name, node in three.nodes.items():
+        node.service.begin(three.engines[name])
+    await three.until(three.homes)
+
+
+async def declare(three: Cluster, node: str) -> None:
+    client = three[node].world.connect()
+    arguments = {"x-queue-type": "quorum"}
+    client.send(Queue.Declare(0, "q", durable=True, arguments=arguments))
+    await three.until(lambda: any(isinstance(got.method, Queue.DeclareOk) for got in client.take()))
+
+
+class Witness:
+    """A publisher with confirms and a consumer with acks, perhaps on different nodes."""
+
+    def __init__(self, node: Node, queue: str = "q") -> None:
+        self.client = node.world.connect()
+        self.queue = queue
+        self.published = 0
+        self.confirmed: set[int] = set()
+        self.nacked: set[int] = set()
+        self.got: list[tuple[str, bool]] = []
+
+    def publish(self, body: str) -> None:
+        if not self.published:
+            self.client.call(Confirm.Select())
+        self.published += 1
+        self.client.publish(self.queue, body, mode=2)
+
+    def consume(self) -> None:
+        self.client.prefetch(10)
+        self.client.send(Basic.Consume(0, self.queue, "c"))
+
+    def hear(self, *, ack: bool = True) -> None:
+        for got in self.client.take():
+            match got.method:
+                case Basic.Ack(delivery_tag=last, multiple=multiple):
+                    told = set(range(1, last + 1)) if multiple else {last}
+                    self.confirmed |= told - self.nacked
+                case Basic.Nack(delivery_tag=last):
+                    self.nacked.add(last)
+                case Basic.Deliver(delivery_tag=tag, redelivered=again):
+                    self.got.append((got.body.decode(), again))
+                    if ack:
+                        self.client.ack(tag)
+
+
+async def test_a_queue_declared_anywhere_is_in_a_shard_and_used_from_everywhere() -> None:
+    async with cluster() as three:
+        await declare(three, "c")
+        definition = three.state.queues["/", "q"]
+        assert definition.shard is not None
+        publisher, consumer = Witness(three["b"]), Witness(three["a"])
+        consumer.consume()
+        for body in "123":
+            publisher.publish(body)
+        await three.until(lambda: publisher.hear() or publisher.confirmed == {1, 2, 3})
+        await three.until(lambda: consumer.hear() or len(consumer.got) == 3)
+        assert consumer.got == [("1", False), ("2", False), ("3", False)]
+
+
+@pytest.mark.parametrize("seed", range(12))
+async def test_homes_crash_under_load_and_nothing_is_lost_or_comes_twice(seed: int) -> None:
+    """The home of the queue crashes while others publish and consume; leaders are moved about."""
+    random = Random(seed)
+    async with cluster() as three:
+        await declare(three, "a")
+        shard = three.state.queues["/", "q"].shard
+        assert shard is not None
+        home = three["a"].service.whereabouts.home_of(shard)
+        assert home is not None
+        others = [three[name] for name in NODES if name != home]
+        publisher, consumer = Witness(others[0]), Witness(others[1])
+        consumer.consume()
+        for at in range(200):
+            publisher.publish(str(at))
+            if random.random() < 0.3:
+                three.run()
+                publisher.hear()
+                consumer.hear()
+            if random.random() < 0.3:
+                await asyncio.sleep(0)
+            if at == 100:
+                three.crash(home)
+            elif random.random() < 0.03:
+                member = random.choice(list(three.nodes))
+                three.engines.elect(log_of(shard), member)
+            elif random.random() < 0.03 and len(three.nodes) == 3:
+                three.engines.fail(home, stored=random.random() < 0.5)
+
+        def is_done() -> bool:
+            publisher.hear()
+            consumer.hear()
+            return len(publisher.confirmed) == 200 and len({b for b, _ in consumer.got}) == 200
+
+        await three.until(is_done)
+        assert not publisher.nacked
+        first = [body for body, again in consumer.got if not again]
+        assert len(first) == len(set(first)), "twice, and not said to be redelivered"
+
+
+async def test_queues_of_before_are_brought_in_and_out_again() -> None:
+    async with cluster(begins=False) as three:
+        await declare(three, "b")
+        publisher = Witness(three["b"])
+        for at in range(50):
+            publisher.publish(str(at))
+        await three.until(lambda: publisher.hear() or len(publisher.confirmed) == 50)
+        assert three.state.queues["/", "q"].shard is None
+        assert three["a"].world.vhost.queues["q"].ready_count == 50
+        three.propose(PutCluster(ClusterRecord("id")))
+        await begin(three)
+        brought = asyncio.get_running_loop().create_task(three["a"].service.brought_in())
+        await three.until(brought.done)
+        shard = three.state.queues["/", "q"].shard
+        assert shard is not None
+        home = three[str(three["a"].service.whereabouts.home_of(shard))]
+        assert home.world.vhost.queues["q"].ready_count == 50
+        assert not three["a"].world.store.kept
+        for name in "bc":
+            await three.engines["a"].lead(log_of(shard), "a")
+            three.crash(name) if name == "b" else None
+        out = asyncio.get_running_loop().create_task(three["a"].service.bring_out())
+        await three.until(out.done)
+        out.result()
+        queue = three["a"].world.vhost.queues["q"]
+        assert queue.ready_count == 50
+        assert three.state.queues["/", "q"].shard is None
+        assert len(three["a"].world.store.kept[queue.definition.id]) == 50
+
+
+async def test_a_classic_queue_that_a_policy_mirrors_survives_its_node() -> None:
+    async with cluster() as three:
+        client = three["b"].world.connect()
+        client.declare("q", durable=True)
+        witness = Witness(three["b"])
+        witness.publish("1")
+        await three.until(lambda: witness.hear() or witness.confirmed == {1})
+        policy = {"pattern": "^q$", "definition": {"ha-mode": "all"}, "apply-to": "queues"}
+        three.propose(PutParameter("/", "policy", "ha", policy | {"priority": 0}))
+        for node in three.nodes.values():
+            node.service.queues.stir()
+        await three.until(lambda: three.state.queues["/", "q"].shard is not None)
+        await three.until(lambda: not three["b"].world.vhost.moves)
+        witness.publish("2")
+        await three.until(lambda: witness.hear() or witness.confirmed == {1, 2})
+        shard = three.state.queues["/", "q"].shard
+        assert shard is not None
+        three.crash(str(three["b"].service.whereabouts.home_of(shard)))
+        await three.until(three.homes)
+        other = Witness(next(iter(three.nodes.values())))
+        other.consume()
+        await three.until(lambda: other.hear() or [body for body, _ in other.got] == ["1", "2"])
