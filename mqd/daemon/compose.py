@@ -261,6 +261,8 @@ async def boot(
         broker = _broker(blueprint, plugins, metadata, engine, spool)
         broker.room.resize(room_bytes)
         opened.callback(broker.remember_deliveries)
+        if side is not None:
+            side.house(broker)
         step("recovery")
         bridge.connect(metadata, broker, engine.drop_store)
         announce.connect(metadata, broker)

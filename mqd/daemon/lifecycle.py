@@ -107,7 +107,7 @@ class Lifecycle:
             self._move(AppState.RUNNING)
             if self.app.side is not None:
                 await self.membership.serving()
-                await self.app.side.tell_running()
+                await self.app.side.open()
             names = self.app.plugins.names
             listed = "".join(f"\n * {name}" for name in names)
             _log.info("Server startup complete; %d plugins started.%s", len(names), listed)
@@ -172,8 +172,9 @@ class Lifecycle:
         app = self._running_app()
         assert app.side is not None
         app.side.order()
+        app.side.house(app.broker)
         app.side.attach(app.broker)
-        await app.side.tell_running()
+        await app.side.open()
 
     async def _admitted(self) -> Admitted:
         """Wait for the others as long as the configuration says."""

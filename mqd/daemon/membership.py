@@ -18,11 +18,11 @@ from pathlib import Path
 from mqd import __version__
 from mqd.admin import membership_words as words
 from mqd.admin.context import AppState, app_stopped
+from mqd.cluster.gate import Gate
 from mqd.cluster.handshake import Unreachable
 from mqd.cluster.membership import file
 from mqd.cluster.membership.record import DISC, RAM, Record, host_of
 from mqd.cluster.membership.start import RUNNING, STARTING, STOPPED
-from mqd.cluster.presence import Presence
 from mqd.daemon.peers import Peers, entry_of, member_of, members_of
 from mqd.daemon.ports import free_port
 from mqd.errors import ErrorCode, MqdError
@@ -60,7 +60,7 @@ class Membership:
     """Of one node. `record` is None while the node has never met another one.
 
     forgotten: the member that says that this node is none. waits_for: whom a start waits for.
-    presence: who of the others runs, while the app does. begin(cluster, this node): when a node
+    gate: who of the others runs, while the app does. begin(cluster, this node): when a node
     alone becomes a cluster, opens what a cluster needs and returns where others reach it; begun():
     when the metadata says so, too. address: of this node, its control port included.
     """
@@ -71,7 +71,7 @@ class Membership:
         self.record = file.read(data)
         self.forgotten: str | None = None
         self.waits_for: tuple[str, ...] = ()
-        self.presence: Presence | None = None
+        self.gate: Gate | None = None
         self.partitions: tuple[str, ...] = ()
         self.begin: Callable[[ClusterRecord, Member], Awaitable[Member]] = _unchanged
         self.begun: Callable[[], Awaitable[None]] = _nothing
@@ -82,13 +82,13 @@ class Membership:
 
     def running(self) -> tuple[str, ...]:
         """Names of the others that run, as far as this node knows."""
-        return tuple(self.presence.running) if self.presence is not None else ()
+        return tuple(self.gate.up) if self.gate is not None else ()
 
     async def reached(self, count: int) -> None:
         """See `MembershipControl`. Whoever joins a node alone is waited for, too."""
         while len(self.running()) < count:
-            if self.presence is not None:
-                await self.presence.reached(count)
+            if self.gate is not None:
+                await self.gate.reached(count)
             else:
                 await asyncio.sleep(PEER_LOOK_S)
 
@@ -350,7 +350,7 @@ class Membership:
         here = [
             PutQueue(replace(queue, node=self.node))
             for queue in metadata.state.queues.values()
-            if not queue.node and queue.type != "quorum"
+            if not queue.node
         ]
         await metadata.propose_async(Batch((PutCluster(cluster), PutMember(me), *here)))
         self._write(
@@ -420,7 +420,7 @@ class Membership:
         lost = [
             DeleteQueue(queue.vhost, queue.name)
             for queue in metadata.state.queues.values()
-            if queue.node == name and queue.type != "quorum"
+            if queue.node == name and queue.shard is None
         ]
         await metadata.propose_async(Batch((*lost, DeleteMember(name))))
         self.keep()

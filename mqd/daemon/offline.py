@@ -104,7 +104,7 @@ async def _change(data: Path, record: Record, make: Change) -> None:
 
 def _without(state: State, node: str, target: str) -> Iterator[Command]:
     for queue in state.queues.values():
-        if queue.node == target and queue.type != "quorum":
+        if queue.node == target and queue.shard is None:
             yield DeleteQueue(queue.vhost, queue.name)
     yield DeleteMember(target)
     cluster = state.cluster

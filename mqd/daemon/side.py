@@ -18,14 +18,16 @@ from mqd.admin import reports
 from mqd.admin.context import NodeControl
 from mqd.admin.serving import carrier
 from mqd.broker.broker import Broker
+from mqd.broker.definitions import QueueDefinition
 from mqd.cluster.fanout.view import View
+from mqd.cluster.gate import Gate
 from mqd.cluster.identity import issue
 from mqd.cluster.ledger.ledger import Ledger
 from mqd.cluster.ledger.timers import loop_timers
 from mqd.cluster.links.greeting import Hello
 from mqd.cluster.links.mesh import LinkMesh, Passport
 from mqd.cluster.membership.record import DISC
-from mqd.cluster.presence import Presence
+from mqd.cluster.queues.remote_queues import RemoteQueues
 from mqd.daemon.membership import Membership
 from mqd.daemon.ports import candidates
 from mqd.errors import ErrorCode, MqdError
@@ -55,22 +57,11 @@ class Site:
     host: str | None
 
 
-class _Running(View):
-    """Members whose app runs, not only those that are linked."""
-
-    presence: Presence
-
-    @property
-    def running(self) -> Sequence[str]:
-        """See `ClusterView`."""
-        return [*self.presence.running, self._mesh.node]
-
-
 class Side:
     """Of one node, from before its metadata is current until after its clients are gone.
 
-    Use `open`, then `attach` when there is a broker, `tell_running`; at the end `hand_over` and
-    `close`.
+    Use `link`, `order` or `follow`; `house` when there is a broker, `attach` when its clients can
+    be served, then `open`; at the end `leave_off` and `close`.
     """
 
     def __init__(self, site: Site, store: MetadataStore, mesh: LinkMesh, kind: str) -> None:
@@ -84,10 +75,12 @@ class Side:
         self._seeds: tuple[str, ...] = ()
         self._stopping = self._closed = False
         self._switching: asyncio.Task[None] | None = None
-        self.presence = Presence(mesh, site.membership.keep)
+        self._queues: RemoteQueues | None = None
+        self.gate = Gate(mesh)
+        self.gate.on_change(lambda _node, _is_up: site.membership.keep())
         self.ledger = Ledger(mesh, store, kind, loop_timers(loop), self._end_turn)
         self._unsubscribe = store.subscribe(self._hear)
-        site.membership.presence = self.presence
+        site.membership.gate = self.gate
 
     @classmethod
     async def link(
@@ -118,43 +111,50 @@ class Side:
             raise MqdError(ErrorCode.UNAVAILABLE, text) from error
         self._use_members(self._store.state.members)
 
+    def house(self, broker: Broker) -> None:
+        """There is a broker, with nothing in it yet: its queues may live on other members."""
+        loop = asyncio.get_running_loop()
+        self._queues = RemoteQueues(broker, self.gate, loop.call_later, self._quorum_home)
+        self._queues.start()
+
+    def _quorum_home(self, definition: QueueDefinition) -> str:
+        """Of one that is in no shard: where it was declared."""
+        return definition.node or str(self._site.node.name)
+
     def attach(self, broker: Broker) -> None:
         """The broker is there: others may ask for what is in it."""
         node = self._site.node
         self._broker = broker
         own = functools.partial(reports.standing, node, broker)
-        view = _Running(self.mesh, lambda: self._store.state.members, broker, own, carrier(node))
-        view.presence = self.presence
-        view.start()
-        self.view = view
+        self.view = View(self.gate, lambda: self._store.state.members, broker, own, carrier(node))
+        self.view.start()
 
-    async def tell_running(self) -> None:
-        """Clients are served."""
-        await self.presence.tell(True)
+    async def open(self) -> None:
+        """Clients are served. Returns when the others know."""
+        await self.gate.open()
 
     # -- the end ------------------------------------------------------------------------------
 
     async def leave_off(self) -> None:
         """This node stops in order: the others know, and go on without it if they can."""
         self._stopping = True
+        running = self.gate.up
         if self._switching is not None:
             await asyncio.wait([self._switching])
-        await self.presence.tell(False)
+        await self.gate.shut()
         try:
             async with asyncio.timeout(HAND_OVER_S):
-                await self._hand_over()
+                await self._hand_over(running)
         except (TimeoutError, MqdError) as error:
             why = str(error) or "no answer in time"
             _log.warning("nobody took over from this node: %s", why)
 
-    async def _hand_over(self) -> None:
+    async def _hand_over(self, running: Sequence[str]) -> None:
         cluster = self._store.state.cluster
         if cluster is None or cluster.authority != self._site.node.name:
             return
         members = self._store.state.members
-        heirs = [
-            name for name in self.presence.running if name in members and members[name].kind == DISC
-        ]
+        heirs = [name for name in running if name in members and members[name].kind == DISC]
         if not heirs:
             return
         written = self.ledger.barrier.written
@@ -193,8 +193,10 @@ class Side:
         self._unsubscribe()
         if self.view is not None:
             self.view.stop()
-        self.presence.close()
-        self._site.membership.presence = None
+        if self._queues is not None:
+            self._queues.stop()
+        self.gate.close()
+        self._site.membership.gate = None
         self.ledger.close()
         await self.mesh.close()
 
