@@ -56,6 +56,7 @@ REMOTE_WINDOW_BYTES: Final = 1_048_576  # per channel: sent to its node, not yet
 REMOTE_WINDOW_MESSAGES: Final = 256
 ANNOUNCED_S: Final = 1.0  # how long a declare waits for other nodes to know what is transient
 SHARDS: Final = 4  # logs of all quorum queues: fsyncs of more of them get in each other's way
+SHARD_GATHERED_BYTES_MAX: Final = 33_554_432  # of each: what its log does not have yet
 SHARD_COPIES_MAX: Final = 3  # of each, where there are as many disc members
 GATHERED_BYTES_MAX: Final = 33_554_432  # per vhost: read, but not yet on its way to the disc
 GATHERED_MESSAGES_MAX: Final = 131_072

@@ -21,6 +21,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from mqd.broker.homes import Flow
 from mqd.broker.message import Message
 from mqd.broker.tickets import Tickets
 from mqd.cluster.shards import records
@@ -29,7 +30,7 @@ from mqd.cluster.shards.log import ShardLog
 from mqd.cluster.shards.records import Checkpoint, Purge, give_number, number_of
 from mqd.cluster.shards.replay import QueueState, know_origin, subject_of
 from mqd.cluster.shards.writer import Frame
-from mqd.limits import SETTLED_LULL_S
+from mqd.limits import SETTLED_LULL_S, SHARD_GATHERED_BYTES_MAX
 
 _SETTLED_MAX = 4096  # of a queue: more of them wait for no lull
 
@@ -74,8 +75,11 @@ class Shard:
 
     log: ShardLog
 
-    def __init__(self, name: str, wall_offset_ms: Callable[[], int]) -> None:
-        """name: of its log. wall_offset_ms(): what the wall clock shows more than the other."""
+    def __init__(
+        self, name: str, wall_offset_ms: Callable[[], int], flow: Flow | None = None
+    ) -> None:
+        """name: of its log. wall_offset_ms(): what the wall clock shows more than the other. flow:
+        who publishes waits while too much of it has gathered."""
         self.name = name
         self.queues: dict[int, QueueLog] = {}
         self.states: dict[int, QueueState] = {}  # as the log has them: queues that nobody asked for
@@ -83,6 +87,8 @@ class Shard:
         self.fat: dict[QueueLog, None] = {}  # those with so much garbage:
         self.fat_bytes = GARBAGE_BYTES_MIN
         self.wall_offset_ms = wall_offset_ms
+        self._flow = flow if flow is not None else Flow()
+        self._presses = False  # whether somebody may wait
         self._loop = asyncio.get_running_loop()
         self._dirty: dict[QueueLog, None] = {}  # with messages or news to tell at once
         self._lull: asyncio.TimerHandle | None = None
@@ -106,6 +112,12 @@ class Shard:
         self.fat.pop(queue, None)
         queue.is_dirty = True  # `touch` leaves it alone
 
+    def relieve(self) -> None:
+        """Nobody has to wait for it."""
+        if self._presses:
+            self._presses = False
+            self._flow.relieve()
+
     # -- what its queues say ------------------------------------------------------------------
 
     def append(self, queue: QueueLog, pending: Pending, origin: bytes, number: int) -> None:
@@ -117,6 +129,9 @@ class Shard:
         self.know(queue, origin, number)
         queue.new.append(pending)
         self.gathered_bytes += len(message.content)
+        if self.gathered_bytes > SHARD_GATHERED_BYTES_MAX:
+            self._presses = True
+            self._flow.hits += 1
         if message.delivery_count:
             queue.counts[number_of(message)] = message.delivery_count
         self.touch(queue)
@@ -259,6 +274,8 @@ class Shard:
             held.seq = held.seq or seq
             del queue.flying[: len(run)]
             self.gathered_bytes -= content_bytes
+            if self._presses and self.gathered_bytes <= SHARD_GATHERED_BYTES_MAX // 2:
+                self.relieve()
             for message in messages:
                 queue.arrived(message)
             self._end_tickets(queue, tickets)

@@ -135,7 +135,9 @@ class Shards:
         if number in self._own or self._closed:
             return
         name = log_of(number)
-        shard = Shard(name, lambda: self._clock.wall_ms() - self._clock.monotonic_ms())
+        clock = self._clock
+        flow = self._broker.flow
+        shard = Shard(name, lambda: clock.wall_ms() - clock.monotonic_ms(), flow)
         own = self._own[number] = Own(shard, Upkeep(self._engine, shard))
         replay = Replay(name)
         shard.log = ShardLog(
@@ -201,6 +203,7 @@ class Shards:
         log.info("%s: written here no more", own.shard.name)
         del self._own[number]
         own.gone.set()
+        own.shard.relieve()
         for task in own.tasks:
             task.cancel()
         for timer in own.timers:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from random import Random
 from typing import Any, cast
@@ -64,9 +64,9 @@ class Node:
 class Cluster:
     """Also their metadata: what is proposed is applied everywhere at once."""
 
-    def __init__(self) -> None:
-        self.engines = FakeEngines(*NODES)
-        self.meshes = FakeMeshes(*NODES)
+    def __init__(self, names: Sequence[str] = NODES) -> None:
+        self.engines = FakeEngines(*names)
+        self.meshes = FakeMeshes(*names)
         self.nodes: dict[str, Node] = {}
         self.state = State()
         self.ids = 100
@@ -114,8 +114,8 @@ class Cluster:
             for node in self.nodes.values():
                 node.world.end_turns()
 
-    async def until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(10):
+    async def until(self, condition: Callable[[], bool], within_s: float = 10) -> None:
+        async with asyncio.timeout(within_s):
             while not condition():
                 self.run()
                 await asyncio.sleep(0)
@@ -156,6 +156,7 @@ async def begin(three: Cluster) -> None:
 
 
 async def declare(three: Cluster, node: str) -> None:
+    """A quorum queue q."""
     client = three[node].world.connect()
     arguments = {"x-queue-type": "quorum"}
     client.send(Queue.Declare(0, "q", durable=True, arguments=arguments))
@@ -303,3 +304,26 @@ async def test_a_classic_queue_that_a_policy_mirrors_survives_its_node() -> None
         other = Witness(next(iter(three.nodes.values())))
         other.consume()
         await three.until(lambda: other.hear() or [body for body, _ in other.got] == ["1", "2"])
+
+
+async def test_who_publishes_more_than_the_log_takes_waits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("mqd.cluster.shards.shard.SHARD_GATHERED_BYTES_MAX", 20_000)
+    async with cluster() as three:
+        await declare(three, "a")
+        shard = three.state.queues["/", "q"].shard
+        assert shard is not None
+        home = three[str(three["a"].service.whereabouts.home_of(shard))]
+        witness = Witness(home)
+        for _ in range(30):
+            witness.publish("x" * 1000)
+        assert not witness.client.transport.reading
+
+        def all_went() -> bool:
+            witness.client.feed(b"")  # what it could not send yet
+            witness.hear()
+            return len(witness.confirmed) == 30
+
+        await three.until(all_went)
+        assert witness.client.transport.reading
