@@ -128,6 +128,12 @@ class Side:
         own = functools.partial(reports.standing, node, broker)
         self.view = View(self.gate, lambda: self._store.state.members, broker, own, carrier(node))
         self.view.start()
+        if self._queues is not None:
+            self._queues.rests = self._rests
+
+    def _rests(self, node: str) -> bool:
+        """No new queue is to live there."""
+        return self.view is not None and self.view.standing(node).in_maintenance
 
     async def open(self) -> None:
         """Clients are served. Returns when the others know."""

@@ -68,6 +68,7 @@ class RemoteQueues:
         self._mesh = mesh
         self._node = mesh.node
         self._quorum_home = quorum_home
+        self.rests: Callable[[str], bool] = lambda node: False  # it is in maintenance
         self._shard = shard
         self._peers: dict[str, Peer] = {}
         self._linked: dict[str, Peer] = {}
@@ -126,12 +127,13 @@ class RemoteQueues:
     def place(self, vhost: VHost, definition: QueueDefinition) -> QueueDefinition | AmqpError:
         """`mqd.broker.homes.Homes`."""
         policy = vhost.policy_of(definition)
-        members = [self._node, *self._linked]
+        members = [node for node in (self._node, *self._linked) if not self.rests(node)]
         queues = (
             queue.definition
             for each in self._broker.vhosts.values()
             for queue in each.queues.values()
         )
+        members = members or [self._node]
         node = place(definition, policy, self._node, members, queues, self._broker.random_index)
         shard = self._shard(definition)
         if shard is None and definition.type == "quorum":
