@@ -46,6 +46,11 @@ class Logs:
                 raise NoMajority(f"cannot create {log}: {refused}") from None
         self._session.hasten()
 
+    async def names(self) -> Sequence[str]:
+        """Of all logs that the voters know of."""
+        found = await self._persist(lambda: self._ask(api.NAMES, b"", ATTEMPT_S))
+        return tuple(found.get("streams") or ())
+
     async def delete(self, log: str) -> None:
         try:
             await self._persist(lambda: self._api("DELETE", log))

@@ -163,8 +163,7 @@ class Session:
             self.on_meta_leader()
 
     async def _names(self, client: Connection) -> Sequence[str]:
-        subject = "$JS.API.STREAM.NAMES"
-        found = await client.ask(subject, b"", None, _ASK_TIMEOUT_S, api.answer)
+        found = await client.ask(api.NAMES, b"", None, _ASK_TIMEOUT_S, api.answer)
         return tuple(found.get("streams") or ())
 
     def _take_voters(self, group: api.Json) -> None:

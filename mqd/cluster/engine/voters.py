@@ -16,12 +16,13 @@ from mqd.cluster.engine import api
 from mqd.cluster.engine.logs import ATTEMPT_S, Logs
 from mqd.cluster.engine.session import Session
 from mqd.cluster.engine.settings import peer_id, server_name
-from mqd.cluster.ports import NoMajority
+from mqd.cluster.ports import LogInfo, NoMajority
 
 _log = logging.getLogger("mqd.cluster.engine")
 REMOVE_S: Final = 30.0
 RESCUE_S: Final = 30.0
 _AGAIN_S: Final = 0.2
+_LOOK_ATTEMPT_S: Final = 1.0
 
 
 class Voters:
@@ -30,7 +31,10 @@ class Voters:
         self._logs = logs
 
     async def remove(self, name: str, incarnation: str) -> None:
-        """Until no voter knows it any more."""
+        """Until no voter knows it any more. Refuses (NoMajority) while it runs and has the only
+        copy of a log: the voters would put an empty one elsewhere."""
+        if alone := await self._alone_on(name):
+            raise NoMajority(f"{name} has the only copy of {', '.join(alone)}")
         server = server_name(name, incarnation)
         request = api.body(peer=server, peer_id=peer_id(server))
         deadline = self._now() + REMOVE_S
@@ -43,6 +47,7 @@ class Voters:
             except api.Refused as refused:
                 said = str(refused)
                 if refused.not_member:
+                    self._session.hasten()
                     return
             except NoMajority as error:
                 said = str(error)
@@ -51,17 +56,33 @@ class Voters:
             await asyncio.sleep(_AGAIN_S)
 
     async def rescue(self, lost: Sequence[tuple[str, str]]) -> None:
-        """This member's copies are the truth from now on, and it alone votes."""
+        """This member's copies are the truth from now on, and it alone votes. Logs of which it had
+        none are deleted: the voters would replace the only copy of a removed member by an empty
+        one, and nobody could tell that from the log."""
+        before = api.local_logs(await self._session.state())
         await self._lower_quorum()
         for name, incarnation in lost:
             await self.remove(name, incarnation)
-        here = api.local_logs(await self._session.state(config=True))
-        for log, found in here.items():
-            await self._logs.scale(log, 1, found["config"])
-        for log in list(self._session.leads):
-            if log not in here:
+        for log in await self._logs.names():
+            if log not in before:
                 _log.warning("no copy of %s is left", log)
                 await self._logs.delete(log)
+        for log, found in api.local_logs(await self._session.state(config=True)).items():
+            if log in before:
+                settled = await self._logs.scale(log, 1, found["config"])
+                had = int(before[log]["state"]["last_seq"])
+                if settled.last_seq < had:
+                    _log.error("%s ended at %d and now ends at %d", log, had, settled.last_seq)
+
+    async def _alone_on(self, name: str) -> Sequence[str]:
+        logs = await self._logs.names()
+        asked = [self._logs.info(log, _LOOK_ATTEMPT_S) for log in logs]
+        found = await asyncio.gather(*asked, return_exceptions=True)
+        return [
+            log
+            for log, info in zip(logs, found, strict=True)
+            if isinstance(info, LogInfo) and info.leader == name and info.replicas == 1
+        ]
 
     async def _lower_quorum(self) -> None:
         """A group that has a leader after all needs no rescue."""

@@ -10,9 +10,14 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 
+import pytest
+
 from mqd.cluster.engine.engine import NatsEngine, Start
 from mqd.cluster.identity import Identity, issue
 from mqd.metadata.commands import Member
+
+FULL = os.environ.get("MQD_ENGINE") == "full"
+full = pytest.mark.skipif(not FULL, reason="takes long: make engine")
 
 
 def free_port() -> int:

@@ -14,9 +14,9 @@ import pytest
 
 from mqd.cluster.engine.engine import NatsEngine
 from mqd.cluster.ports import NoMajority
-from tests.cluster.engine.nodes import nodes, until
+from tests.cluster.engine.nodes import FULL, full, nodes, until
 
-ROUNDS = 6 if os.environ.get("MQD_ENGINE") == "full" else 1
+ROUNDS = 6 if FULL else 1
 PROJECT = Path(__file__).parents[3]
 
 
@@ -142,6 +142,7 @@ def test_a_server_dies_with_its_daemon(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+@full
 def test_a_server_that_is_left_over_is_ended_by_the_next(tmp_path: Path) -> None:
     async def run() -> None:
         process, pid = daemon(tmp_path)

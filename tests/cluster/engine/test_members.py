@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from mqd.cluster.engine.api import NoLog
 from mqd.cluster.engine.engine import NatsEngine, Start
 from mqd.cluster.ports import NoMajority
-from tests.cluster.engine.nodes import Nodes, nodes, until
+from tests.cluster.engine.nodes import FULL, Nodes, full, nodes, until
 
 A, B, C, D = (f"rabbit@{letter}" for letter in "abcd")
 
@@ -106,7 +107,9 @@ def test_empty_joiners_never_found_a_second_group(tmp_path: Path) -> None:
     async def run() -> None:
         async with nodes(tmp_path, 3) as cluster:
             joiners = [await cluster.start(name, Start.JOIN) for name in (B, C)]
-            assert await asyncio.gather(*(each.ready(10.0) for each in joiners)) == [False, False]
+            assert await asyncio.gather(
+                *(each.ready(10.0 if FULL else 6.0) for each in joiners)
+            ) == [False, False]
             assert not any(each.has_group for each in joiners)
 
     asyncio.run(run())
@@ -178,5 +181,52 @@ def test_one_survivor_is_rescued(tmp_path: Path) -> None:
             await d.set_replicas("META", 2)
             await d.lead("META", D)
             assert await data(d, "META") == numbers(21)
+
+    asyncio.run(run())
+
+
+@full
+def test_the_one_that_handed_on_is_rescued_without_what_it_handed_on(tmp_path: Path) -> None:
+    """META was pinned to b, whose disc is gone: on a it is no log at all, rather than empty."""
+
+    async def run() -> None:
+        async with nodes(tmp_path, 2) as cluster:
+            a, _ = await cluster.found()
+            await filled(a, 2)
+            await a.set_replicas("META", 1, on=B)
+            await cluster.stop(A)
+            await cluster.stop(B)
+            a = await cluster.start(A)
+            assert not await a.ready(2.0)
+            await a.rescue([(B, "00000001")])
+            with pytest.raises(NoLog):
+                await a.info("META")
+            assert await data(a, "Q0") == numbers(20)
+            await a.create("META", replicas=1, first_seq=101, tells=True)
+            assert await a.append("META", "META.x", b"") == 101
+
+    asyncio.run(run())
+
+
+def test_all_but_one_leave_while_they_run(tmp_path: Path) -> None:
+    """The way back to a node that needs no engine. Who has the only copy cannot leave."""
+
+    async def run() -> None:
+        async with nodes(tmp_path, 2) as cluster:
+            a, b = await cluster.found()
+            await filled(a, 2)
+            await a.set_replicas("META", 1, on=B)
+            with pytest.raises(NoMajority, match="only copy of META"):
+                await a.remove_member(B, "00000001")
+            await a.set_replicas("META", 1, on=A)
+            await a.set_replicas("Q0", 1, on=A)
+            await b.remove_member(B, "00000001")
+            await cluster.stop(B)
+            for log in ("META", "Q0"):
+                assert await a.append(log, f"{log}.x", b"20") == 21
+            await cluster.stop(A)
+            a = await cluster.start(A)
+            assert await a.ready(10.0)
+            assert await data(a, "META") == numbers(21)
 
     asyncio.run(run())
