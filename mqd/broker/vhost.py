@@ -307,6 +307,8 @@ class VHost:
             Move(self, old.store, take_all(self, old), new)
         if not isinstance(new, RemoteQueue):
             new.drain()
+        if not new.is_remote:
+            self.broker.homes.here(new.definition)
         return new
 
     def apply_delete_queue(self, name: str) -> None:

@@ -26,7 +26,7 @@ from mqd import limits
 from mqd.amqp.replies import AmqpError, ChannelError, ConnectionError_, ReplyCode
 from mqd.broker.consumers import Consumer
 from mqd.broker.definitions import QueueDefinition
-from mqd.broker.homes import LOST, MOVED, Arrival, Done, Hold, Home, Unanswered
+from mqd.broker.homes import ELSEWHERE, LOST, MOVED, Arrival, Done, Hold, Home, Unanswered
 from mqd.broker.message import Message
 from mqd.broker.queues.base import REJECTED, Queue
 from mqd.broker.queues.classic import ClassicQueue
@@ -156,6 +156,20 @@ class RemoteQueue(Queue):
         """Have the home asked; done gets the answer, or what is said when there can be none, or
         MOVED; nothing when the channel that asks has gone by then."""
         home = self.at
+
+        def again() -> None:
+            self.ask(channel, start, done)
+
+        def answered(result: object) -> None:
+            if result is LOST:
+                again()
+            elif result is not ELSEWHERE:
+                done(result)
+            elif self.survives:
+                self._waiting.append(again)  # it is on its way there
+            else:
+                done(self.down_error())
+
         if channel is not None and not channel.is_open:
             return
         if self.deleted:
@@ -168,14 +182,11 @@ class RemoteQueue(Queue):
                 done(MOVED)
         elif home is None or not home.is_up:
             if self.survives:
-                self._waiting.append(lambda: self.ask(channel, start, done))
+                self._waiting.append(again)
             else:
                 done(self.down_error())
         else:
-            start(
-                home,
-                lambda it: self.ask(channel, start, done) if it is LOST else done(it),
-            )
+            start(home, answered)
 
     # -- consumers ----------------------------------------------------------------------------
 

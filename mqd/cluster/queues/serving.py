@@ -373,9 +373,10 @@ class Served:
         if channel is None:
             self._answer(question, _no_vhost())
             return
+        if self._is_elsewhere(question, channel, name):
+            return
         channel.prefetch_count = prefetch
         try:
-            self._check_here(channel, name)
             _, queue = consume.consume(
                 channel,
                 name,
@@ -394,19 +395,22 @@ class Served:
         if queue is not None:
             queue.drain()
 
-    def _check_here(self, channel: ServedChannel, name: str) -> None:
-        """Raise what is said of a queue whose home is yet another node."""
+    def _is_elsewhere(self, question: int, channel: ServedChannel, name: str) -> bool:
+        """Whether the queue has another home; that is said then."""
         queue = channel.vhost.queues.get(name)
-        if isinstance(queue, RemoteQueue):
-            raise queue.down_error()
+        if queue is None or not queue.is_remote:
+            return False
+        self._line.write(told(Kind.ANSWER, question, ["elsewhere"]))
+        return True
 
     def _get(self, question: int, number: int, name: str, no_ack: bool) -> None:
         channel = self._channels.get(number)
         if channel is None:
             self._answer(question, _no_vhost())
             return
+        if self._is_elsewhere(question, channel, name):
+            return
         try:
-            self._check_here(channel, name)
             taken = consume.get(channel, name, no_ack=no_ack)
         except AmqpError as error:
             self._answer(question, error)
@@ -436,7 +440,8 @@ class Served:
                 self._ask_itself(vhost, name, done)
                 return
             channel = self._channels[number]
-            self._check_here(channel, name)
+            if self._is_elsewhere(question, channel, name):
+                return
             if what == "state":
                 topology.declare_passive(channel, name, done)
             elif what == "purge":
