@@ -94,6 +94,9 @@ class Home(Protocol):
     def cancel(self, consumer: Consumer, done: Done) -> None:
         """basic.cancel; what was under way has come by then."""
 
+    def forget(self, consumer: Consumer) -> None:
+        """It is no consumer there any more, as the node said."""
+
     def get(self, channel: Channel, queue: RemoteQueue, no_ack: bool, done: Done) -> None:
         """basic.get; done(None) or done(`Fetched`)."""
 

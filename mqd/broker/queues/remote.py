@@ -140,15 +140,18 @@ class RemoteQueue(Queue):
 
     def answered(self, ticket: int, accepted: bool) -> None:
         """The home has it, or refused it. Whoever calls ends the turn."""
-        if self.survives:
-            kept = self._pending.pop(ticket, None)
-            if kept is None:
-                return
+        kept = self._pending.pop(ticket, None)
+        if kept is not None:
             self._pending_bytes -= len(kept[1])
         if accepted:
             self.vhost.tickets.done(ticket)
         else:
             self.vhost.tickets.rejected(ticket)
+
+    def unanswered(self, ticket: int) -> None:
+        """Who was sent it will not answer: the next home is sent it, where there can be one."""
+        if ticket not in self._pending:
+            self.answered(ticket, False)
 
     # -- asking -------------------------------------------------------------------------------
 
@@ -349,6 +352,15 @@ class RemoteQueue(Queue):
         for consumer in list(self.consumers):
             if consumer not in self._subscribed:
                 self.subscribe(consumer, lambda _: None)
+
+    def renewed(self) -> None:
+        """The home has it anew: its messages and nothing else. The caller ends the turn."""
+        if self.at is not None:
+            for consumer in self._subscribed - self._asking:
+                self.at.forget(consumer)
+        self._subscribed = set(self._asking)
+        self._held.clear()
+        self.found()
 
     def take_pending(self) -> list[tuple[int, bytes, bytes, bool]]:
         """The home is here from now on: what was not answered, (ticket, names, content,

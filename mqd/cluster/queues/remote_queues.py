@@ -229,5 +229,5 @@ class RemoteQueues:
                 found = self._broker.vhosts.get(vhost)
                 queue = found.queues.get(name) if found is not None else None
                 if isinstance(queue, RemoteQueue) and queue.at is peer.home:
-                    queue.found()
+                    queue.renewed()
         self._broker.turn.end_soon()
