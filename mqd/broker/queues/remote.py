@@ -202,15 +202,30 @@ class RemoteQueue(Queue):
         """done(None), or the AmqpError that basic.consume is answered with."""
         self._subscribed.add(consumer)
         self._asking.add(consumer)
+        asked: Home | None = None
+
+        def start(home: Home, then: Done) -> None:
+            nonlocal asked
+            asked = home
+            home.consume(consumer, then)
 
         def answered(result: AmqpError | Unanswered | None) -> None:
             self._asking.discard(consumer)
             if result is not None:
                 self._subscribed.discard(consumer)
+            elif asked is not None and asked is not self.at and not self.deleted:
+                self._subscribe_again(consumer, asked)
             done(None if result is MOVED else result)  # moved with the queue
 
-        channel = consumer.channel
-        self.ask(channel, lambda home, then: home.consume(consumer, then), answered)
+        self.ask(consumer.channel, start, answered)
+
+    def _subscribe_again(self, consumer: Consumer, asked: Home) -> None:
+        """A home took the consumer that was the home no more when its answer came."""
+        self._subscribed.discard(consumer)
+        if asked.is_up:
+            asked.cancel(consumer, lambda _: None)
+        if consumer.active and self.at is not None and self.at.is_up:
+            self.subscribe(consumer, lambda _: None)
 
     def remove_consumer(self, consumer: Consumer) -> None:
         """It takes no more; its channel closes, or the home has it no more."""

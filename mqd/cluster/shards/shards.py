@@ -91,6 +91,7 @@ class Shards:
     def start(self) -> None:
         """Take over what this node leads, now and from now on."""
         self._broker.shared_store = self.store_of
+        self._whereabouts.rest(False)
         self._stops = [
             self._engine.on_leader(self._led),
             self._whereabouts.on_move(self._moved),
