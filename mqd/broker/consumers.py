@@ -87,7 +87,6 @@ class Consumer(Sender):
         "exclusive",
         "limited",
         "no_ack",
-        "parked",
         "prefetch",
         "priority",
         "queue",
@@ -120,7 +119,6 @@ class Consumer(Sender):
         self.active = True
         self.waiting = False  # another one is its queue's single active consumer
         self.ringed = False
-        self.parked = False  # until its connection reads again
 
     def is_full(self) -> bool:
         """Whether its own prefetch or its channel's lets it take nothing more.
@@ -189,9 +187,7 @@ class Ring:
             if consumer.outlet.congested:
                 del members[0]
                 consumer.ringed = False
-                if not consumer.parked:
-                    consumer.parked = True
-                    consumer.outlet.park(consumer.queue.resumer(consumer))
+                consumer.outlet.park(consumer.queue.resumer(consumer))
             elif consumer.limited and consumer.is_full():
                 del members[0]
                 consumer.ringed = False

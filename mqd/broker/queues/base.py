@@ -366,11 +366,8 @@ class Queue(ABC):
         """What to call when the consumer's connection reads again."""
 
         def resume() -> None:
-            consumer.parked = False
-            queue = consumer.queue  # another object when it has moved since
-            queue.offer_again(consumer)
-            if not queue.deleted:
-                queue.drain()
+            self.offer_again(consumer)
+            self._drain_unless_deleted()
 
         return resume
 

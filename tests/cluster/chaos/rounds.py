@@ -26,8 +26,9 @@ from tests.cluster.chaos.actors import (
 from tests.cluster.chaos.discs import Disc
 from tests.cluster.chaos.faults import Faults, Trouble
 from tests.cluster.chaos.history import History
-from tests.cluster.chaos.metadata import Clerk, compare
+from tests.cluster.chaos.metadata import REGISTER, Clerk, compare
 from tests.cluster.chaos.queue_check import check
+from tests.cluster.chaos.register_check import wrong
 from tests.cluster.chaos.sampled import QUEUE as SAMPLED
 from tests.cluster.chaos.sampled import Sampler, take
 from tests.cluster.chaos.witness import Witness
@@ -143,6 +144,8 @@ class Chaos:
         await link.close()
         for each in check(self.history.of(SAMPLED), drained=True):
             self.witness.fail("history of a quorum queue", each)
+        for each in await asyncio.to_thread(wrong, self.history.of(REGISTER)):
+            self.witness.fail("history of metadata", each)
 
     def _asked(self) -> list[bool]:
         """Of the last operations, whether they wait for an answer."""
@@ -167,9 +170,9 @@ class Chaos:
             self.witness.fail("stalled", f"round {number}: {got} of {quota} confirmed")
         await self._count(number)
         confirmed = self.witness.figures["confirmed"] - began
-        wrong = sum(self.witness.broken.values()) - broken
+        news = sum(self.witness.broken.values()) - broken
         return f"{name} ({what}); well after {healed_s:.1f} s; confirmed {confirmed}" + (
-            f"; BROKEN {wrong}" if wrong else ""
+            f"; BROKEN {news}" if news else ""
         )
 
     async def _heal(self) -> None:
@@ -208,8 +211,7 @@ class Chaos:
         witness = self.witness
         if not await self._until(lambda: not any(witness.owed), _PATIENCE_S):
             await self._second_look(number)
-        wrong = await self._metadata_differs()
-        for each in wrong:
+        for each in await self._metadata_differs():
             witness.fail("metadata", f"round {number}: {each}")
 
     async def _second_look(self, number: int) -> None:
@@ -248,9 +250,9 @@ class Chaos:
         """A node may be some moments behind the others, no longer."""
         end = time.monotonic() + 10
         while True:
-            wrong = await asyncio.to_thread(self._metadata)
-            if not wrong or time.monotonic() > end:
-                return wrong
+            differs = await asyncio.to_thread(self._metadata)
+            if not differs or time.monotonic() > end:
+                return differs
             await asyncio.sleep(AGAIN_S)
 
     def _metadata(self) -> list[str]:

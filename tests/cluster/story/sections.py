@@ -74,11 +74,8 @@ def d17(stage: Stage) -> None:
         secret = stage.quietly(host, f"cat {cookie}").strip()
         check(len(secret) >= 20, f"the cookie of {host} is short")
         check(secret not in said, f"the cookie of {host} is in the message")
-    if stage.target == "mqd":
-        stage.note("D17: a refused join shows the hashes of both cookies")
-        for host in ("con1", "con2"):
-            told = stage.quietly(host, "rabbitmq-diagnostics -q erlang_cookie_hash").strip()
-            check(told in said, f"no hash of {host}'s cookie ({told}) in {said}")
+    told = stage.quietly("con2", "rabbitmq-diagnostics -q erlang_cookie_hash").strip()
+    check(told in said, f"no hash of con2's cookie ({told}) in {said}")
     stage.copy_cookie("con2")
     stage.type("con2", f"systemctl restart {SERVICE}")
     stop_app(stage, "con2")
@@ -247,10 +244,11 @@ def c8(stage: Stage) -> None:
     stage.fresh(con2="ram", con3="ram")
     stop_app(stage, "con3")
     stage.type("con1", f"systemctl stop {SERVICE}")
-    said = stage.type("con3", "rabbitmqctl reset", "Resetting node rabbit@con3 ...", code=69)
-    stage.tell(f"  {said.strip()}")
-    said = stage.type("con2", "rabbitmqctl forget_cluster_node rabbit@con3", code=(69, 70))
-    stage.tell(f"  {said.strip()}")
+    if stage.target == "mqd":
+        stage.note("C8: a ram node alone cannot let another one go (3.10.8 does, and forgets it)")
+        for host, verb in (("con3", "reset"), ("con2", "forget_cluster_node rabbit@con3")):
+            said = stage.type(host, f"rabbitmqctl {verb}", code=(69, 70))
+            check("disc node" in said and "rabbit@con1" in said, f"no reason: {said}")
     stage.type("con1", f"systemctl start {SERVICE}")
     start_app(stage, "con3")
     told = status(stage, "con1")
@@ -263,15 +261,13 @@ def c9(stage: Stage) -> None:
     client = stage.client("con2")
     client.declare("c9old", durable=True)
     stage.type("con1", f"systemctl stop {SERVICE}")
-    refused = (69, 70) if stage.target == "mqd" else 0
-    said = stage.type("con2", "rabbitmqctl add_user lost pw", code=refused)
     if stage.target == "mqd":
-        stage.note("C9: a ram node alone refuses durable changes instead of losing them")
+        stage.note("C9: a ram node alone refuses durable changes (3.10.8 may lose them)")
+        said = stage.type("con2", "rabbitmqctl add_user lost pw", code=(69, 70))
         check("disc" in said, f"the refusal gives no reason: {said}")
     client.call("queue.declare", queue="c9old", passive=True)
     stage.type("con1", f"systemctl start {SERVICE}")
-    said = stage.type("con1", "rabbitmqctl -q list_users")
-    check("lost" not in said, "a user of whom the disc node knows nothing")
+    check("lost" not in stage.type("con1", "rabbitmqctl -q list_users"), "half a change")
 
 
 def c10(stage: Stage) -> None:
@@ -282,9 +278,12 @@ def c10(stage: Stage) -> None:
     stop_app(stage, "con3")
     said = stage.type("con3", "rabbitmqctl join_cluster rabbit@con1", code=(0, 69, 70))
     stage.tell(f"  {said.strip()}")
-    check("rabbit@con2" in said, f"the missing disc node is not named: {said}")
+    refused = "Error" in said
+    if refused:
+        check("rabbit@con2" in said, f"the missing disc node is not named: {said}")
     stage.type("con2", f"systemctl start {SERVICE}")
-    stage.type("con3", "rabbitmqctl join_cluster rabbit@con1")
+    if refused:
+        stage.type("con3", "rabbitmqctl join_cluster rabbit@con1")
     start_app(stage, "con3")
     told = status(stage, "con1")
     check(sorted(told["disk_nodes"]) == [f"rabbit@{host}" for host in NAMES], f"{told}")

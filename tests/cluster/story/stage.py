@@ -90,6 +90,9 @@ class Stage:
             if self.target == "mqd":
                 self.quietly(name, "systemd-sysusers && systemd-tmpfiles --create")
             self.quietly(name, "systemctl daemon-reload")
+            if self.target == "mqd":  # its alias comes with `enable`; the script starts it itself
+                wants = "/etc/systemd/system/multi-user.target.wants/mqd.service"
+                self.quietly(name, f"systemctl enable mqd && rm {wants}")
             text = _ENVIRONMENT.format(address=ADDRESSES[name])
             self.write(name, "/etc/rabbitmq/rabbitmq-env.conf", text)
             self.write(name, "/etc/rabbitmq/rabbitmq.conf", "loopback_users = none\n")
@@ -100,6 +103,7 @@ class Stage:
         subprocess.run(
             [sys.executable, "-m", "pip", "wheel", "-q", "-w", str(wheels), *packages],
             check=True,
+            capture_output=True,
             timeout=300,
         )
         self.lab.do("image", "true")
