@@ -125,10 +125,7 @@ class RemoteQueue(Queue):
         """Sent to the home; what it comes to is the ticket's."""
         home = self.at
         is_up = home is not None and home.is_up
-        if self.survives:
-            if self._pending_bytes > limits.REMOTE_PENDING_BYTES_MAX and not is_up:
-                return REJECTED
-        elif not is_up:
+        if not is_up and not self._may_wait():
             return REJECTED
         ticket = self.vhost.tickets.new()
         if self.survives:
@@ -137,6 +134,15 @@ class RemoteQueue(Queue):
         if home is not None and is_up:
             home.publish(self, ticket, names, content, persistent)
         return ticket
+
+    def _may_wait(self) -> bool:
+        """Whether a message is kept until there is a home. Those who publish are held when much
+        is; what comes of their last reads still is."""
+        if not self.survives:
+            return False
+        if self._pending_bytes > limits.REMOTE_PENDING_BYTES_MAX:
+            self.vhost.broker.flow.hits += 1
+        return self._pending_bytes <= 4 * limits.REMOTE_PENDING_BYTES_MAX
 
     def answered(self, ticket: int, accepted: bool) -> None:
         """The home has it, or refused it. Whoever calls ends the turn."""
@@ -347,6 +353,7 @@ class RemoteQueue(Queue):
         self.vhost.version += 1
         for ticket, (names, content, persistent) in list(self._pending.items()):
             home.publish(self, ticket, names, content, persistent)
+        self.vhost.broker.flow.relieve()
         waiting, self._waiting = self._waiting, []
         for again in waiting:
             again()
@@ -355,11 +362,12 @@ class RemoteQueue(Queue):
                 self.subscribe(consumer, lambda _: None)
 
     def take_pending(self) -> list[tuple[int, bytes, bytes, bool]]:
-        """The home is here from now on: what was not answered, (ticket, names, content,
-        persistent), and what was asked goes to the caller's queue, which takes this one's place."""
+        """The home is here from now on, or there will be none: what was not answered, (ticket,
+        names, content, persistent)."""
         pending = [(ticket, *kept) for ticket, kept in self._pending.items()]
         self._pending.clear()
         self._pending_bytes = 0
+        self.vhost.broker.flow.relieve()
         return pending
 
     def adopt(self, pending: Iterable[tuple[int, Message]]) -> None:
@@ -370,13 +378,13 @@ class RemoteQueue(Queue):
             self._pending_bytes += len(message.content)
 
     def take_waiting(self) -> list[Callable[[], None]]:
-        """The same of what was asked."""
+        """The same of what was asked: to be done when another queue has taken this one's place."""
         waiting, self._waiting = self._waiting, []
         return waiting
 
     def discard(self) -> None:
         """Deleted: a message that is lost with its queue was taken, as far as anybody can say."""
-        for ticket in list(self._pending):
+        for ticket, *_ in self.take_pending():
             self.answered(ticket, True)
         for again in self.take_waiting():
             again()

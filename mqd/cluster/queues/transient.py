@@ -106,6 +106,8 @@ class Transient:
         """`mqd.broker.homes.Homes.put`."""
         line = commands.encode(_command(one))
         self._tell(Kind.PUT, line, then)
+        if isinstance(one, ExchangeDefinition):
+            self._exchanges.pop((one.vhost, one.name), None)  # another one of that name was
         if not isinstance(one, BindingDefinition):
             self._settle(_name(one), self._node, line)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from mqd import limits
 from tests.cluster.queues.worlds import Client, Cluster
 from tests.harness import (
     PERSISTENT,
@@ -316,6 +317,46 @@ def test_a_quorum_queue_waits_for_its_home(cluster: Cluster, here: Client) -> No
     here.ack(3, multiple=True)
     queue = cluster["b"].queue("u")
     assert (queue.ready_count, queue.unacked_count) == (0, 0)
+
+
+def test_publishers_are_held_while_much_waits_for_a_home(
+    cluster: Cluster, here: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "REMOTE_PENDING_BYTES_MAX", 1000)
+    cluster.quorum_at = "b"
+    here.declare("u", durable=True, arguments={"x-queue-type": "quorum"})
+    here.call(Confirm.Select())
+    cluster.cut("a", "b")
+    for number in range(4):
+        here.feed(published("u", f"{number}" * 600))
+    assert here.unread
+    assert here.said() == []
+    cluster.heal()
+    here.feed(b"")
+    cluster.commit()
+    assert here.said() == ["ack 4 multiple"]
+    assert cluster["b"].queue("u").ready_count == 4
+
+
+def test_a_stream_of_another_node(cluster: Cluster, here: Client) -> None:
+    there = cluster["b"].connect()
+    there.declare("s", durable=True, arguments={"x-queue-type": "stream"})
+    here.call(Confirm.Select())
+    for body in "123":
+        here.publish("s", body)
+    assert here.said() == []
+    cluster.commit()
+    assert here.said() == ["ack 3 multiple"]
+    here.prefetch(2)
+    here.consume("s", arguments={"x-stream-offset": "first"})
+    assert here.said() == ["deliver c 1 1", "deliver c 2 2"]
+    here.ack(2, multiple=True)
+    assert here.said() == ["deliver c 3 3"]
+    here.send(Basic.Reject(3, requeue=False))
+    assert here.said() == [
+        "connection.close NOT_IMPLEMENTED - basic.nack and basic.reject not supported by stream "
+        "queues queue 's' in vhost '/'"
+    ]
 
 
 def test_a_numbered_message_that_comes_again_is_one(cluster: Cluster, here: Client) -> None:
