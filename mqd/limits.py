@@ -46,6 +46,10 @@ PEER_LOOK_S: Final = 0.25  # how soon those that are waited for at a start are a
 PRESENCE_TOLD_S: Final = 1.0  # a member that does not hear within it that this one runs: later
 JOINED_S: Final = 60.0  # in which the metadata comes from another member at a start
 HAND_OVER_S: Final = 10.0  # what an orderly stop waits for another member to take over
+ENGINE_CALM_S: Final = 1.0  # after the start of an app, before its engine follows the members
+ENGINE_READY_S: Final = 40.0  # in which voters elect a leader: it takes up to 9 s, and again
+ENGINE_ASK_S: Final = 20.0  # in which another member has started its server
+META_COPIES_MAX: Final = 5
 PEER_SESSION_MS: Final = 60_000  # in which a session may begin calls; they may last longer
 
 REMOTE_PENDING_BYTES_MAX: Final = (

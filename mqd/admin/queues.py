@@ -78,7 +78,7 @@ async def _online(ctx: AdminContext, request: pb.ListQueues) -> AsyncIterator[pb
     chosen = _reads(ctx, request.columns)
     vhost = ctx.broker.vhosts.get(request.vhost)
     if vhost is not None:
-        walk = Walk(ctx.broker.connections.values())
+        walk = Walk((*ctx.broker.connections.values(), *ctx.broker.served))
         queues = [queue for queue in reversed(vhost.queues.values()) if is_here(ctx, queue)]
         rows = (fields_of(pb.QueueRow, chosen, queue, walk) for queue in queues)
         for batch in batches(rows, lambda chunk: pb.QueueRows(rows=chunk)):

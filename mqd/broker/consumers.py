@@ -87,6 +87,7 @@ class Consumer(Sender):
         "exclusive",
         "limited",
         "no_ack",
+        "parked",
         "prefetch",
         "priority",
         "queue",
@@ -119,6 +120,7 @@ class Consumer(Sender):
         self.active = True
         self.waiting = False  # another one is its queue's single active consumer
         self.ringed = False
+        self.parked = False  # until its connection reads again
 
     def is_full(self) -> bool:
         """Whether its own prefetch or its channel's lets it take nothing more.
@@ -187,7 +189,9 @@ class Ring:
             if consumer.outlet.congested:
                 del members[0]
                 consumer.ringed = False
-                consumer.outlet.park(consumer.queue.resumer(consumer))
+                if not consumer.parked:
+                    consumer.parked = True
+                    consumer.outlet.park(consumer.queue.resumer(consumer))
             elif consumer.limited and consumer.is_full():
                 del members[0]
                 consumer.ringed = False

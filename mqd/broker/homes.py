@@ -6,7 +6,8 @@ Decides the ports between the queues of this node that stand for queues of anoth
 
 All is synchronous. What has to wait for another node calls `done` once with the result, an
 AmqpError, or LOST: the node could not be asked, or was lost before it answered. A queue that is
-asked may come to live here while it waits for a home: MOVED, ask what is here now.
+asked may come to live here while it waits for a home: MOVED, ask what is here now. ELSEWHERE: the
+node is not the queue's home, or not yet.
 """
 
 from __future__ import annotations
@@ -31,10 +32,12 @@ class Unanswered(Enum):
 
     LOST = "lost"
     MOVED = "moved"
+    ELSEWHERE = "elsewhere"
 
 
 LOST: Final = Unanswered.LOST
 MOVED: Final = Unanswered.MOVED
+ELSEWHERE: Final = Unanswered.ELSEWHERE
 Done = Callable[[Any], None]
 Definition = ExchangeDefinition | QueueDefinition | BindingDefinition
 
@@ -91,6 +94,9 @@ class Home(Protocol):
     def cancel(self, consumer: Consumer, done: Done) -> None:
         """basic.cancel; what was under way has come by then."""
 
+    def forget(self, consumer: Consumer) -> None:
+        """It is no consumer there any more, as the node said."""
+
     def get(self, channel: Channel, queue: RemoteQueue, no_ack: bool, done: Done) -> None:
         """basic.get; done(None) or done(`Fetched`)."""
 
@@ -110,6 +116,9 @@ class Homes(Protocol):
 
     def place(self, vhost: VHost, definition: QueueDefinition) -> QueueDefinition | AmqpError:
         """A durable queue that is to be, with the node it is to live on."""
+
+    def here(self, definition: QueueDefinition) -> None:
+        """A queue that lived elsewhere is here now, with its messages."""
 
     def claim(
         self, vhost: str, kind: str, name: str, then: Callable[[AmqpError | None], None]
@@ -156,6 +165,9 @@ class Here:
 
     def place(self, vhost: VHost, definition: QueueDefinition) -> QueueDefinition | AmqpError:
         return definition
+
+    def here(self, definition: QueueDefinition) -> None:
+        pass
 
     def claim(
         self, vhost: str, kind: str, name: str, then: Callable[[AmqpError | None], None]

@@ -292,8 +292,9 @@ class VHost:
             self.tickets.follow(ticket, result)
         with self.events.silent():
             for consumer in consumers:
-                if consumer.channel.is_served:
-                    continue  # its own node asks the new home
+                if consumer.channel.is_served:  # its own node asks the new home
+                    consumer.channel.consumers.pop(consumer.tag, None)
+                    continue
                 consumer.active, consumer.waiting = True, False
                 consumer.queue = new
                 new.add_consumer(consumer)
@@ -307,6 +308,8 @@ class VHost:
             Move(self, old.store, take_all(self, old), new)
         if not isinstance(new, RemoteQueue):
             new.drain()
+        if not new.is_remote:
+            self.broker.homes.here(new.definition)
         return new
 
     def apply_delete_queue(self, name: str) -> None:

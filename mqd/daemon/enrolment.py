@@ -10,7 +10,9 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
+from mqd.admin import membership_words as words
 from mqd.cluster.membership.record import DISC, Record
+from mqd.cluster.ports import NoMajority
 from mqd.daemon.admission import Admitted
 from mqd.daemon.side import Side, Site
 from mqd.metadata.commands import Batch, Member, PutCluster, PutMember
@@ -50,10 +52,15 @@ class Enrolment:
             if here != me:
                 await store.propose_async(PutMember(here))
         else:
-            via = admitted.via or cluster.authority
-            if here != me:
+            via = admitted.via
+            if here != me and via is not None:
                 await membership.peers.tell_address(via, record.members.get(via), here)
-            await side.follow(record.members, (via,))
+            if cluster.authority == "" and record.kind == DISC:
+                if via is not None:  # most of it comes faster that way, and for a joiner all
+                    await side.follow(record.members, (via,))
+                await _vote(side, record)
+            else:
+                await side.follow(record.members, (via or cluster.authority,))
         membership.use(store)
         return store, side
 
@@ -63,6 +70,13 @@ class Enrolment:
         boots = record.boots + 1
         self.site.membership.remember(replace(record, boots=boots))
         return MetadataStore.in_memory(writer, boots)
+
+
+async def _vote(side: Side, record: Record) -> None:
+    try:
+        await side.vote(record.members)
+    except NoMajority as error:
+        raise words.start_failed(words.no_tables(list(record.members))) from error
 
 
 def _moved(me: Member, address: Member) -> Member:

@@ -262,8 +262,9 @@ class Membership:
 
     def _here(self) -> Member:
         """With the port that will be listened on, so that the others know it before."""
-        port = free_port(self.address, None)
-        return replace(self.address, link_port=port)
+        link = free_port(self.address, None)
+        route = free_port(self.address, None, (link,))
+        return replace(self.address, link_port=link, route_port=route)
 
     async def update_nodes(self, target: str) -> None:
         """Learn the members from another node."""

@@ -24,9 +24,11 @@ def candidates(me: Member) -> Sequence[int]:
     return [*([me.link_port] if me.link_port else []), *usual]
 
 
-def free_port(me: Member, host: str | None) -> int:
+def free_port(me: Member, host: str | None, but: Sequence[int] = ()) -> int:
     """One of those, for others to know before it is listened on; 0: none is free."""
     for port in candidates(me):
+        if port in but:
+            continue
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:

@@ -8,9 +8,10 @@ that is named. Never decides who that is, except at an orderly stop, when this n
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -18,18 +19,20 @@ from mqd.admin import reports
 from mqd.admin.context import NodeControl
 from mqd.admin.serving import carrier
 from mqd.broker.broker import Broker
-from mqd.broker.definitions import QueueDefinition
 from mqd.cluster.fanout.view import View
 from mqd.cluster.gate import Gate
-from mqd.cluster.identity import issue
+from mqd.cluster.identity import Identity, issue
 from mqd.cluster.ledger.ledger import Ledger
 from mqd.cluster.ledger.timers import loop_timers
 from mqd.cluster.links.greeting import Hello
 from mqd.cluster.links.mesh import LinkMesh, Passport
 from mqd.cluster.membership.record import DISC
+from mqd.cluster.ports import NoMajority, PeerDown
 from mqd.cluster.queues.remote_queues import RemoteQueues
+from mqd.cluster.shards.service import ShardService
+from mqd.daemon.electorate import Electorate, Station
 from mqd.daemon.membership import Membership
-from mqd.daemon.ports import candidates
+from mqd.daemon.ports import candidates, free_port
 from mqd.errors import ErrorCode, MqdError
 from mqd.limits import HAND_OVER_S, JOINED_S
 from mqd.metadata.commands import (
@@ -43,7 +46,7 @@ from mqd.metadata.commands import (
 from mqd.metadata.store import MetadataStore
 
 IDENTITY_FOLDER: Final = "cluster"
-_WRITTEN_LOOK_S: Final = 0.02
+_EVERYWHERE: Final = "0.0.0.0"  # noqa: S104 - who shows no certificate of the cluster gets nothing
 
 _log = logging.getLogger(__name__)
 
@@ -64,21 +67,28 @@ class Side:
     be served, then `open`; at the end `leave_off` and `close`.
     """
 
-    def __init__(self, site: Site, store: MetadataStore, mesh: LinkMesh, kind: str) -> None:
+    def __init__(
+        self, site: Site, store: MetadataStore, mesh: LinkMesh, identity: Identity, me: Member
+    ) -> None:
         self.mesh = mesh
         self.view: View | None = None
         self._site = site
         self._store = store
-        self._kind = kind
         self._broker: Broker | None = None
         loop = asyncio.get_running_loop()
-        self._seeds: tuple[str, ...] = ()
         self._stopping = self._closed = False
         self._switching: asyncio.Task[None] | None = None
         self._queues: RemoteQueues | None = None
+        self._shards: ShardService | None = None
         self.gate = Gate(mesh)
         self.gate.on_change(lambda _node, _is_up: site.membership.keep())
-        self.ledger = Ledger(mesh, store, kind, loop_timers(loop), self._end_turn)
+        self.ledger = Ledger(mesh, store, me.kind, loop_timers(loop), self._end_turn)
+        self._electorate: Electorate | None = None
+        if me.kind == DISC:
+            station = Station(
+                site.node.data_directory, me, identity, mesh, self.gate, site.host or _EVERYWHERE
+            )
+            self._electorate = Electorate(station, store, self.ledger)
         self._unsubscribe = store.subscribe(self._hear)
         site.membership.gate = self.gate
 
@@ -87,9 +97,13 @@ class Side:
         cls, site: Site, store: MetadataStore, cluster: ClusterRecord, me: Member
     ) -> tuple[Side, Member]:
         """Linked to nobody yet; the second is this node as others reach it now."""
-        mesh = await _mesh(site, cluster, me)
-        port = await mesh.listen(site.host, candidates(me))
-        return cls(site, store, mesh, me.kind), replace(me, link_port=port)
+        mesh, identity = await _mesh(site, cluster, me)
+        link = await mesh.listen(site.host, candidates(me))
+        route = me.route_port
+        if not route or route == link:
+            route = free_port(replace(me, link_port=0), site.host, (link,))
+        here = replace(me, link_port=link, route_port=route)
+        return cls(site, store, mesh, identity, here), here
 
     # -- taking part --------------------------------------------------------------------------
 
@@ -111,22 +125,37 @@ class Side:
             raise MqdError(ErrorCode.UNAVAILABLE, text) from error
         self._use_members(self._store.state.members)
 
+    async def vote(self, members: Mapping[str, Member]) -> None:
+        """This node is one of those who order together. Raises MqdError, NoMajority."""
+        assert self._electorate is not None
+        self._use_members(members)
+        await self._electorate.take_part()
+        self._use_members(self._store.state.members)
+
     def house(self, broker: Broker) -> None:
         """There is a broker, with nothing in it yet: its queues may live on other members."""
         loop = asyncio.get_running_loop()
-        self._queues = RemoteQueues(broker, self.gate, loop.call_later, self._quorum_home)
+        shards = ShardService(self.gate, broker, self._store, self._site.node.clock)
+        self._shards = shards
+        self._queues = RemoteQueues(
+            broker, self.gate, loop.call_later, shards.home_of, shards.shard_of
+        )
         self._queues.start()
-
-    def _quorum_home(self, definition: QueueDefinition) -> str:
-        """Of one that is in no shard: where it was declared."""
-        return definition.node or str(self._site.node.name)
 
     def attach(self, broker: Broker) -> None:
         """The broker is there: others may ask for what is in it."""
         node = self._site.node
         self._broker = broker
         own = functools.partial(reports.standing, node, broker)
-        self.view = View(self.gate, lambda: self._store.state.members, broker, own, carrier(node))
+        assert self._shards is not None
+        self.view = View(
+            self.gate,
+            lambda: self._store.state.members,
+            broker,
+            own,
+            carrier(node),
+            self._shards.queues,
+        )
         self.view.start()
         if self._queues is not None:
             self._queues.rests = self._rests
@@ -138,6 +167,9 @@ class Side:
     async def open(self) -> None:
         """Clients are served. Returns when the others know."""
         await self.gate.open()
+        if self._electorate is not None:
+            assert self._shards is not None
+            self._electorate.begin(self._shards)
 
     # -- the end ------------------------------------------------------------------------------
 
@@ -150,44 +182,11 @@ class Side:
         await self.gate.shut()
         try:
             async with asyncio.timeout(HAND_OVER_S):
-                await self._hand_over(running)
-        except (TimeoutError, MqdError) as error:
+                if self._electorate is not None:
+                    await self._electorate.hand_over(running)
+        except (TimeoutError, MqdError, NoMajority, PeerDown) as error:
             why = str(error) or "no answer in time"
             _log.warning("nobody took over from this node: %s", why)
-
-    async def _hand_over(self, running: Sequence[str]) -> None:
-        cluster = self._store.state.cluster
-        if cluster is None or cluster.authority != self._site.node.name:
-            return
-        members = self._store.state.members
-        heirs = [name for name in running if name in members and members[name].kind == DISC]
-        if not heirs:
-            return
-        written = self.ledger.barrier.written
-        heir = max(heirs, key=lambda name: (written.get(name, 0), name))
-        _log.info("handing over to %s, which orders changes from now on", heir)
-        loop = asyncio.get_running_loop()
-        answered: asyncio.Future[None] = loop.create_future()
-
-        def done(error: Exception | None) -> None:
-            if not answered.done():
-                if error is None:
-                    answered.set_result(None)
-                else:
-                    answered.set_exception(error)
-
-        self._store.propose(PutCluster(replace(cluster, authority=heir)), done)
-        number = await self.ledger.hold()
-        await answered
-        await self._written_by(heir, number)
-        self.ledger.follow((heir,))
-
-    async def _written_by(self, node: str, number: int) -> None:
-        """Until that node's disc has the entry, too; it tells that now and then by itself."""
-        written = self.ledger.barrier.written
-        loop = asyncio.get_running_loop()
-        while written.get(node, 0) < number and node in self.mesh.up:
-            await asyncio.wait([loop.create_future()], timeout=_WRITTEN_LOOK_S)
 
     async def close(self) -> None:
         """Also after a failure half-way, and again."""
@@ -199,11 +198,16 @@ class Side:
         self._unsubscribe()
         if self.view is not None:
             self.view.stop()
+        if self._electorate is not None:
+            await self._electorate.close()
+        else:
+            self.ledger.close()
+        if self._shards is not None:
+            self._shards.close()
         if self._queues is not None:
             self._queues.stop()
         self.gate.close()
         self._site.membership.gate = None
-        self.ledger.close()
         await self.mesh.close()
 
     # -- changes ------------------------------------------------------------------------------
@@ -211,6 +215,10 @@ class Side:
     def _hear(self, command: Command) -> None:
         if isinstance(command, PutMember | DeleteMember):
             self._use_members(self._store.state.members)
+        if self._electorate is not None and isinstance(
+            command, PutMember | DeleteMember | PutCluster
+        ):
+            self._electorate.stir()
         if isinstance(command, PutCluster):
             self._cluster_changed()
         self._site.membership.hear(command)
@@ -219,18 +227,24 @@ class Side:
         cluster = self._store.state.cluster
         if cluster is None or self._stopping or self._switching is not None:
             return
-        if cluster.authority == self._site.node.name and not self._store.orders_here:
-            loop = asyncio.get_running_loop()
-            self._switching = loop.create_task(self._take_over())
+        authority, loop = cluster.authority, asyncio.get_running_loop()
+        if self._electorate is not None and authority == self._site.node.name:
+            if not self._store.orders_here:
+                self._switching = loop.create_task(self._electorate.take_over())
+        elif authority and self.ledger.uses_engine:
+            self._switching = loop.create_task(self._follow_from_now_on(authority))
+        if self._switching is not None:
+            self._switching.add_done_callback(self._switched)
 
-    async def _take_over(self) -> None:
-        """The one that ordered handed over to this node."""
-        try:
+    async def _follow_from_now_on(self, authority: str) -> None:
+        """The engine orders no more, another member does."""
+        with contextlib.suppress(NoMajority):
             await self.ledger.hold()
-            self.ledger.order_here()
-            _log.info("this node orders changes of the metadata from now on")
-        finally:
-            self._switching = None
+        self.ledger.follow((authority,))
+
+    def _switched(self, _task: asyncio.Task[None]) -> None:
+        self._switching = None
+        self._cluster_changed()  # meanwhile it may have changed again
 
     def _use_members(self, members: Mapping[str, Member]) -> None:
         self.mesh.use_members(members)
@@ -240,7 +254,7 @@ class Side:
             self._broker.turn.end()
 
 
-async def _mesh(site: Site, cluster: ClusterRecord, me: Member) -> LinkMesh:
+async def _mesh(site: Site, cluster: ClusterRecord, me: Member) -> tuple[LinkMesh, Identity]:
     node = site.node
     identity = await asyncio.to_thread(
         issue,
@@ -254,4 +268,4 @@ async def _mesh(site: Site, cluster: ClusterRecord, me: Member) -> LinkMesh:
     epoch = node.clock.wall_ms()
     hello = Hello(str(node.name), me.incarnation, epoch, cluster.id, cluster.generation)
     passport = Passport(hello, identity.server_context(), identity.client_context())
-    return LinkMesh(passport, node.clock)
+    return LinkMesh(passport, node.clock), identity

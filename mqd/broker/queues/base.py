@@ -366,8 +366,11 @@ class Queue(ABC):
         """What to call when the consumer's connection reads again."""
 
         def resume() -> None:
-            self.offer_again(consumer)
-            self._drain_unless_deleted()
+            consumer.parked = False
+            queue = consumer.queue  # another object when it has moved since
+            queue.offer_again(consumer)
+            if not queue.deleted:
+                queue.drain()
 
         return resume
 

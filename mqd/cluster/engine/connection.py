@@ -17,6 +17,7 @@ import contextlib
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 from nats.aio.client import Client
@@ -46,6 +47,24 @@ class Lost(NoMajority):
     """The connection to the own server ended before the answer."""
 
 
+@dataclass(slots=True)
+class _Several:
+    """Answers to one question, up to the one that `is_last`, which only ends them."""
+
+    is_last: Callable[[Msg], bool]
+    complete: asyncio.Future[None]
+    taken: list[Msg] = field(default_factory=list)
+
+    def take(self, message: Msg) -> None:
+        if not self.is_last(message):
+            self.taken.append(message)
+        elif not self.complete.done():
+            if _nobody(message):
+                self.complete.set_exception(NoResponder("nobody answers"))
+            else:
+                self.complete.set_result(None)
+
+
 class Connection:
     """From `open` to `lost`, which resolves when it is over."""
 
@@ -56,7 +75,7 @@ class Connection:
         self._inbox = ""
         self._count = 0
         self._waiting: dict[str, tuple[asyncio.Future[Any], Callable[[Msg], Any]]] = {}
-        self._many: dict[str, asyncio.Queue[Msg | None]] = {}
+        self._several: dict[str, _Several] = {}
         # By timeout, oldest first: the next to expire stands in front.
         self._deadlines: dict[float, deque[tuple[float, str]]] = {}
         self._sweep: asyncio.TimerHandle | None = None
@@ -145,24 +164,27 @@ class Connection:
     ) -> list[Msg]:
         """Several answers; the last one, which only ends them, is left out. timeout_s: from one
         answer to the next."""
-        answers: asyncio.Queue[Msg | None] = asyncio.Queue()
         self._count += 1
         token = str(self._count)
-        self._many[token] = answers
+        several = self._several[token] = _Several(is_last, self._loop.create_future())
         self.send(subject, data, None, self._inbox + token)
-        taken: list[Msg] = []
         try:
             while True:
-                message = await asyncio.wait_for(answers.get(), timeout_s)
-                if message is None:
+                had = len(several.taken)
+                await asyncio.wait(
+                    [several.complete, self.lost],
+                    timeout=timeout_s,
+                    return_when=asyncio.FIRST_COMPLETED,
+                )
+                if several.complete.done():
+                    several.complete.result()
+                    return several.taken
+                if self.lost.done():
                     raise Lost("the connection to the own nats-server is lost")
-                if is_last(message):
-                    return taken
-                taken.append(message)
-        except TimeoutError:
-            raise NoMajority("no answer in time") from None
+                if len(several.taken) == had:
+                    raise NoMajority("no answer in time")
         finally:
-            del self._many[token]
+            del self._several[token]
 
     async def close(self) -> None:
         """It is over; whoever waits is told."""
@@ -190,13 +212,13 @@ class Connection:
         token = message.subject.rpartition(".")[2]
         found = self._waiting.pop(token, None)
         if found is None:
-            if token in self._many:
-                self._many[token].put_nowait(message)
+            if token in self._several:
+                self._several[token].take(message)
             return
         future, read = found
         if future.done():
             return
-        if message.headers is not None and message.headers.get("Status") == "503":
+        if _nobody(message):
             future.set_exception(NoResponder("nobody answers"))
             return
         try:
@@ -233,10 +255,12 @@ class Connection:
         for future, _ in waiting.values():
             if not future.done():
                 future.set_exception(Lost("the connection to the own nats-server is lost"))
-        for answers in self._many.values():
-            answers.put_nowait(None)
         self._outgoing.clear()
         self._wake.set()
+
+
+def _nobody(message: Msg) -> bool:
+    return message.headers is not None and message.headers.get("Status") == "503"
 
 
 async def end(tasks: Sequence[asyncio.Task[None]]) -> None:

@@ -161,6 +161,12 @@ class NatsEngine:
         """Members that vote, as far as the own server knows; empty while it does not."""
         return tuple(node_of(server) for server in self._session.voters)
 
+    @property
+    def voter_servers(self) -> Sequence[tuple[str, str]]:
+        """The same as (name, incarnation)."""
+        parts = (server.rpartition("~") for server in self._session.voters)
+        return tuple((name, incarnation) for name, _, incarnation in parts)
+
     # Engine
 
     async def create(

@@ -95,6 +95,11 @@ class Ledger:
         self.feed.accepts_proposals = True
         self.store.use_orderer(orderer)
 
+    @property
+    def uses_engine(self) -> bool:
+        """The log META orders."""
+        return self._engine_orderer is not None
+
     async def hold(self) -> int:
         """Nothing is ordered through this node until another way is chosen. Raises NoMajority when
         the log cannot be read to its end; then too proposals wait."""

@@ -199,8 +199,7 @@ class PeerHome:
         self._forget()
         for stream in streams:
             for queue, ticket, _ in stream.open.values():
-                if not queue.survives:
-                    queue.answered(ticket, False)
+                queue.unanswered(ticket)
         for done in questions.values():
             done(LOST)
         if pressed:
@@ -335,6 +334,11 @@ class PeerHome:
 
         self.write(told(Kind.CANCEL, self._ask(answered), hold.number, consumer.tag))
 
+    def forget(self, consumer: Consumer) -> None:
+        hold, number = self._numbers.pop(consumer, (None, 0))
+        if hold is not None:
+            hold.consumers.pop(number, None)
+
     def get(self, channel: Channel, queue: RemoteQueue, no_ack: bool, done: Done) -> None:
         hold = self.hold(channel)
         self.write(told(Kind.GET, self._ask(done), hold.number, queue.name, no_ack))
@@ -423,10 +427,8 @@ class PeerHome:
             self._relieve()
 
     def _done_with(self, one: tuple[RemoteQueue, int, int] | None) -> None:
-        """The node is not its queue's home: the next one is sent it, where there can be one."""
-        if one is None:
-            return
-        queue, ticket, size = one
-        self._open_bytes -= size
-        if not queue.survives:
-            queue.answered(ticket, False)
+        """The node is not its queue's home."""
+        if one is not None:
+            queue, ticket, size = one
+            self._open_bytes -= size
+            queue.unanswered(ticket)

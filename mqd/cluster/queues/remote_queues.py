@@ -8,9 +8,9 @@ ends; one that goes ends them, then the queues that lived there are told.
 To compose: make one when the broker is there and before metadata is applied to it, with the mesh
 that is linked or will be; `start`; when the node leaves the cluster `stop`, after which everything
 lives here again. quorum_home(definition) says which member serves a quorum queue (or any queue that
-is in a shard) now: "" while nobody knows. Call `homes_changed` after it says something else, and
-`serves` when messages of a queue were recovered here. shard(definition) says which shard a quorum
-queue that is to be goes into, None where it is its home's alone.
+is in a shard) now: "" while nobody knows. After it says something else, have the queues that are
+concerned rehomed (`VHost.rehome`), or all (`homes_changed`). shard(definition) says which shard a
+quorum queue that is to be goes into, None where it is its home's alone.
 
 Decides which node a queue lives on. Never decides what is done with that.
 """
@@ -118,9 +118,9 @@ class RemoteQueues:
                 vhost.rehome(name)
         self._broker.turn.end()
 
-    def serves(self, vhost: str, name: str) -> None:
-        """A queue is here with all its messages: whoever waits for it can ask."""
-        data = record(Kind.HERE, wire.queue_ref(vhost, name))
+    def here(self, definition: QueueDefinition) -> None:
+        """`mqd.broker.homes.Homes`: whoever waits for it can ask."""
+        data = record(Kind.HERE, wire.queue_ref(definition.vhost, definition.name))
         for peer in self._linked.values():
             peer.home.line.write(data)
 
@@ -229,5 +229,5 @@ class RemoteQueues:
                 found = self._broker.vhosts.get(vhost)
                 queue = found.queues.get(name) if found is not None else None
                 if isinstance(queue, RemoteQueue) and queue.at is peer.home:
-                    queue.found()
+                    queue.renewed()
         self._broker.turn.end_soon()

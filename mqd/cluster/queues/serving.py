@@ -18,15 +18,12 @@ import json
 import struct
 from typing import TYPE_CHECKING, Any
 
-from mqd import limits
 from mqd.amqp.fields import from_json
 from mqd.amqp.outlet import Outlet
 from mqd.amqp.replies import AmqpError, ChannelError, ReplyCode
 from mqd.auth.users import User
 from mqd.broker import consume, topology
-from mqd.broker.channel import Channel
 from mqd.broker.confirms import Confirms
-from mqd.broker.consumers import Consumer
 from mqd.broker.entries import ConnectionEntry
 from mqd.broker.message import shown_bytes
 from mqd.broker.queues.base import Queue
@@ -34,6 +31,7 @@ from mqd.broker.queues.remote import RemoteQueue
 from mqd.broker.vhost import VHost
 from mqd.cluster.queues import wire
 from mqd.cluster.queues.home import Line
+from mqd.cluster.queues.served_channel import Nobody, ServedChannel, ServedConsumer
 from mqd.cluster.queues.wire import Kind, record, told
 from mqd.names import Pid
 
@@ -42,99 +40,6 @@ if TYPE_CHECKING:
 
 _NAMES_MAX = 4096
 _ANSWER = struct.Struct(">HH")  # class and method of a confirm, behind an envelope of 7 bytes
-
-
-class _Nobody:
-    """The `Peer` of a connection that has no socket."""
-
-    def close(self, error: AmqpError) -> None:
-        """Its node closes it."""
-
-    def time_out(self, channel_id: int, delivery_tag: int) -> None:
-        """Its node looks at that."""
-
-    def charge(self, copies: int) -> None:
-        """It publishes by no target."""
-
-    def alarmed(self) -> None:
-        """Its node holds publishers."""
-
-    def hold(self, reason: str) -> None:
-        """Likewise."""
-
-    def release(self) -> None:
-        """Likewise."""
-
-    def counts(self) -> tuple[int, int, int, int, int]:
-        return 0, 0, 0, 0, 0
-
-
-class ServedConsumer(Consumer):
-    """Sends into the link. link_number: what its node calls it, set before it is offered
-    anything."""
-
-    __slots__ = ("link_number",)
-    link_number: int
-
-    def send(self, names: bytes, content: bytes, redelivered: bool) -> int:
-        channel = self.channel
-        assert isinstance(channel, ServedChannel)
-        tag = channel.last_tag = channel.last_tag + 1
-        shown = names[: shown_bytes(names)]
-        numbers = (channel.link_number, self.link_number)
-        head = wire.DELIVER.pack(*numbers, tag, redelivered, len(shown))
-        channel.line.write(record(Kind.DELIVER, b"".join((head, shown, content))))
-        channel.sent(len(content))
-        return tag
-
-
-class ServedChannel(Channel):
-    """Of another node's channel. number: that channel's; link_number: how it is called here."""
-
-    is_served = True
-    consumer_kind = ServedConsumer
-
-    __slots__ = ("_sent", "_sent_bytes", "line", "link_number")
-
-    def __init__(
-        self, number: int, connection: ConnectionEntry, pid: Pid, line: Line, link_number: int
-    ) -> None:
-        super().__init__(number, connection, pid)
-        self.link_number = link_number
-        self.line = line
-        self._sent = 0
-        self._sent_bytes = 0
-
-    def sent(self, size: int) -> None:
-        """A delivery is on its way: no more than a window of them is."""
-        self._sent += 1
-        self._sent_bytes += size
-        if (
-            self._sent >= limits.REMOTE_WINDOW_MESSAGES
-            or self._sent_bytes >= limits.REMOTE_WINDOW_BYTES
-        ):
-            self.outlet.congested = True
-
-    def credit(self, count: int, size: int) -> None:
-        """So much of it was taken."""
-        self._sent -= count
-        self._sent_bytes -= size
-        if (
-            self.outlet.congested
-            and self._sent < limits.REMOTE_WINDOW_MESSAGES
-            and self._sent_bytes < limits.REMOTE_WINDOW_BYTES
-        ):
-            self.outlet.relieve()
-
-    def close(self) -> None:
-        """As any other, but nobody hears of a channel that was never opened here."""
-        self.stop_consuming()
-        consumers, self.consumers = self.consumers, {}
-        self.global_prefetch_count = 0
-        self._hand_back("lost")
-        for consumer in consumers.values():
-            self.vhost.consumer_gone(consumer.queue)
-        self.connection.channels.clear()
 
 
 class _Answers(Outlet):
@@ -338,7 +243,7 @@ class Served:
             pid=Pid(connection_pid),
             name=connection_name,
             outlet=Outlet(self._broker.turn, lambda: None),
-            peer=_Nobody(),
+            peer=Nobody(),
             user=User(user),
             vhost=found,
         )
@@ -373,9 +278,10 @@ class Served:
         if channel is None:
             self._answer(question, _no_vhost())
             return
+        if self._is_elsewhere(question, channel, name):
+            return
         channel.prefetch_count = prefetch
         try:
-            self._check_here(channel, name)
             _, queue = consume.consume(
                 channel,
                 name,
@@ -394,19 +300,22 @@ class Served:
         if queue is not None:
             queue.drain()
 
-    def _check_here(self, channel: ServedChannel, name: str) -> None:
-        """Raise what is said of a queue whose home is yet another node."""
+    def _is_elsewhere(self, question: int, channel: ServedChannel, name: str) -> bool:
+        """Whether the queue has another home; that is said then."""
         queue = channel.vhost.queues.get(name)
-        if isinstance(queue, RemoteQueue):
-            raise queue.down_error()
+        if queue is None or not queue.is_remote:
+            return False
+        self._line.write(told(Kind.ANSWER, question, ["elsewhere"]))
+        return True
 
     def _get(self, question: int, number: int, name: str, no_ack: bool) -> None:
         channel = self._channels.get(number)
         if channel is None:
             self._answer(question, _no_vhost())
             return
+        if self._is_elsewhere(question, channel, name):
+            return
         try:
-            self._check_here(channel, name)
             taken = consume.get(channel, name, no_ack=no_ack)
         except AmqpError as error:
             self._answer(question, error)
@@ -436,7 +345,8 @@ class Served:
                 self._ask_itself(vhost, name, done)
                 return
             channel = self._channels[number]
-            self._check_here(channel, name)
+            if self._is_elsewhere(question, channel, name):
+                return
             if what == "state":
                 topology.declare_passive(channel, name, done)
             elif what == "purge":

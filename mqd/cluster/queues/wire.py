@@ -19,6 +19,7 @@ from enum import IntEnum
 from typing import Any, Final
 
 from mqd.amqp.replies import AmqpError, ChannelError, ConnectionError_, ReplyCode
+from mqd.broker.homes import ELSEWHERE
 
 SERVICE: Final = "queues"
 
@@ -105,7 +106,9 @@ def fault(error: AmqpError) -> list[Any]:
 
 
 def answer_of(value: list[Any]) -> Any:
-    """What an answer says: ["ok", result], or an error."""
+    """What an answer says: ["ok", result], ["elsewhere"], or an error."""
+    if value[0] == "elsewhere":
+        return ELSEWHERE
     if value[0] == "ok":
         return tuple(value[1]) if isinstance(value[1], list) else value[1]
     kind = ChannelError if value[0] == "channel" else ConnectionError_

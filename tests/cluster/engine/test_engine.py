@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mqd.cluster.engine.api import NoLog
-from mqd.cluster.ports import Entry, Stale
+from mqd.cluster.ports import Entry, NoMajority, Stale
 from tests.cluster.engine.nodes import nodes, until
 
 
@@ -54,6 +54,8 @@ def test_three_nodes_share_logs(tmp_path: Path) -> None:
             assert list(await a.read("META", 1, 100)) == expected
             assert list(await a.read("META", 43, 2)) == expected[2:4]
             assert list(await a.read("META", 47, 2)) == []
+            with pytest.raises(NoMajority):
+                await a.read("OTHER", 1, 2)
 
             await b.remove("META", 44)
             await b.remove("META", 44)

@@ -54,7 +54,9 @@ def test_a_third_joins_and_one_is_removed(tmp_path: Path) -> None:
         async with nodes(tmp_path, 2) as cluster:
             a, b = await cluster.found()
             await filled(a, 2)
+            before = (a.pid, b.pid)
             c = await grow(cluster, "c")
+            assert (a.pid, b.pid) == before  # new routes need no new server
             for log in ("META", "Q0"):
                 await b.set_replicas(log, 3)
                 assert sorted((await c.info(log)).current) == [A, B, C]

@@ -98,3 +98,19 @@ async def test_a_member_that_does_not_answer_is_skipped_and_its_queues_are_told(
     request = queues_pb2.ListUnresponsiveQueues(vhost="/", columns=["name"], queue_timeout=20)
     rows = [row async for batch in queues.list_unresponsive(ctx, request) for row in batch.rows]
     assert [row.name for row in rows] == ["q2"]
+
+
+async def test_what_clients_of_other_members_hold_is_counted() -> None:
+    stands = Stands(A, B)
+    queue = stands.queue(A, "q1")
+    stand = stands[A]
+    entry = stand.connect()
+    channel = stand.channel(entry)
+    stand.broker.connections.pop(entry.pid)
+    stand.broker.served.add(entry)  # as of a channel of another member
+    stand.publish(queue)  # type: ignore[arg-type]
+    stand.consume(channel, queue, "tag")  # type: ignore[arg-type]
+    columns = ["message_bytes_unacknowledged"]
+    request = queues_pb2.ListQueues(vhost="/", columns=columns)
+    (row,) = await stands.rows(queues.list_(stands[B].ctx, request))
+    assert row.message_bytes_unacknowledged == 5

@@ -1,0 +1,434 @@
+"""The disc members of a cluster as those who vote: their engine, and who orders changes.
+
+Theory. While one disc member runs by itself, it orders changes and no engine is needed
+(`mqd.cluster.ledger`: `order_here`). With two or more the engine does, so that each change is on
+the discs of a majority. The metadata says which holds (`ClusterRecord.authority`), so it changes at
+one number for all:
+
+- *To the engine.* The authority has the others start their servers and waits until they vote, drops
+  a META that an earlier time left, orders `authority=""` as its last command and makes META begin
+  with the number after it. The others find META, and change when that command reaches them.
+- *To one member.* A member that stops in order, and would leave less than a majority, first has one
+  of those that go on named as the authority: through META, as its last entry but for what was on
+  its way. It waits until that one has read META to its end and has everything on disc.
+- *To the last one.* When only one disc member is left the engine is rescued once, so that it alone
+  votes; what is in shards is brought out of them, then the engine goes.
+
+Decides when to change and who does what. Never starts a server itself (`mqd.cluster.engine`) and
+never decides what a change does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from mqd.cluster.identity import Identity
+from mqd.cluster.ledger.ledger import Ledger
+from mqd.cluster.membership.record import DISC
+from mqd.cluster.membership.start import majority
+from mqd.cluster.ports import Mesh, NoMajority, PeerDown
+from mqd.cluster.shards.service import ShardService
+from mqd.errors import ErrorCode, MqdError
+from mqd.limits import ENGINE_ASK_S, ENGINE_CALM_S, ENGINE_READY_S, META_COPIES_MAX
+from mqd.metadata.commands import ClusterRecord, Member, PutCluster
+from mqd.metadata.store import MetadataStore
+
+if TYPE_CHECKING:
+    from mqd.cluster.engine.engine import NatsEngine
+
+META: Final = "META"
+FOUND, JOIN, AGAIN = "found", "join", "again"  # as `mqd.cluster.engine.engine.Start` calls them
+_SERVICE: Final = "engine"
+_LOOK_S: Final = 1.0
+_AGAIN_S: Final = 0.1
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Station:
+    """Of this member. me: with its ports. mesh: all links; gate: to members whose app runs."""
+
+    data: Path
+    me: Member
+    identity: Identity
+    mesh: Mesh
+    gate: Mesh
+    listen: str
+
+
+class Electorate:
+    """Of one disc member, while its app starts and runs."""
+
+    def __init__(self, station: Station, store: MetadataStore, ledger: Ledger) -> None:
+        self.shards: ShardService | None = None
+        self._station = station
+        self._store = store
+        self._ledger = ledger
+        self._node = station.me.name
+        self._engine: NatsEngine | None = None
+        self._starting = asyncio.Lock()
+        self._stirred = asyncio.Event()
+        self._steering: asyncio.Task[None] | None = None
+        self._busy = asyncio.Lock()  # held while a change is under way
+        self._stopping = False
+        self._why = ""
+        self._shards_began = False
+        self._gone: set[tuple[str, str]] = set()  # servers that must not vote
+        self._members: dict[str, Member] = dict(store.state.members)
+        self._end = station.mesh.answer(_SERVICE, self._answer)
+
+    # -- what is known ------------------------------------------------------------------------
+
+    @property
+    def _cluster(self) -> ClusterRecord:
+        cluster = self._store.state.cluster
+        assert cluster is not None
+        return cluster
+
+    @property
+    def _discs(self) -> list[str]:
+        members = self._store.state.members
+        return sorted(name for name, each in members.items() if each.kind == DISC)
+
+    @property
+    def _running_discs(self) -> list[str]:
+        up = self._station.gate.up
+        return [name for name in self._discs if name == self._node or name in up]
+
+    def _members_of(self, names: Sequence[str]) -> list[Member]:
+        members = self._store.state.members
+        found = [members[name] for name in names if name in members]
+        return [self._station.me if each.name == self._node else each for each in found]
+
+    def _has_store(self) -> bool:
+        """This incarnation has been a voter."""
+        return (self._station.data / "engine" / self._station.me.incarnation / "joined").exists()
+
+    # -- starting -----------------------------------------------------------------------------
+
+    async def take_part(self) -> None:
+        """The engine orders: be current. Raises MqdError when there is no majority in time."""
+        engine = await self._started(JOIN)
+        loop = asyncio.get_running_loop()
+        until = loop.time() + ENGINE_READY_S
+        if not await engine.ready(ENGINE_READY_S):
+            raise NoMajority("no majority of the disc nodes came together")
+        last = await self._end_of_log(engine, until)
+        await self._ledger.hold()
+        self._ledger.use_engine(engine)
+        while self._store.last_number < last:
+            if loop.time() >= until:
+                raise NoMajority("the log of changes was not read to its end in time")
+            await asyncio.sleep(_AGAIN_S)
+
+    async def _end_of_log(self, engine: NatsEngine, until: float) -> int:
+        while True:
+            try:
+                return (await engine.info(META)).last_seq
+            except NoMajority as error:
+                if _is_missing(error):
+                    await self._found_log_again(engine)
+                if asyncio.get_running_loop().time() >= until:
+                    raise
+            await asyncio.sleep(_AGAIN_S)
+
+    async def _found_log_again(self, engine: NatsEngine) -> None:
+        """Whoever was to make it did not get there: the one that has most of the metadata does."""
+        written = self._ledger.barrier.written
+        mine = (self._store.last_number, self._node)
+        others = [(written.get(name, 0), name) for name in self._station.mesh.up]
+        if engine.has_group and all(mine >= each for each in others):
+            await self._create_log(engine, self._store.last_number + 1)
+
+    def begin(self, shards: ShardService) -> None:
+        """The app runs: from now on the engine follows the members."""
+        self.shards = shards
+        loop = asyncio.get_running_loop()
+        self._steering = loop.create_task(self._steer(), name="electorate")
+
+    def stir(self) -> None:
+        """Members came, went or changed."""
+        now = self._store.state.members
+        for name, old in self._members.items():
+            if old.kind == DISC and (name not in now or now[name].incarnation != old.incarnation):
+                self._gone.add((name, old.incarnation))
+        self._members = dict(now)
+        self._stirred.set()
+
+    async def _started(self, how: str, names: Sequence[str] | None = None) -> NatsEngine:
+        async with self._starting:
+            if self._engine is None:
+                try:  # what it needs is installed, and loaded, only where it is used
+                    from mqd.cluster.engine.engine import NatsEngine, Start
+                except ImportError as error:
+                    text = f"clusters of several disc nodes need mqd[cluster]: {error}"
+                    raise MqdError(ErrorCode.UNAVAILABLE, text) from error
+                station = self._station
+                me = station.me
+                engine = NatsEngine(station.data, me, self._cluster.id, listen=station.listen)
+                members = self._members_of(names if names is not None else self._discs)
+                await engine.start(members, station.identity, Start(how))
+                self._engine = engine
+            return self._engine
+
+    # -- steering -----------------------------------------------------------------------------
+
+    async def _steer(self) -> None:
+        await asyncio.sleep(ENGINE_CALM_S)
+        while not self._stopping:
+            async with self._busy:
+                try:
+                    await self._look()
+                except (NoMajority, MqdError, PeerDown, TimeoutError) as error:
+                    self._tell_why(error)
+                except Exception:  # noqa: BLE001 - tried again; nobody else would hear of it
+                    _log.exception("the engine could not be brought in line with the members")
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stirred.wait(), _LOOK_S)
+            self._stirred.clear()
+
+    def _tell_why(self, error: Exception) -> None:
+        """Once, while it stays the same."""
+        why = repr(error)
+        if why != self._why:
+            self._why = why
+            _log.info("the engine does not follow the members yet: %s", str(error) or why)
+
+    async def _look(self) -> None:
+        cluster, discs = self._cluster, self._discs
+        if self._stopping:
+            return
+        if cluster.authority == "":
+            await self._as_voter()
+        elif len(discs) > 1 and (self._has_store() or self._engine is not None):
+            engine = await self._started(AGAIN)
+            self._begin_shards(engine)
+        if cluster.authority != self._node or self._stopping:
+            return
+        if len(discs) == 1:
+            if self._has_store() or self._engine is not None:
+                await self._dissolve()
+        elif len(self._running_discs) >= max(2, majority(len(discs))):
+            await self._to_engine(self._running_discs)
+        elif self._engine is not None:
+            await self._rescue_alone()
+
+    async def _as_voter(self) -> None:
+        engine = await self._started(JOIN)
+        if self._store.orders_here or not self._ledger.uses_engine:
+            if not await engine.ready(_LOOK_S):
+                return
+            await engine.info(META)  # raises while whoever makes it is not there yet
+            await self._ledger.hold()
+            self._ledger.use_engine(engine)
+            _log.info("changes are ordered by a majority of the disc nodes from now on")
+        self._begin_shards(engine)
+        await engine.use(self._members_of(self._discs), self._station.identity)
+        if engine.leads.get(META) == self._node:
+            await self._put_right(engine)
+
+    async def _put_right(self, engine: NatsEngine) -> None:
+        """One member acts: the one that leads META."""
+        for name, incarnation in list(self._gone):
+            await engine.remove_member(name, incarnation)
+            self._gone.discard((name, incarnation))
+        copies = _copies(len(self._discs))
+        info = await engine.info(META)
+        if info.replicas != copies and len(engine.voters) >= copies:
+            await engine.set_replicas(META, copies)
+            _log.info("%d copies of the log of changes", copies)
+
+    def _begin_shards(self, engine: NatsEngine) -> None:
+        if not self._shards_began and self.shards is not None:
+            self._shards_began = True
+            self.shards.begin(engine)
+
+    # -- to the engine ------------------------------------------------------------------------
+
+    async def _to_engine(self, names: Sequence[str]) -> None:
+        how = AGAIN if self._has_store() else FOUND
+        engine = await self._started(how, names)
+        others = [name for name in names if name != self._node]
+        for name in others:
+            word = JOIN if how == AGAIN else FOUND
+            await self._tell(name, {"do": "start", "how": word, "members": list(names)})
+        if not await engine.ready(ENGINE_READY_S, META) or self._stopping:
+            return
+        await engine.use(self._members_of(self._discs), self._station.identity)
+        try:
+            await engine.info(META)
+            await engine.delete(META)  # of an earlier time
+        except NoMajority as error:
+            if not _is_missing(error):
+                raise
+        if len(engine.voters) < len(names) or self._stopping:
+            return
+        cluster = self._cluster
+        if cluster.authority != self._node:
+            return
+        answered = self._propose(PutCluster(replace(cluster, authority="")))
+        number = await self._ledger.hold()
+        await answered
+        await self._create_log(engine, number + 1)
+        self._ledger.use_engine(engine)
+        _log.info("changes are ordered by a majority of the disc nodes from now on")
+        self._begin_shards(engine)
+
+    async def _create_log(self, engine: NatsEngine, first_seq: int) -> None:
+        """The point of no return is behind: until it is there."""
+        copies = _copies(max(len(engine.voters), 2))
+        while True:
+            try:
+                await engine.create(META, replicas=copies, first_seq=first_seq, tells=True)
+                return
+            except (NoMajority, MqdError) as error:
+                _log.info("the log of changes is not made yet: %s", error)
+            await asyncio.sleep(_AGAIN_S)
+
+    def _propose(self, command: PutCluster) -> asyncio.Future[None]:
+        answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def done(error: Exception | None) -> None:
+            if answered.done():
+                return
+            if error is None:
+                answered.set_result(None)
+            else:
+                answered.set_exception(error)
+
+        self._store.propose(command, done)
+        return answered
+
+    # -- to one member ------------------------------------------------------------------------
+
+    async def hand_over(self, running: Sequence[str]) -> None:
+        """This member stops: whoever goes on can, when it is the last one, too. Raises MqdError,
+        NoMajority, TimeoutError."""
+        self._stopping = True
+        async with self._busy:
+            pass  # what is under way ends first
+        heirs = [name for name in self._discs if name in running and name != self._node]
+        cluster = self._cluster
+        rest = len(heirs) < majority(len(self._discs)) if cluster.authority == "" else False
+        if not heirs or not (rest or cluster.authority == self._node):
+            return
+        written = self._ledger.barrier.written
+        heir = max(heirs, key=lambda name: (written.get(name, 0), name))
+        _log.info("handing over to %s, which orders changes from now on", heir)
+        self._ledger.feed.accepts_proposals = False
+        if self.shards is not None and self._shards_began:
+            await self.shards.stop()
+            self._shards_began = False
+        answered = self._propose(PutCluster(replace(cluster, authority=heir)))
+        if cluster.authority == self._node:
+            number = await self._ledger.hold()
+            await answered
+        else:
+            await answered
+            number = self._store.last_number
+        while written.get(heir, 0) < number and heir in self._station.mesh.up:
+            await asyncio.wait([asyncio.get_running_loop().create_future()], timeout=_AGAIN_S / 5)
+        await self._tell(heir, {"do": "taken"})
+        self._ledger.follow((heir,))
+
+    async def take_over(self) -> None:
+        """This member was named as the authority by the metadata itself."""
+        async with self._busy:
+            while self._cluster.authority == self._node and not self._store.orders_here:
+                try:
+                    await self._ledger.hold()
+                except NoMajority as error:
+                    _log.warning("what was ordered last cannot be read yet: %s", error)
+                    await asyncio.sleep(_AGAIN_S)
+                    continue
+                self._ledger.order_here()
+                _log.info("this node orders changes from now on")
+
+    # -- alone --------------------------------------------------------------------------------
+
+    async def _rescue_alone(self) -> None:
+        """Members of an earlier generation, or that are no members any more, vote no more."""
+        engine = self._engine
+        assert engine is not None
+        if engine.has_group:
+            return
+        known = {(each.name, each.incarnation) for each in self._store.state.members.values()}
+        lost = [each for each in engine.voter_servers if each not in known]
+        others = [each for each in engine.voter_servers if each[0] != self._node]
+        if lost and len(lost) == len(others):
+            _log.warning("this node alone votes from now on, without %s", lost)
+            await engine.rescue(lost)
+
+    async def _dissolve(self) -> None:
+        """One disc member is left: it needs no engine."""
+        engine = await self._started(AGAIN)
+        self._begin_shards(engine)
+        if not await engine.ready(_LOOK_S) and not engine.has_group:
+            others = [each for each in engine.voter_servers if each[0] != self._node]
+            await engine.rescue(others)
+        if self.shards is not None and self._shards_began:
+            await self.shards.bring_out()
+            self.shards.abandon()
+            self._shards_began = False
+        self._engine = None
+        await engine.stop()
+        from mqd.cluster.engine.engine import wipe
+
+        await asyncio.to_thread(wipe, self._station.data)
+        self._gone.clear()
+        _log.info("this is the only disc node now: it keeps all changes by itself")
+
+    # -- members among each other -------------------------------------------------------------
+
+    async def _tell(self, node: str, question: dict[str, Any]) -> None:
+        payload = json.dumps(question).encode()
+        await self._station.mesh.request(node, _SERVICE, payload, ENGINE_ASK_S)
+
+    async def _answer(self, node: str, payload: bytes) -> bytes:
+        question = json.loads(payload)
+        if question["do"] == "taken":
+            while not self._store.orders_here:  # noqa: ASYNC110 - rare, and soon so
+                await asyncio.sleep(_AGAIN_S / 5)
+        elif self._stopping:
+            raise MqdError(ErrorCode.UNAVAILABLE, f"{self._node} is stopping")
+        else:
+            await self._started(question["how"], question["members"])
+        return b""
+
+    # -- the end ------------------------------------------------------------------------------
+
+    async def close(self) -> None:
+        """Its server hands over what it leads, and ends."""
+        self._stopping = True
+        self._end()
+        if self._steering is not None:
+            self._steering.cancel()
+            await asyncio.wait([self._steering])
+        if self.shards is not None and self._shards_began:
+            await self.shards.stop()
+        self._ledger.close()
+        if self._engine is not None:
+            await self._engine.stop()
+            self._engine = None
+
+
+def _is_missing(error: NoMajority) -> bool:
+    """The engine answers, and has no log of that name."""
+    from mqd.cluster.engine.api import NoLog
+
+    return isinstance(error, NoLog)
+
+
+def _copies(voters: int) -> int:
+    """Of META: a majority of three survives one of them, of five two."""
+    if voters >= META_COPIES_MAX:
+        return META_COPIES_MAX
+    return min(voters, 3)
