@@ -26,7 +26,7 @@ from mqd import limits
 from mqd.amqp.replies import AmqpError, ChannelError, ConnectionError_, ReplyCode
 from mqd.broker.consumers import Consumer
 from mqd.broker.definitions import QueueDefinition
-from mqd.broker.homes import LOST, MOVED, Arrival, Done, Hold, Home, Unanswered
+from mqd.broker.homes import ELSEWHERE, LOST, MOVED, Arrival, Done, Hold, Home, Unanswered
 from mqd.broker.message import Message
 from mqd.broker.queues.base import REJECTED, Queue
 from mqd.broker.queues.classic import ClassicQueue
@@ -146,15 +146,18 @@ class RemoteQueue(Queue):
 
     def answered(self, ticket: int, accepted: bool) -> None:
         """The home has it, or refused it. Whoever calls ends the turn."""
-        if self.survives:
-            kept = self._pending.pop(ticket, None)
-            if kept is None:
-                return
+        kept = self._pending.pop(ticket, None)
+        if kept is not None:
             self._pending_bytes -= len(kept[1])
         if accepted:
             self.vhost.tickets.done(ticket)
         else:
             self.vhost.tickets.rejected(ticket)
+
+    def unanswered(self, ticket: int) -> None:
+        """Who was sent it will not answer: the next home is sent it, where there can be one."""
+        if ticket not in self._pending:
+            self.answered(ticket, False)
 
     # -- asking -------------------------------------------------------------------------------
 
@@ -162,6 +165,20 @@ class RemoteQueue(Queue):
         """Have the home asked; done gets the answer, or what is said when there can be none, or
         MOVED; nothing when the channel that asks has gone by then."""
         home = self.at
+
+        def again() -> None:
+            self.ask(channel, start, done)
+
+        def answered(result: object) -> None:
+            if result is LOST:
+                again()
+            elif result is not ELSEWHERE:
+                done(result)
+            elif self.survives:
+                self._waiting.append(again)  # it is on its way there
+            else:
+                done(self.down_error())
+
         if channel is not None and not channel.is_open:
             return
         if self.deleted:
@@ -174,14 +191,11 @@ class RemoteQueue(Queue):
                 done(MOVED)
         elif home is None or not home.is_up:
             if self.survives:
-                self._waiting.append(lambda: self.ask(channel, start, done))
+                self._waiting.append(again)
             else:
                 done(self.down_error())
         else:
-            start(
-                home,
-                lambda it: self.ask(channel, start, done) if it is LOST else done(it),
-            )
+            start(home, answered)
 
     # -- consumers ----------------------------------------------------------------------------
 
@@ -360,6 +374,15 @@ class RemoteQueue(Queue):
         for consumer in list(self.consumers):
             if consumer not in self._subscribed:
                 self.subscribe(consumer, lambda _: None)
+
+    def renewed(self) -> None:
+        """The home has it anew: its messages and nothing else. The caller ends the turn."""
+        if self.at is not None:
+            for consumer in self._subscribed - self._asking:
+                self.at.forget(consumer)
+        self._subscribed = set(self._asking)
+        self._held.clear()
+        self.found()
 
     def take_pending(self) -> list[tuple[int, bytes, bytes, bool]]:
         """The home is here from now on, or there will be none: what was not answered, (ticket,

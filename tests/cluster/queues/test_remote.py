@@ -383,8 +383,6 @@ def test_a_queue_moves_and_its_clients_stay(cluster: Cluster, here: Client) -> N
         for name in "abc":
             cluster[name].queues.homes_changed()
         cluster.run()
-        cluster[place].queues.serves("/", "u")
-        cluster.run()
         here.publish("u", place)
         assert here.bodies() == [place]
         cluster.commit()
@@ -392,6 +390,24 @@ def test_a_queue_moves_and_its_clients_stay(cluster: Cluster, here: Client) -> N
         assert len(queue.consumers) == 1
         assert queue.unacked_count == 1
         assert not queue.is_remote
+
+
+def test_a_home_that_does_not_know_it_yet_is_asked_again_later(
+    cluster: Cluster, here: Client
+) -> None:
+    cluster.quorum_at = "b"
+    here.declare("u", durable=True, arguments={"x-queue-type": "quorum"})
+    here.call(Confirm.Select())
+    cluster.quorum_at = "c"
+    cluster["a"].queues.homes_changed()
+    here.publish("u", "1")
+    here.send(Basic.Get(0, "u"))
+    cluster.commit()
+    assert here.said() == []
+    cluster["c"].queues.homes_changed()
+    cluster.run()
+    cluster.commit()
+    assert here.said() == ["got 1 1 left 0", "ack 1"]
 
 
 def test_what_was_asked_of_a_queue_is_answered_when_it_has_moved_here(
