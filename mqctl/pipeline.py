@@ -27,6 +27,7 @@ from mqctl.options import (
 from mqctl.output.printing import FORMATTERS, show
 
 _TWO_WORDS = "explain"  # explain queue is the verb explain_queue; no other name has two words
+_CLUSTER = ["cluster", "explain"]  # but this one, which is explain cluster
 
 
 class Pipeline:
@@ -93,6 +94,8 @@ class Pipeline:
         words = argv
         verb = catalogue.find(name, self.scope) if name else None
         taken = 1
+        if first.arguments[:2] == _CLUSTER:
+            verb, taken = catalogue.find("explain_cluster", self.scope), 2
         if verb is None:
             verb, words = self._alias(name, argv, first)
         elif name == _TWO_WORDS and len(first.arguments) > 1:

@@ -133,8 +133,27 @@ def ports_say(facts: Any, seen: Seen) -> str:
     return f"listening on {shown}" if seen.answered and facts.app == "running" else f"{shown}: free"
 
 
+def members(facts: Any, seen: Seen) -> Iterator[Finding]:
+    """Of a cluster more than one disc keeps what is durable."""
+    if len(facts.disc_members) == 1 and facts.ram_members:
+        ram = quote(facts.ram_members[0])
+        yield Finding(
+            WARNING,
+            f"{facts.disc_members[0]} is the only disc node of the cluster",
+            "nothing durable can be changed while it is down, and with its disc all of it is lost",
+            f"mqctl -n {ram} stop_app; mqctl -n {ram} change_cluster_node_type disc; "
+            f"mqctl -n {ram} start_app",
+        )
+
+
+def members_say(facts: Any, seen: Seen) -> str:
+    discs, rams = len(facts.disc_members), len(facts.ram_members)
+    return f"{discs} disc, {rams} ram" if discs + rams > 1 else ""
+
+
 CHECKS = (
     Check("node", node, node_says),
     Check("service", service, service_says),
+    Check("members", members, members_say),
     Check("ports", ports, ports_say),
 )

@@ -1,4 +1,4 @@
-"""explain and its four kinds: an answer, reasons, and the commands that help."""
+"""explain and its kinds: an answer, reasons, and the commands that help."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mqctl.failures import Invalid
 from mqctl.output.results import Result, Rows, Value
 from mqctl.output.terms import Atom, Row
 
-FORMS = ("connection", "permission", "publish", "queue")
+FORMS = ("cluster", "connection", "permission", "publish", "queue")
 _PROGRAM = re.compile(r"(^|; )(mqctl|mq-[a-z]+) ")
 _TEXT = ("string", "string_per_line", "report", "inspect")  # formats that have no rows
 
@@ -48,7 +48,8 @@ class Explanation(Behaviour):
         if "node" in self.options:  # the commands are for that one, too
             node = f"\\1\\2 -n {quote(self.invocation.node)} "
             for reason in message.reasons:
-                reason.command = _PROGRAM.sub(node, reason.command)
+                if " -n " not in reason.command:
+                    reason.command = _PROGRAM.sub(node, reason.command)
         if self.invocation.is_json:
             return Value(self._term(message))
         if self.invocation.formatter not in _TEXT:

@@ -72,6 +72,7 @@ OVERRIDES: dict[str, tuple[str, str]] = {
     "eval_file": ("evaluation", "EvalFile"),
     "exec": ("evaluation", "Exec"),
     "explain": ("explain", "Explain"),
+    "explain_cluster": ("explain", "Explanation"),
     "explain_connection": ("explain", "Explanation"),
     "explain_permission": ("explain", "Explanation"),
     "explain_publish": ("explain", "Explanation"),

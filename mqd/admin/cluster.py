@@ -11,12 +11,14 @@ from collections.abc import Iterable
 from typing import Final
 
 from mqd.admin import feature_flags, reports
+from mqd.admin.cluster_advice import advise
 from mqd.admin.context import AdminContext
 from mqd.admin.everywhere import ask, others
 from mqd.cluster.membership.record import RAM
 from mqd.metadata.commands import PutGlobalParameter
 from mqd.rpc.v1 import cluster_pb2 as pb
 from mqd.rpc.v1 import values_pb2
+from mqd.rpc.v1.explain_pb2 import Explanation
 
 CLUSTER_NAME: Final = "cluster_name"  # the global parameter that holds it
 _STATUS: Final = "Cluster.Status"
@@ -87,6 +89,11 @@ async def await_online_nodes(
     """Return when that many members run; until the caller's deadline otherwise."""
     await ctx.node.membership.reached(request.count - 1)
     return values_pb2.Done()
+
+
+async def explain(ctx: AdminContext, request: pb.ExplainCluster) -> Explanation:
+    """What is true of each member, and what helps."""
+    return advise(str(ctx.node.name), await ctx.node.membership.survey(ctx.node.app_state))
 
 
 async def set_name(ctx: AdminContext, request: pb.SetClusterName) -> values_pb2.Done:

@@ -98,6 +98,9 @@ class MembershipControl(Protocol):
     def facts(self, state: AppState) -> MemberFacts:
         """What others are told of it, in whatever state it is."""
 
+    async def survey(self, state: AppState) -> Mapping[str, MemberFacts | None]:
+        """What every known member says of itself, this one first; None: it does not answer."""
+
     async def admit(self, entry: MemberEntry, again: bool, former: str) -> AdmitMemberReply:
         """Make another node a member; again: one that is a member and must become it anew, under
         the name `former` when that is not empty.

@@ -10,6 +10,7 @@ from __future__ import annotations
 from hashlib import sha256
 
 from mqd.admin.context import AdminContext, AppState
+from mqd.cluster.membership.record import RAM
 from mqd.rpc.v1 import doctor_pb2 as pb
 
 
@@ -26,6 +27,8 @@ async def examine(ctx: AdminContext, request: pb.ExamineRequest) -> pb.Facts:
     facts.disc.free_bytes, facts.disc.limit_bytes = disk.free_bytes, disk.limit_bytes
     facts.open_files.used = files.used
     facts.plugins.running[:] = sorted(plugin.name for plugin in node.running_plugins)
+    for member in node.membership.facts(node.app_state).members:
+        (facts.ram_members if member.kind == RAM else facts.disc_members).append(member.name)
     if node.app_state is not AppState.RUNNING:
         facts.memory.ClearField("used_bytes")
     return facts

@@ -166,6 +166,13 @@ class Membership:
         reply.members.extend(map(entry_of, record.members.values()))
         return reply
 
+    async def survey(self, state: AppState) -> dict[str, pb.MemberFacts | None]:
+        """See `MembershipControl`."""
+        known = self.facts(state)
+        others = [member_of(each) for each in known.members if each.name != self.node]
+        answers = await self.peers.ask_all(others)
+        return {self.node: known, **{each.name: answers.get(each.name) for each in others}}
+
     # -- joining and leaving, with the app stopped --------------------------------------------
 
     async def join(self, target: str, kind: str, wipe: Callable[[], Awaitable[None]]) -> bool:

@@ -23,12 +23,13 @@ _sym_db = _symbol_database.Default()
 
 
 from mqd.rpc.v1 import diagnostics_pb2 as mqd_dot_rpc_dot_v1_dot_diagnostics__pb2
+from mqd.rpc.v1 import explain_pb2 as mqd_dot_rpc_dot_v1_dot_explain__pb2
 from mqd.rpc.v1 import feature_flags_pb2 as mqd_dot_rpc_dot_v1_dot_feature__flags__pb2
 from mqd.rpc.v1 import values_pb2 as mqd_dot_rpc_dot_v1_dot_values__pb2
 from mqd.rpc.v1 import verb_pb2 as mqd_dot_rpc_dot_v1_dot_verb__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18mqd/rpc/v1/cluster.proto\x12\nmqd.rpc.v1\x1a\x1cmqd/rpc/v1/diagnostics.proto\x1a\x1emqd/rpc/v1/feature_flags.proto\x1a\x17mqd/rpc/v1/values.proto\x1a\x15mqd/rpc/v1/verb.proto\"\x16\n\x14\x43lusterStatusRequest\"\xef\x02\n\x12\x43lusterStatusReply\x12\x14\n\x0c\x63luster_name\x18\x01 \x01(\t\x12\x12\n\ndisk_nodes\x18\x02 \x03(\t\x12\x11\n\tram_nodes\x18\x03 \x03(\t\x12\x15\n\rrunning_nodes\x18\x04 \x03(\t\x12)\n\x08versions\x18\x05 \x03(\x0b\x32\x17.mqd.rpc.v1.NodeVersion\x12\x30\n\x0bmaintenance\x18\x06 \x03(\x0b\x32\x1b.mqd.rpc.v1.NodeMaintenance\x12!\n\x06\x61larms\x18\x07 \x03(\x0b\x32\x11.mqd.rpc.v1.Alarm\x12)\n\npartitions\x18\x08 \x03(\x0b\x32\x15.mqd.rpc.v1.Partition\x12\'\n\tlisteners\x18\t \x03(\x0b\x32\x14.mqd.rpc.v1.Listener\x12\x31\n\rfeature_flags\x18\n \x03(\x0b\x32\x1a.mqd.rpc.v1.FeatureFlagRow\"c\n\x0bNodeVersion\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x14\n\x0cproduct_name\x18\x02 \x01(\t\x12\x17\n\x0fproduct_version\x18\x03 \x01(\t\x12\x17\n\x0fruntime_version\x18\x04 \x01(\t\":\n\x0fNodeMaintenance\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x19\n\x11under_maintenance\x18\x02 \x01(\x08\".\n\tPartition\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x13\n\x0bunreachable\x18\x02 \x03(\t\"r\n\x17\x41waitOnlineNodesRequest\x12W\n\x05\x63ount\x18\x01 \x01(\rBH\xb2\xbb\x18\x44\x08\x01\x32\x1bnumber of nodes to wait forj#Argument must be a positive integer\"0\n\x0eSetClusterName\x12\x1e\n\x04name\x18\x01 \x01(\tB\x10\xb2\xbb\x18\x0c\x08\x01\x32\x08New name2\xdf\x06\n\x07\x43luster\x12\x90\x02\n\x06Status\x12 .mqd.rpc.v1.ClusterStatusRequest\x1a\x1e.mqd.rpc.v1.ClusterStatusReply\"\xc3\x01\xaa\xbb\x18\xbe\x01\n\x0e\x63luster_status\x12\x02\x01\x02\x1a\x12\x63luster_management\";Displays the cluster\'s nodes by type, and which of them run(\x03\x32!Cluster status of node {node} ...I\x00\x00\x00\x00\x00\x00N@z\nclusteringz\x11\x63luster-formationz\nmonitoring\x12\x91\x03\n\x10\x41waitOnlineNodes\x12#.mqd.rpc.v1.AwaitOnlineNodesRequest\x1a\x10.mqd.rpc.v1.Done\"\xc5\x02\xaa\xbb\x18\xc0\x02\n\x12\x61wait_online_nodes\x12\x01\x01\x1a\x12\x63luster_management\"1Waits until <count> nodes have joined the cluster(\x03\x32\x65Will wait for at least {count} nodes to join the cluster of {node}. Timeout: {timeout_whole} seconds.I\x00\x00\x00\x00\x00\xc0r@ZO\x08\r\x10\x46\x1aIError: timed out while waiting. Not enough nodes joined {node}\'s cluster.z\nclusteringz\x11\x63luster-formation\x12\xac\x01\n\x07SetName\x12\x1a.mqd.rpc.v1.SetClusterName\x1a\x10.mqd.rpc.v1.Done\"s\xaa\xbb\x18o\n\x10set_cluster_name\x12\x01\x01\x1a\rconfiguration\"\x17Sets the cluster\'s name(\x03\x32\"Setting cluster name to {name} ...z\nclusteringb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18mqd/rpc/v1/cluster.proto\x12\nmqd.rpc.v1\x1a\x1cmqd/rpc/v1/diagnostics.proto\x1a\x18mqd/rpc/v1/explain.proto\x1a\x1emqd/rpc/v1/feature_flags.proto\x1a\x17mqd/rpc/v1/values.proto\x1a\x15mqd/rpc/v1/verb.proto\"\x16\n\x14\x43lusterStatusRequest\"\xef\x02\n\x12\x43lusterStatusReply\x12\x14\n\x0c\x63luster_name\x18\x01 \x01(\t\x12\x12\n\ndisk_nodes\x18\x02 \x03(\t\x12\x11\n\tram_nodes\x18\x03 \x03(\t\x12\x15\n\rrunning_nodes\x18\x04 \x03(\t\x12)\n\x08versions\x18\x05 \x03(\x0b\x32\x17.mqd.rpc.v1.NodeVersion\x12\x30\n\x0bmaintenance\x18\x06 \x03(\x0b\x32\x1b.mqd.rpc.v1.NodeMaintenance\x12!\n\x06\x61larms\x18\x07 \x03(\x0b\x32\x11.mqd.rpc.v1.Alarm\x12)\n\npartitions\x18\x08 \x03(\x0b\x32\x15.mqd.rpc.v1.Partition\x12\'\n\tlisteners\x18\t \x03(\x0b\x32\x14.mqd.rpc.v1.Listener\x12\x31\n\rfeature_flags\x18\n \x03(\x0b\x32\x1a.mqd.rpc.v1.FeatureFlagRow\"c\n\x0bNodeVersion\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x14\n\x0cproduct_name\x18\x02 \x01(\t\x12\x17\n\x0fproduct_version\x18\x03 \x01(\t\x12\x17\n\x0fruntime_version\x18\x04 \x01(\t\":\n\x0fNodeMaintenance\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x19\n\x11under_maintenance\x18\x02 \x01(\x08\".\n\tPartition\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x13\n\x0bunreachable\x18\x02 \x03(\t\"\x10\n\x0e\x45xplainCluster\"r\n\x17\x41waitOnlineNodesRequest\x12W\n\x05\x63ount\x18\x01 \x01(\rBH\xb2\xbb\x18\x44\x08\x01\x32\x1bnumber of nodes to wait forj#Argument must be a positive integer\"0\n\x0eSetClusterName\x12\x1e\n\x04name\x18\x01 \x01(\tB\x10\xb2\xbb\x18\x0c\x08\x01\x32\x08New name2\xb0\x08\n\x07\x43luster\x12\x90\x02\n\x06Status\x12 .mqd.rpc.v1.ClusterStatusRequest\x1a\x1e.mqd.rpc.v1.ClusterStatusReply\"\xc3\x01\xaa\xbb\x18\xbe\x01\n\x0e\x63luster_status\x12\x02\x01\x02\x1a\x12\x63luster_management\";Displays the cluster\'s nodes by type, and which of them run(\x03\x32!Cluster status of node {node} ...I\x00\x00\x00\x00\x00\x00N@z\nclusteringz\x11\x63luster-formationz\nmonitoring\x12\xce\x01\n\x07\x45xplain\x12\x1a.mqd.rpc.v1.ExplainCluster\x1a\x17.mqd.rpc.v1.Explanation\"\x8d\x01\xaa\xbb\x18\x88\x01\n\x0f\x65xplain_cluster\x12\x02\x01\x02\x1a\robservability\"RSays of every member whether it answers, what it waits for and which command helps(\x02`\x01z\nclustering\x12\x91\x03\n\x10\x41waitOnlineNodes\x12#.mqd.rpc.v1.AwaitOnlineNodesRequest\x1a\x10.mqd.rpc.v1.Done\"\xc5\x02\xaa\xbb\x18\xc0\x02\n\x12\x61wait_online_nodes\x12\x01\x01\x1a\x12\x63luster_management\"1Waits until <count> nodes have joined the cluster(\x03\x32\x65Will wait for at least {count} nodes to join the cluster of {node}. Timeout: {timeout_whole} seconds.I\x00\x00\x00\x00\x00\xc0r@ZO\x08\r\x10\x46\x1aIError: timed out while waiting. Not enough nodes joined {node}\'s cluster.z\nclusteringz\x11\x63luster-formation\x12\xac\x01\n\x07SetName\x12\x1a.mqd.rpc.v1.SetClusterName\x1a\x10.mqd.rpc.v1.Done\"s\xaa\xbb\x18o\n\x10set_cluster_name\x12\x01\x01\x1a\rconfiguration\"\x17Sets the cluster\'s name(\x03\x32\"Setting cluster name to {name} ...z\nclusteringb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,24 +42,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SETCLUSTERNAME'].fields_by_name['name']._serialized_options = b'\262\273\030\014\010\0012\010New name'
   _globals['_CLUSTER'].methods_by_name['Status']._loaded_options = None
   _globals['_CLUSTER'].methods_by_name['Status']._serialized_options = b'\252\273\030\276\001\n\016cluster_status\022\002\001\002\032\022cluster_management\";Displays the cluster\'s nodes by type, and which of them run(\0032!Cluster status of node {node} ...I\000\000\000\000\000\000N@z\nclusteringz\021cluster-formationz\nmonitoring'
+  _globals['_CLUSTER'].methods_by_name['Explain']._loaded_options = None
+  _globals['_CLUSTER'].methods_by_name['Explain']._serialized_options = b'\252\273\030\210\001\n\017explain_cluster\022\002\001\002\032\robservability\"RSays of every member whether it answers, what it waits for and which command helps(\002`\001z\nclustering'
   _globals['_CLUSTER'].methods_by_name['AwaitOnlineNodes']._loaded_options = None
   _globals['_CLUSTER'].methods_by_name['AwaitOnlineNodes']._serialized_options = b'\252\273\030\300\002\n\022await_online_nodes\022\001\001\032\022cluster_management\"1Waits until <count> nodes have joined the cluster(\0032eWill wait for at least {count} nodes to join the cluster of {node}. Timeout: {timeout_whole} seconds.I\000\000\000\000\000\300r@ZO\010\r\020F\032IError: timed out while waiting. Not enough nodes joined {node}\'s cluster.z\nclusteringz\021cluster-formation'
   _globals['_CLUSTER'].methods_by_name['SetName']._loaded_options = None
   _globals['_CLUSTER'].methods_by_name['SetName']._serialized_options = b'\252\273\030o\n\020set_cluster_name\022\001\001\032\rconfiguration\"\027Sets the cluster\'s name(\0032\"Setting cluster name to {name} ...z\nclustering'
-  _globals['_CLUSTERSTATUSREQUEST']._serialized_start=150
-  _globals['_CLUSTERSTATUSREQUEST']._serialized_end=172
-  _globals['_CLUSTERSTATUSREPLY']._serialized_start=175
-  _globals['_CLUSTERSTATUSREPLY']._serialized_end=542
-  _globals['_NODEVERSION']._serialized_start=544
-  _globals['_NODEVERSION']._serialized_end=643
-  _globals['_NODEMAINTENANCE']._serialized_start=645
-  _globals['_NODEMAINTENANCE']._serialized_end=703
-  _globals['_PARTITION']._serialized_start=705
-  _globals['_PARTITION']._serialized_end=751
-  _globals['_AWAITONLINENODESREQUEST']._serialized_start=753
-  _globals['_AWAITONLINENODESREQUEST']._serialized_end=867
-  _globals['_SETCLUSTERNAME']._serialized_start=869
-  _globals['_SETCLUSTERNAME']._serialized_end=917
-  _globals['_CLUSTER']._serialized_start=920
-  _globals['_CLUSTER']._serialized_end=1783
+  _globals['_CLUSTERSTATUSREQUEST']._serialized_start=176
+  _globals['_CLUSTERSTATUSREQUEST']._serialized_end=198
+  _globals['_CLUSTERSTATUSREPLY']._serialized_start=201
+  _globals['_CLUSTERSTATUSREPLY']._serialized_end=568
+  _globals['_NODEVERSION']._serialized_start=570
+  _globals['_NODEVERSION']._serialized_end=669
+  _globals['_NODEMAINTENANCE']._serialized_start=671
+  _globals['_NODEMAINTENANCE']._serialized_end=729
+  _globals['_PARTITION']._serialized_start=731
+  _globals['_PARTITION']._serialized_end=777
+  _globals['_EXPLAINCLUSTER']._serialized_start=779
+  _globals['_EXPLAINCLUSTER']._serialized_end=795
+  _globals['_AWAITONLINENODESREQUEST']._serialized_start=797
+  _globals['_AWAITONLINENODESREQUEST']._serialized_end=911
+  _globals['_SETCLUSTERNAME']._serialized_start=913
+  _globals['_SETCLUSTERNAME']._serialized_end=961
+  _globals['_CLUSTER']._serialized_start=964
+  _globals['_CLUSTER']._serialized_end=2036
 # @@protoc_insertion_point(module_scope)

@@ -167,6 +167,21 @@ class Partition(_message.Message):
 Global___Partition: _TypeAlias = Partition  # noqa: Y015
 
 @_typing.final
+class ExplainCluster(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainCluster: _TypeAlias = ExplainCluster  # noqa: Y015
+
+@_typing.final
 class AwaitOnlineNodesRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from mqd.rpc.v1 import cluster_pb2 as mqd_dot_rpc_dot_v1_dot_cluster__pb2
+from mqd.rpc.v1 import explain_pb2 as mqd_dot_rpc_dot_v1_dot_explain__pb2
 from mqd.rpc.v1 import values_pb2 as mqd_dot_rpc_dot_v1_dot_values__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -40,6 +41,11 @@ class ClusterStub:
                 request_serializer=mqd_dot_rpc_dot_v1_dot_cluster__pb2.ClusterStatusRequest.SerializeToString,
                 response_deserializer=mqd_dot_rpc_dot_v1_dot_cluster__pb2.ClusterStatusReply.FromString,
                 _registered_method=True)
+        self.Explain = channel.unary_unary(
+                '/mqd.rpc.v1.Cluster/Explain',
+                request_serializer=mqd_dot_rpc_dot_v1_dot_cluster__pb2.ExplainCluster.SerializeToString,
+                response_deserializer=mqd_dot_rpc_dot_v1_dot_explain__pb2.Explanation.FromString,
+                _registered_method=True)
         self.AwaitOnlineNodes = channel.unary_unary(
                 '/mqd.rpc.v1.Cluster/AwaitOnlineNodes',
                 request_serializer=mqd_dot_rpc_dot_v1_dot_cluster__pb2.AwaitOnlineNodesRequest.SerializeToString,
@@ -57,6 +63,13 @@ class ClusterServicer:
 
     def Status(self, request, context):
         """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Explain(self, request, context):
+        """Also while the node waits for others, or was forgotten.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -81,6 +94,11 @@ def add_ClusterServicer_to_server(servicer, server):
                     servicer.Status,
                     request_deserializer=mqd_dot_rpc_dot_v1_dot_cluster__pb2.ClusterStatusRequest.FromString,
                     response_serializer=mqd_dot_rpc_dot_v1_dot_cluster__pb2.ClusterStatusReply.SerializeToString,
+            ),
+            'Explain': grpc.unary_unary_rpc_method_handler(
+                    servicer.Explain,
+                    request_deserializer=mqd_dot_rpc_dot_v1_dot_cluster__pb2.ExplainCluster.FromString,
+                    response_serializer=mqd_dot_rpc_dot_v1_dot_explain__pb2.Explanation.SerializeToString,
             ),
             'AwaitOnlineNodes': grpc.unary_unary_rpc_method_handler(
                     servicer.AwaitOnlineNodes,
@@ -120,6 +138,33 @@ class Cluster:
             '/mqd.rpc.v1.Cluster/Status',
             mqd_dot_rpc_dot_v1_dot_cluster__pb2.ClusterStatusRequest.SerializeToString,
             mqd_dot_rpc_dot_v1_dot_cluster__pb2.ClusterStatusReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Explain(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mqd.rpc.v1.Cluster/Explain',
+            mqd_dot_rpc_dot_v1_dot_cluster__pb2.ExplainCluster.SerializeToString,
+            mqd_dot_rpc_dot_v1_dot_explain__pb2.Explanation.FromString,
             options,
             channel_credentials,
             insecure,

@@ -6,6 +6,7 @@ Membership and what the cluster looks like: mqd/admin/cluster.py."""
 from collections import abc as _abc
 from grpc import aio as _aio
 from mqd.rpc.v1 import cluster_pb2 as _cluster_pb2
+from mqd.rpc.v1 import explain_pb2 as _explain_pb2
 from mqd.rpc.v1 import values_pb2 as _values_pb2
 import abc as _abc_1
 import grpc as _grpc
@@ -33,6 +34,8 @@ class ClusterStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ClusterAsyncStub: ...
     Status: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.ClusterStatusRequest, _cluster_pb2.ClusterStatusReply]
+    Explain: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.ExplainCluster, _explain_pb2.Explanation]
+    """Also while the node waits for others, or was forgotten."""
     AwaitOnlineNodes: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.AwaitOnlineNodesRequest, _values_pb2.Done]
     """Returns when that many members run; TIMEOUT by the deadline."""
     SetName: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.SetClusterName, _values_pb2.Done]
@@ -41,6 +44,8 @@ class ClusterStub:
 class ClusterAsyncStub(ClusterStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Status: _aio.UnaryUnaryMultiCallable[_cluster_pb2.ClusterStatusRequest, _cluster_pb2.ClusterStatusReply]  # type: ignore[assignment]
+    Explain: _aio.UnaryUnaryMultiCallable[_cluster_pb2.ExplainCluster, _explain_pb2.Explanation]  # type: ignore[assignment]
+    """Also while the node waits for others, or was forgotten."""
     AwaitOnlineNodes: _aio.UnaryUnaryMultiCallable[_cluster_pb2.AwaitOnlineNodesRequest, _values_pb2.Done]  # type: ignore[assignment]
     """Returns when that many members run; TIMEOUT by the deadline."""
     SetName: _aio.UnaryUnaryMultiCallable[_cluster_pb2.SetClusterName, _values_pb2.Done]  # type: ignore[assignment]
@@ -52,6 +57,14 @@ class ClusterServicer(metaclass=_abc_1.ABCMeta):
         request: _cluster_pb2.ClusterStatusRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_cluster_pb2.ClusterStatusReply, _abc.Awaitable[_cluster_pb2.ClusterStatusReply]]: ...
+
+    @_abc_1.abstractmethod
+    def Explain(
+        self,
+        request: _cluster_pb2.ExplainCluster,
+        context: _ServicerContext,
+    ) -> _typing.Union[_explain_pb2.Explanation, _abc.Awaitable[_explain_pb2.Explanation]]:
+        """Also while the node waits for others, or was forgotten."""
 
     @_abc_1.abstractmethod
     def AwaitOnlineNodes(

@@ -62,6 +62,8 @@ class Facts(_message.Message):
     CONFIGURATION_FIELD_NUMBER: _builtins.int
     PLUGINS_FIELD_NUMBER: _builtins.int
     SERVICE_FIELD_NUMBER: _builtins.int
+    DISC_MEMBERS_FIELD_NUMBER: _builtins.int
+    RAM_MEMBERS_FIELD_NUMBER: _builtins.int
     node: _builtins.str
     pid: _builtins.int
     """of the running process, also of one that does not answer"""
@@ -94,6 +96,12 @@ class Facts(_message.Message):
     def plugins(self) -> Global___PluginFacts: ...
     @_builtins.property
     def service(self) -> Global___ServiceFacts: ...
+    @_builtins.property
+    def disc_members(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """of its cluster; empty: it is in none"""
+
+    @_builtins.property
+    def ram_members(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
         self,
         *,
@@ -114,10 +122,12 @@ class Facts(_message.Message):
         configuration: Global___ConfigurationFacts | None = ...,
         plugins: Global___PluginFacts | None = ...,
         service: Global___ServiceFacts | None = ...,
+        disc_members: _abc.Iterable[_builtins.str] | None = ...,
+        ram_members: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["clock", b"clock", "configuration", b"configuration", "cookie", b"cookie", "disc", b"disc", "memory", b"memory", "names", b"names", "open_files", b"open_files", "plugins", b"plugins", "service", b"service"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["app", b"app", "certificates", b"certificates", "clock", b"clock", "configuration", b"configuration", "cookie", b"cookie", "directories", b"directories", "disc", b"disc", "memory", b"memory", "names", b"names", "node", b"node", "open_files", b"open_files", "pid", b"pid", "plugins", b"plugins", "ports", b"ports", "service", b"service", "uid", b"uid", "user", b"user"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["app", b"app", "certificates", b"certificates", "clock", b"clock", "configuration", b"configuration", "cookie", b"cookie", "directories", b"directories", "disc", b"disc", "disc_members", b"disc_members", "memory", b"memory", "names", b"names", "node", b"node", "open_files", b"open_files", "pid", b"pid", "plugins", b"plugins", "ports", b"ports", "ram_members", b"ram_members", "service", b"service", "uid", b"uid", "user", b"user"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -80,6 +80,7 @@ VERBS: dict[str, tuple[tuple[str, str, str, int, frozenset[int]], ...]] = {
     "eval_file": (("evaluation", "Evaluation", "Evaluate", 1, frozenset((1,))),),
     "exec": (("local", "Local", "Exec", 0, frozenset((1,))),),
     "explain": (("local", "Local", "Explain", 0, frozenset((1, 2,))),),
+    "explain_cluster": (("cluster", "Cluster", "Explain", 0, frozenset((1, 2,))),),
     "explain_connection": (("explain", "Explain", "Connection", 0, frozenset((1, 2,))),),
     "explain_permission": (("explain", "Explain", "Permission", 0, frozenset((1, 2,))),),
     "explain_publish": (("explain", "Explain", "Publish", 0, frozenset((1, 2,))),),

@@ -139,6 +139,9 @@ class StandMembership:
             members=[MemberEntry(name=name, incarnation="i") for name in names],
         )
 
+    async def survey(self, state: AppState) -> Mapping[str, MemberFacts | None]:
+        return {str(self._node.name): self.facts(state)}
+
     async def admit(self, entry: MemberEntry, again: bool, former: str) -> AdmitMemberReply:
         self._node.calls.append(("admit", entry.name, again, former))
         return AdmitMemberReply(cluster_id="c")

@@ -82,6 +82,7 @@ def test_the_forms(run_dir: object) -> None:
     done = call("explain")
     assert done.code == 0
     assert done.out.splitlines()[::2] == [
+        "mqctl explain cluster",
         "mqctl explain connection <connection>",
         "mqctl explain permission [--vhost <vhost>] [--routing-key <key>] <user> "
         "<configure | write | read> <name>",

@@ -1,0 +1,70 @@
+"""What `mqctl cluster explain` says of each member."""
+
+from __future__ import annotations
+
+from mqd.admin.cluster_advice import advise
+from mqd.rpc.v1 import membership_pb2 as pb
+
+A, B, C = "rabbit@a", "rabbit@b", "rabbit@c"
+
+
+def facts(node: str, state: str = "running", number: int = 9, **more: object) -> pb.MemberFacts:
+    kinds = {A: "disc", B: "disc", C: "ram"}
+    plain: dict[str, object] = {
+        "cluster_id": "c",
+        "generation": 1,
+        "authority": A,
+        "kind": kinds[node],
+        "on_disc": kinds[node] == "disc",
+        "members": [pb.MemberEntry(name=name, kind=kind) for name, kind in kinds.items()],
+    }
+    return pb.MemberFacts(node=node, state=state, number=number, **{**plain, **more})  # type: ignore[arg-type]
+
+
+def test_a_node_alone_is_in_no_cluster() -> None:
+    told = advise(A, {A: pb.MemberFacts(node=A, state="running")})
+    assert (told.outcome, list(told.reasons)) == ("alone", [])
+
+
+def test_all_is_well() -> None:
+    told = advise(A, {A: facts(A), B: facts(B), C: facts(C)})
+    assert told.outcome == "writable"
+    assert told.says == (
+        "2 of 2 disc nodes run, changes are ordered by rabbit@a: durable changes can be made"
+    )
+    assert [(each.kind, each.command) for each in told.reasons[:3]] == [("running", "")] * 3
+
+
+def test_one_that_waits_names_whom_to_start() -> None:
+    waits = facts(B, "starting", waits_for=[A])
+    told = advise(B, {B: waits, A: facts(A, "stopped", number=12), C: None})
+    assert told.outcome == "read_only"
+    said = {each.kind: (each.says, each.command) for each in told.reasons}
+    assert said["waiting"] == (
+        "rabbit@b (disc) waits for rabbit@a, generation 1, metadata to change 9",
+        "mqctl -n rabbit@a start_app",
+    )
+    assert said["stopped"] == (
+        "rabbit@a (disc) answers, its app is stopped, generation 1, metadata to change 12, the "
+        "newest of those that answer",
+        "mqctl -n rabbit@a start_app",
+    )
+    assert said["down"][0].startswith("rabbit@c (ram) does not answer")
+
+
+def test_one_that_was_forgotten_is_to_be_reset() -> None:
+    told = advise(B, {B: facts(B, "stopped", forgotten=True)})
+    assert told.reasons[0].kind == "forgotten"
+    assert told.reasons[0].command == "mqctl -n rabbit@b reset && mqctl -n rabbit@b start_app"
+
+
+def test_without_a_majority_the_way_out_is_named_last() -> None:
+    told = advise(A, {A: facts(A, authority=""), B: None, C: facts(C, authority="")})
+    assert told.outcome == "read_only"
+    assert "force_boot" in told.reasons[-1].command
+
+
+def test_one_disc_node_is_warned_of() -> None:
+    members = [pb.MemberEntry(name=A, kind="disc"), pb.MemberEntry(name=C, kind="ram")]
+    told = advise(A, {A: facts(A, members=members), C: facts(C, members=members)})
+    assert any("the only disc node" in each.says for each in told.reasons)
