@@ -27,7 +27,7 @@ _log = logging.getLogger("mqd.cluster.engine")
 BACKOFF_MIN_S: Final = 0.1
 BACKOFF_MAX_S: Final = 5.0
 STEADY_S: Final = 30.0
-_START_TIMEOUT_S: Final = 60.0  # to read what is on its disc
+_START_TIMEOUT_S: Final = 600.0  # after a crash it reads all that is on its disc
 _ANCHOR_RETRY_S: Final = 0.2
 
 
