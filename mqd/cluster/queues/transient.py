@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("mqd.queue")
 
+_EARLY_MAX = 10_000
+
 Name = tuple[str, str, str]  # vhost, "queue" | "exchange", name
 
 
@@ -99,6 +101,7 @@ class Transient:
         self._later = later
         self._exchanges: dict[tuple[str, str], str] = {}  # (vhost, name) → node, of others' ones
         self._claims: dict[Name, _Claim] = {}
+        self._early: list[BindingDefinition] = []  # that lack an end
 
     # -- telling ------------------------------------------------------------------------------
 
@@ -156,10 +159,21 @@ class Transient:
             for queue in vhost.queues.values()
             if not queue.durable and not queue.is_remote
         )
-        found += (
-            one for one in vhost.bindings if _has_ends(vhost, one) and not vhost.is_durable(one)
-        )
+        found += (one for one in vhost.bindings if self._is_told_here(vhost, one))
         return found
+
+    def _is_told_here(self, vhost: VHost, binding: BindingDefinition) -> bool:
+        """Whether a binding is for this node to tell a member that is newly linked: its queue is
+        here, or the exchange without which it would not be."""
+        if not _has_ends(vhost, binding) or vhost.is_durable(binding):
+            return False
+        if binding.destination_kind == "queue":
+            queue = vhost.queues[binding.destination]
+            if not queue.durable:
+                return not queue.is_remote
+        source = vhost.exchanges[binding.source].definition
+        owned = binding.destination if source.durable else binding.source
+        return (vhost.name, owned) not in self._exchanges
 
     # -- hearing ------------------------------------------------------------------------------
 
@@ -209,12 +223,24 @@ class Transient:
                         vhost.apply_put_exchange(exchange)
                 self._settle(_name(exchange), node, line)
             case PutBinding(binding):
-                vhost = self._broker.vhosts.get(binding.vhost)
-                if vhost is not None and _has_ends(vhost, binding):
-                    with self._broker.events.silent():
-                        vhost.apply_put_binding(binding)
+                self._early.append(binding)
             case _:
                 log.warning("node %s announces what nobody knows: %s", node, line[:80])
+        if self._early:
+            self._bind_early()
+
+    def _bind_early(self) -> None:
+        """Bind what has both ends by now: another member tells of them, perhaps later than of the
+        binding."""
+        waiting: list[BindingDefinition] = []
+        with self._broker.events.silent():
+            for binding in self._early:
+                vhost = self._broker.vhosts.get(binding.vhost)
+                if vhost is not None and _has_ends(vhost, binding):
+                    vhost.apply_put_binding(binding)
+                else:
+                    waiting.append(binding)
+        self._early = waiting[-_EARLY_MAX:]
 
     def _take_queue(self, node: str, queue: QueueDefinition) -> None:
         vhost = self._broker.vhosts.get(queue.vhost)
@@ -246,6 +272,7 @@ class Transient:
                     if vhost is not None and there is not None and not there.definition.durable:
                         vhost.apply_delete_exchange(exchange.name)
                 case PutBinding(binding):
+                    self._early = [one for one in self._early if one != binding]
                     vhost = self._broker.vhosts.get(binding.vhost)
                     if vhost is not None:
                         vhost.apply_delete_binding(binding)

@@ -181,3 +181,28 @@ def test_exclusive_queues_come_and_go_without_anything_durable(cluster: Cluster)
         one.call(Queue.Delete(queue=name))
     assert not cluster.topology.waiting
     assert not any(vhost.queues for vhost in vhosts(cluster))
+
+
+def test_a_binding_may_come_before_its_ends(cluster: Cluster) -> None:
+    one, two, three = clients(cluster)
+    cluster.meshes.hold("a", "c")
+    one.send(Exchange.Declare(0, "x", "fanout"))
+    two.declare("t")
+    two.bind("t", "x")
+    assert "x" not in vhosts(cluster)[2].exchanges
+    cluster.meshes.release("a", "c")
+    cluster.run()
+    three.publish("", "m", exchange="x")
+    assert str(two.get("t")) == "got 1 m left 0"
+
+
+def test_what_was_unbound_meanwhile_does_not_come_back(cluster: Cluster) -> None:
+    """b hears of it, which owns the queue; a does not, and must not tell c again."""
+    _, two, three = clients(cluster)
+    two.declare("t")
+    two.bind("t", "amq.direct", "k")
+    cluster.cut("a", "c")
+    cluster.meshes.hold("b", "a")
+    three.call(Queue.Unbind(0, "t", "amq.direct", "k"))
+    cluster.heal()
+    assert not any(vhosts(cluster)[2].bindings)
