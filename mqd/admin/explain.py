@@ -1,11 +1,13 @@
 """Why something is as it is: the questions, and what has to be there to ask them.
 
 Decides which object a question is about and what is said when there is none. Never finds the
-reasons: `explain_queue`, `explain_connection`, `explain_publish`, `explain_permission` do.
+reasons: `explain_queue`, `explain_connection`, `explain_publish`, `explain_permission` do, on the
+member that has the object.
 """
 
 from __future__ import annotations
 
+import contextlib
 from typing import Final
 
 from mqd.admin import (
@@ -17,7 +19,9 @@ from mqd.admin import (
     vhosts,
 )
 from mqd.admin.context import AdminContext
+from mqd.admin.everywhere import ask, others
 from mqd.admin.explaining import at, near
+from mqd.admin.homes import is_down, is_here
 from mqd.errors import ErrorCode, MqdError
 from mqd.rpc.v1 import explain_pb2 as pb
 
@@ -28,6 +32,12 @@ async def connection(ctx: AdminContext, request: pb.ExplainConnection) -> pb.Exp
     """Raises NOT_FOUND."""
     entries = ctx.broker.connections.values()
     entry = explain_connection.find(entries, request.connection)
+    if entry is None:
+        for other in others(ctx):
+            with contextlib.suppress(MqdError):  # it is not there
+                reply: pb.Explanation | None = await ask(ctx, other, "Explain.Connection", request)
+                if reply is not None:
+                    return reply
     if entry is None:
         raise MqdError(
             ErrorCode.NOT_FOUND,
@@ -53,6 +63,18 @@ async def queue(ctx: AdminContext, request: pb.ExplainQueue) -> pb.Explanation:
         raise MqdError(
             ErrorCode.NOT_FOUND, f"no queue '{request.queue}' in vhost '{vhost.name}'{hint}"
         )
+    if not is_here(ctx, found):
+        reply: pb.Explanation | None = None
+        if not is_down(ctx, found) and not ctx.relayed:
+            reply = await ask(ctx, found.home, "Explain.Queue", request)
+        if reply is None:
+            raise MqdError(
+                ErrorCode.UNAVAILABLE,
+                f"queue '{request.queue}' in vhost '{vhost.name}' is served by "
+                f"{found.home or 'nobody now'}, which does not answer: mqctl cluster_status shows "
+                "who runs",
+            )
+        return reply
     return explain_queue.explain(found, ctx.broker.alarms).message()
 
 
