@@ -6,9 +6,9 @@ PROPOSAL_TIMEOUT_S is over; then it is said what is known: that nothing was chan
 left, else that nobody knows. If it was ordered all the same it is applied like any other.
 
 Entries come as they are told; what is not told is seen by the gap it leaves, by an append that is
-answered with a number not seen, or by looking now and then. What the log has dropped already comes
-over a link, from another disc node. The node that leads the log drops what all disc nodes have on
-disc, and more when one is away for long.
+answered with a number not seen, or by looking now and then. What the log has dropped already, and
+everything while it cannot be read, comes over a link from another disc node. The node that leads
+the log drops what all disc nodes have on disc, and more when one is away for long.
 """
 
 from __future__ import annotations
@@ -44,6 +44,8 @@ _RETRY_S = 0.5
 _AGE_MAX = int(PROPOSAL_TIMEOUT_S / META_CHECK_S)  # looks
 _PURGE_LOOKS = int(META_PURGE_S / META_CHECK_S)
 
+_CANNOT = (NoMajority, MqdError)  # the latter: there is no such log yet, or any more
+
 _log = logging.getLogger(__name__)
 
 
@@ -78,10 +80,11 @@ class EngineOrderer(Orderer):
         self._unknown: set[str] = set()  # given up
         self._reading = False
         self._again = False
-        self._first_needed = 0  # while entries come over a link: until that one can be read
+        self._first_needed: int | None = None  # while entries come over a link: up to that one
         self._closed = False
         self._finishing = False
         self._looks = 0
+        self._seen = 0  # the last number, at the last look
         self._tasks: set[asyncio.Task[None]] = set()
         self._cancel_look: Cancel = lambda: None
         self._stops: list[Callable[[], None]] = []
@@ -149,7 +152,7 @@ class EngineOrderer(Orderer):
     async def _append(self, unique: str, line: str) -> None:
         try:
             seq = await self._engine.append(META, SUBJECT, line.encode(), unique=unique)
-        except NoMajority as error:
+        except _CANNOT as error:
             _log.info("a change is not ordered yet: %s", error)
             self._later(_RETRY_S, lambda: self._again_if_waited_for(unique))
         else:
@@ -216,18 +219,21 @@ class EngineOrderer(Orderer):
             while self._again and not self._closed:
                 self._again = False
                 await self._read_once()
-        except NoMajority as error:
+        except _CANNOT as error:
             _log.debug("the log cannot be read: %s", error)
+            if not self._closed:
+                self._lag(None)
         finally:
             self._reading = False
 
     async def _read_once(self) -> None:
         info = await self._engine.info(META)
         after = self._store.last_number
-        if info.last_seq <= after:
-            return
         if info.first_seq > after + 1:
             self._lag(info.first_seq)
+            return
+        self._intake.stop()
+        if info.last_seq <= after:
             return
         entries = await self._engine.read(META, after + 1, META_READ_MAX)
         if self._closed or not entries:
@@ -236,16 +242,16 @@ class EngineOrderer(Orderer):
             self._lag(entries[-1].seq)
         self._again = True
 
-    def _lag(self, first: int) -> None:
-        """Entries below that one come over a link."""
+    def _lag(self, first: int | None) -> None:
+        """Entries below that one come over a link. None: all, until the log can be read again; if
+        only this node's server is down, others have them."""
         self._first_needed = first
         if not self._intake.follows:
-            _log.info("metadata up to entry %d comes from another node", first - 1)
+            _log.info("metadata comes over a link until the log has it")
             self._intake.follow(lambda _source: None)
 
     def _caught_some(self) -> None:
-        if self._store.last_number + 1 >= self._first_needed:
-            self._intake.stop()
+        if self._first_needed is not None and self._store.last_number + 1 >= self._first_needed:
             self._catch_up()
 
     # now and then
@@ -266,6 +272,9 @@ class EngineOrderer(Orderer):
                 self._unknown.discard(unique)
                 became = "refused" if outcome.refusal is not None else "made"
                 _log.info("a change whose outcome was not known was %s after all", became)
+        if self._intake.follows and self._store.last_number == self._seen:
+            self._intake.turn_to_another()
+        self._seen = self._store.last_number
         self._catch_up()
         if self._looks % _PURGE_LOOKS == 0 and self._engine.leads.get(META) == self._mesh.node:
             self._spawn(self._purge())
@@ -281,5 +290,5 @@ class EngineOrderer(Orderer):
             info = await self._engine.info(META)
             if before - info.first_seq >= META_PURGE_MIN:
                 await self._engine.purge(META, before=before)
-        except NoMajority as error:
+        except _CANNOT as error:
             _log.debug("the log is not shortened: %s", error)

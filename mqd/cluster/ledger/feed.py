@@ -31,6 +31,7 @@ class _Reader:
 
     node: str
     token: int
+    history: str  # that `next` belongs to
     next: int
     waits: bool = False  # for the disc, for room on the link, or for a snapshot
     greeted: bool = False  # it knows how far this node was
@@ -81,11 +82,14 @@ class Feed:
             self._pump(reader)
 
     def replaced(self) -> None:
-        """The store is where another node was."""
+        """The store is where another node was. A follower that is there too, or further, needs
+        nothing: two nodes may follow each other."""
         self._backlog.clear()
         self._head = self._store.last_number
+        history = history_of(self._store.state)
         for reader in list(self._readers.values()):
-            self._begin_snapshot(reader)
+            if reader.history != history or reader.next <= self._head:
+                self._begin_snapshot(reader)
 
     # followers
 
@@ -98,10 +102,9 @@ class Feed:
         if not hello.wants:
             self._readers.pop(node, None)
             return
-        reader = _Reader(node, hello.token, hello.after + 1)
+        reader = _Reader(node, hello.token, hello.history, hello.after + 1)
         self._readers[node] = reader
-        known = hello.history == history_of(self._store.state)
-        if known and hello.after <= self._head:
+        if hello.history == history_of(self._store.state):
             self._pump(reader)
         else:
             self._begin_snapshot(reader)
@@ -168,6 +171,7 @@ class Feed:
         self._store.with_snapshot(functools.partial(self._have_snapshot, reader))
 
     def _have_snapshot(self, reader: _Reader, number: int, data: bytes) -> None:
+        reader.history = history_of(self._store.state)
         reader.snapshot = (number, data, 0)
         reader.next = number + 1
         self._go_on(reader)

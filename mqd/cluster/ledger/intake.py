@@ -88,6 +88,16 @@ class Intake:
         """Of the nodes that can be asked, if they are linked."""
         return self._sources()
 
+    def turn_to_another(self) -> None:
+        """The source does not have what is missing."""
+        usable = [node for node in self._sources() if node in self._mesh.up]
+        if self.source in usable and len(usable) > 1:
+            other = usable[(usable.index(self.source) + 1) % len(usable)]
+            self._say(wants=False)
+            self.source = other
+            self._hello()
+            self._on_source(other)
+
     def look(self) -> None:
         """Links or members are others now."""
         if self._wanted:

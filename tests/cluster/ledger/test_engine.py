@@ -145,11 +145,13 @@ async def test_nobody_knows_what_became_of_what_was_sent(
     await asyncio.sleep(0)
     stand.engines.elects(False)
     stand.engines.elect(META, None)
+    stand.meshes.isolate("a")
     await stand.pass_time(12)
     assert asked.text(first) == (
-        "the change needs a leader among the disc nodes, and none could be asked; it is not known "
+        "the change needs a majority of the disc nodes: b, c do not answer; it is not known "
         "whether it was made, look before it is asked for again"
     )
+    stand.meshes.heal()
     stand.engines.elects(True)
     stand.engines.release("a")
     await stand.pass_time(3)
@@ -184,6 +186,28 @@ async def test_the_log_is_shortened_and_who_was_away_is_helped(
     stand.check_equal()
     assert not stand.ledger("c").intake.follows
     asked.propose(stand["c"], VHOST)
+    await stand.settle()
+    stand.check_equal()
+
+
+@pytest.mark.asyncio
+async def test_whose_server_is_down_learns_of_changes_over_links(stand: Stand) -> None:
+    asked = Asked()
+    stand.engines.stop("c")
+    first = asked.propose(stand["a"], VHOST)
+    await stand.pass_time(1)
+    assert asked.text(first) == ""
+    await stand.pass_time(2)
+    assert stand.ledger("c").intake.follows
+    second = asked.propose(stand["b"], value(1))
+    await stand.settle()
+    assert asked.text(second) == ""
+    stand.check_equal()
+    assert stand.ledger("b").barrier.suspected == frozenset()
+    stand.engines.start("c")
+    await stand.pass_time(3)
+    assert not stand.ledger("c").intake.follows
+    asked.propose(stand["c"], value(2))
     await stand.settle()
     stand.check_equal()
 
