@@ -156,7 +156,7 @@ class RemoteQueue(Queue):
 
     def unanswered(self, ticket: int) -> None:
         """Who was sent it will not answer: the next home is sent it, where there can be one."""
-        if ticket not in self._pending:
+        if ticket not in self._pending and not (self.deleted and self.survives):
             self.answered(ticket, False)
 
     # -- asking -------------------------------------------------------------------------------
@@ -170,8 +170,8 @@ class RemoteQueue(Queue):
             self.ask(channel, start, done)
 
         def answered(result: object) -> None:
-            if result is LOST:
-                again()
+            if result is LOST or (result is ELSEWHERE and (home is not self.at or self.deleted)):
+                again()  # there is another by now
             elif result is not ELSEWHERE:
                 done(result)
             elif self.survives:

@@ -67,6 +67,7 @@ class QueueLog:
     counts: dict[int, int] = field(default_factory=dict)
     flying: list[Pending] = field(default_factory=list)
     again: list[int] = field(default_factory=list)
+    landed: dict[bytes, int] = field(default_factory=dict)
     is_dirty: bool = False
 
 
@@ -98,6 +99,7 @@ class Shard:
     def adopt(self, state: QueueState, tickets: Tickets, end_turn: Callable[[], None]) -> QueueLog:
         """A queue as the log has it; its messages are the caller's to take."""
         queue = QueueLog(state, subject_of(self.name, state.id), tickets, end_turn)
+        queue.landed.update(state.origins)
         for number, message in state.messages.items():
             if message.delivery_count:
                 queue.counts[number] = message.delivery_count
@@ -276,6 +278,7 @@ class Shard:
             self.gathered_bytes -= content_bytes
             if self._presses and self.gathered_bytes <= SHARD_GATHERED_BYTES_MAX // 2:
                 self.relieve()
+            queue.landed.update(origins)
             for message in messages:
                 queue.arrived(message)
             self._end_tickets(queue, tickets)

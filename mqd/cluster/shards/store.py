@@ -76,7 +76,7 @@ class ShardStore:
         queue = self._queue(queue_id)
         if number > queue.state.origins.get(origin, 0):
             return None
-        if not (queue.new or queue.flying):
+        if number <= queue.landed.get(origin, 0):
             return 0
         ticket = self._tickets.new()
         queue.again.append(ticket)  # it goes with the next frame, which lands after the message
