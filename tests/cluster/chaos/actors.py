@@ -73,8 +73,10 @@ class Scene:
     def lines(self) -> int:
         return len(self.members) * len(self.witness.queues)
 
-    def number_of_link(self) -> int:
+    def number_of_link(self, name: str = "") -> int:
         self.links += 1
+        if name:
+            self.witness.names[self.links] = f"{name} #{self.links}"
         return self.links
 
     async def until_over(self, work: Callable[[], Awaitable[None]]) -> None:
@@ -88,12 +90,12 @@ class Scene:
 class Line:
     """One publisher's channel to one queue, in confirm mode."""
 
-    def __init__(self, scene: Scene, link: Wire, channel: int, queue: int) -> None:
+    def __init__(self, scene: Scene, link: Wire, channel: int, queue: int, node: str) -> None:
         self._scene = scene
         self._link = link
         self._channel = channel
         self._queue = queue
-        self._number = scene.number_of_link()
+        self._number = scene.number_of_link(f"publisher on {node}")
         self._sequence = 0
         self._room = asyncio.Event()
         self.unconfirmed: deque[tuple[int, int]] = deque()
@@ -189,7 +191,7 @@ class Publisher:
         """The end of a channel is not the end of the link."""
         channel = queue + 1
         while not link.gone.done():
-            line = Line(self._scene, link, channel, queue)
+            line = Line(self._scene, link, channel, queue, self._member.name)
             self.lines.append(line)
             try:
                 await line.run()
@@ -239,7 +241,7 @@ class Consumer:
         channel = queue + 1
         name = self._scene.witness.queues[queue]
         while not link.gone.done():
-            serial = self._scene.number_of_link()
+            serial = self._scene.number_of_link(f"consumer on {self._member.name}")
             try:
                 await link.open(channel)
                 reader = Reader(self._scene, link, channel, queue, serial)

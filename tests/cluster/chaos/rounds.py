@@ -78,6 +78,7 @@ class Chaos:
             quiet=self._on_loop(self._quiet),
             loud=self._on_loop(self._loud),
         )
+        self._began = time.monotonic()
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def end(self) -> None:
@@ -157,6 +158,7 @@ class Chaos:
         self.scene.open.set()
         await asyncio.sleep(self.dice.uniform(0.2, 1.0))
         name = self.names[(number - 1) % len(self.names)]
+        at = time.monotonic() - self._began
         what = await asyncio.to_thread(self._faults.table[name])
         self.done[name] += 1
         healed = time.monotonic()
@@ -171,8 +173,9 @@ class Chaos:
         await self._count(number)
         confirmed = self.witness.figures["confirmed"] - began
         news = sum(self.witness.broken.values()) - broken
-        return f"{name} ({what}); well after {healed_s:.1f} s; confirmed {confirmed}" + (
-            f"; BROKEN {news}" if news else ""
+        return (
+            f"{name} ({what}) at {at:.1f} s; well after {healed_s:.1f} s; confirmed {confirmed}"
+            + (f"; BROKEN {news}" if news else "")
         )
 
     async def _heal(self) -> None:

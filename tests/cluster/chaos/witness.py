@@ -12,8 +12,10 @@ Decides truth. Never talks to a broker.
 
 from __future__ import annotations
 
+import time
 from array import array
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 CONFIRMED, UNSURE, SEEN, ACKED, GIVEN_UP = 1, 2, 4, 8, 16
@@ -34,11 +36,16 @@ class Witness:
     line_of: array[int] = field(default_factory=lambda: array("L"))
     broken: Counter[tuple[str, str]] = field(default_factory=Counter)
     examples: list[str] = field(default_factory=list)
+    seen_at: array[float] = field(default_factory=lambda: array("d"))
+    seen_by: array[int] = field(default_factory=lambda: array("L"))
+    names: dict[int, str] = field(default_factory=dict)  # of lines and consumers' links
+    clock: Callable[[], float] = time.monotonic
     figures: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         self.owed = [0] * len(self.queues)
         self._last: dict[tuple[int, int, int], int] = {}
+        self._began = self.clock()
 
     # -- publishing ---------------------------------------------------------------------------
 
@@ -47,6 +54,8 @@ class Witness:
         self.flags.append(0)
         self.queue_of.append(queue)
         self.line_of.append(line)
+        self.seen_at.append(0.0)
+        self.seen_by.append(0)
         return len(self.flags) - 1
 
     def refused(self, number: int) -> None:
@@ -78,9 +87,9 @@ class Witness:
             self.figures["redelivered"] += 1
             self.figures["back after ack"] += bool(flags & ACKED)
         elif flags & ACKED:
-            self._break("acknowledged twice, not flagged", queue, number)
+            self._break("acknowledged twice, not flagged", queue, self._story(number, link))
         elif flags & SEEN:
-            self._break("delivered twice, not flagged", queue, number)
+            self._break("delivered twice, not flagged", queue, self._story(number, link))
         else:
             at = queue, self.line_of[number], link
             if self._last.get(at, -1) > number:
@@ -88,6 +97,7 @@ class Witness:
             self._last[at] = number
         self.figures["came after all"] += bool(flags & GIVEN_UP)
         self.flags[number] = flags | SEEN
+        self.seen_at[number], self.seen_by[number] = self.clock() - self._began, link
         return number
 
     def acking(self, number: int) -> None:
@@ -130,6 +140,16 @@ class Witness:
         """Something that is about no message of ours."""
         self.broken[kind, ""] += 1
         self.examples.append(f"{kind}: {what}")
+
+    def _story(self, number: int, link: int) -> str:
+        """Of a message that comes again."""
+        names, line, first = self.names, self.line_of[number], self.seen_by[number]
+        confirmed = "confirmed" if self.flags[number] & CONFIRMED else "not confirmed"
+        return (
+            f"{number} ({confirmed}) of {names.get(line, line)}: "
+            f"at {self.seen_at[number]:.3f} s to {names.get(first, first)}, "
+            f"at {self.clock() - self._began:.3f} s to {names.get(link, link)}"
+        )
 
     def _break(self, kind: str, queue: int, what: object) -> None:
         name = self.queues[queue]
