@@ -15,18 +15,16 @@ from __future__ import annotations
 import json
 import struct
 from collections import deque
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from mqd import limits
 from mqd.amqp.fields import to_json
-from mqd.amqp.outlet import Outlet
 from mqd.broker.channel import Channel
 from mqd.broker.consumers import Consumer
 from mqd.broker.homes import LOST, Arrival, Done, Fetched
 from mqd.broker.queues.remote import RemoteQueue
-from mqd.cluster.ports import Mesh
 from mqd.cluster.queues import wire
+from mqd.cluster.queues.line import Line
 from mqd.cluster.queues.wire import Kind, record, told
 
 if TYPE_CHECKING:
@@ -34,35 +32,6 @@ if TYPE_CHECKING:
 
 _NAMES_MAX = 4096  # remembered, so that equal ones are the same object
 _HOW = {how: number for number, how in enumerate(wire.HOWS)}
-
-
-class Line:
-    """The way out to one node: records gather and go at the end of the turn."""
-
-    def __init__(self, broker: Broker, mesh: Mesh, node: str) -> None:
-        self.node = node
-        self._mesh = mesh
-        self._outlet = Outlet(broker.turn, self._flush)
-        self.write = self._outlet.write
-
-    def _flush(self) -> None:
-        frames = self._outlet.frames
-        payload = b"".join(frames)
-        frames.clear()
-        if payload:
-            self._mesh.send(self.node, wire.SERVICE, payload)
-
-    def drop(self) -> None:
-        """The link is gone, and all that was to go with it."""
-        self._outlet.frames.clear()
-
-    @property
-    def congested(self) -> bool:
-        return self._mesh.congested(self.node)
-
-    def on_relief(self, call: Callable[[], None]) -> None:
-        """Once, when it is so no more."""
-        self._mesh.on_relief(self.node, call)
 
 
 class _Stream:

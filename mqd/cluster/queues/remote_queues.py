@@ -30,7 +30,8 @@ from mqd.broker.reply import RemoteReply, node_of
 from mqd.broker.vhost import VHost
 from mqd.cluster.ports import Mesh
 from mqd.cluster.queues import wire
-from mqd.cluster.queues.home import Line, PeerHome
+from mqd.cluster.queues.home import PeerHome
+from mqd.cluster.queues.line import Line
 from mqd.cluster.queues.placing import place
 from mqd.cluster.queues.serving import Served
 from mqd.cluster.queues.transient import Told, Transient

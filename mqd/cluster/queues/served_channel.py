@@ -14,7 +14,7 @@ from mqd.broker.consumers import Consumer
 from mqd.broker.entries import ConnectionEntry
 from mqd.broker.message import shown_bytes
 from mqd.cluster.queues import wire
-from mqd.cluster.queues.home import Line
+from mqd.cluster.queues.line import Line
 from mqd.cluster.queues.wire import Kind, record
 from mqd.names import Pid
 
@@ -84,22 +84,32 @@ class ServedChannel(Channel):
         """A delivery is on its way: no more than a window of them is."""
         self._sent += 1
         self._sent_bytes += size
-        if (
-            self._sent >= limits.REMOTE_WINDOW_MESSAGES
-            or self._sent_bytes >= limits.REMOTE_WINDOW_BYTES
-        ):
+        if not self._has_window:
             self.outlet.congested = True
+        elif self.line.congested:
+            self.outlet.congested = True
+            self.line.on_relief(self._relieve)
+
+    @property
+    def _has_window(self) -> bool:
+        return (
+            self._sent < limits.REMOTE_WINDOW_MESSAGES
+            and self._sent_bytes < limits.REMOTE_WINDOW_BYTES
+        )
+
+    def _relieve(self) -> None:
+        if not self.outlet.congested or not self._has_window:
+            return
+        if self.line.congested:
+            self.line.on_relief(self._relieve)
+        else:
+            self.outlet.relieve()
 
     def credit(self, count: int, size: int) -> None:
         """So much of it was taken."""
         self._sent -= count
         self._sent_bytes -= size
-        if (
-            self.outlet.congested
-            and self._sent < limits.REMOTE_WINDOW_MESSAGES
-            and self._sent_bytes < limits.REMOTE_WINDOW_BYTES
-        ):
-            self.outlet.relieve()
+        self._relieve()
 
     def close(self) -> None:
         """As any other, but nobody hears of a channel that was never opened here."""

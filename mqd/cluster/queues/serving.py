@@ -30,7 +30,7 @@ from mqd.broker.queues.base import Queue
 from mqd.broker.queues.remote import RemoteQueue
 from mqd.broker.vhost import VHost
 from mqd.cluster.queues import wire
-from mqd.cluster.queues.home import Line
+from mqd.cluster.queues.line import Line
 from mqd.cluster.queues.served_channel import Nobody, ServedChannel, ServedConsumer
 from mqd.cluster.queues.wire import Kind, record, told
 from mqd.names import Pid

@@ -443,3 +443,48 @@ def test_what_was_asked_of_a_queue_is_answered_when_it_has_moved_here(
         ["purge-ok 0"],
         ["delete-ok 0"],
     ]
+
+
+# -- links that take no more ----------------------------------------------------------------------
+
+
+def test_publishers_are_held_while_a_link_takes_no_more(cluster: Cluster, here: Client) -> None:
+    here.call(Confirm.Select())
+    cluster.meshes.congest("a", "b")
+    here.publish("q", "1")
+    here.publish("q", "2")
+    assert here.unread
+    assert cluster["b"].queue("q").ready_count == 0
+    assert here.said() == []
+    cluster.meshes.relieve("a", "b")
+    cluster.run()
+    here.feed(b"")
+    assert here.said() == ["ack 1", "ack 2"]
+    assert cluster["b"].queue("q").ready_count == 2
+
+
+def test_consumers_wait_while_a_link_takes_no_more(cluster: Cluster, here: Client) -> None:
+    here.consume("q", no_ack=True)
+    there = cluster["b"].connect()
+    cluster.meshes.congest("b", "a")
+    for body in "123":
+        there.publish("q", body)
+    assert here.said() == []
+    assert cluster["b"].queue("q").ready_count == 2
+    cluster.meshes.relieve("b", "a")
+    cluster.run()
+    assert here.bodies() == ["1", "2", "3"]
+
+
+def test_a_large_commit_goes_in_pieces(cluster: Cluster, here: Client) -> None:
+    here.call(Tx.Select())
+    for _ in range(40):
+        here.publish("q", "x" * 100_000)
+    sent: list[int] = []
+    mesh = cluster.meshes["a"]
+    send = mesh.send
+    mesh.send = lambda node, service, data: sent.append(len(data)) or send(node, service, data)  # type: ignore[method-assign, func-returns-value]
+    here.call(Tx.Commit())
+    assert len(sent) > 3
+    assert max(sent) < 1_300_000
+    assert cluster["b"].queue("q").ready_count == 40
