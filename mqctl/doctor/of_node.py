@@ -148,7 +148,7 @@ def members(facts: Any, seen: Seen) -> Iterator[Finding]:
 
 def members_say(facts: Any, seen: Seen) -> str:
     discs, rams = len(facts.disc_members), len(facts.ram_members)
-    return f"{discs} disc, {rams} ram" if discs + rams > 1 else ""
+    return f"{discs} disc, {rams} ram" if discs + rams > 1 else "the node is in no cluster"
 
 
 CHECKS = (

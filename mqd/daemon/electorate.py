@@ -35,6 +35,7 @@ from mqd.cluster.membership.record import DISC
 from mqd.cluster.membership.start import majority
 from mqd.cluster.ports import Mesh, NoMajority, PeerDown
 from mqd.cluster.shards.service import ShardService
+from mqd.daemon.ports import Reserved
 from mqd.errors import ErrorCode, MqdError
 from mqd.limits import ENGINE_ASK_S, ENGINE_CALM_S, ENGINE_READY_S, META_COPIES_MAX
 from mqd.metadata.commands import ClusterRecord, Member, PutCluster
@@ -62,6 +63,7 @@ class Station:
     mesh: Mesh
     gate: Mesh
     listen: str
+    route: Reserved
 
 
 class Electorate:
@@ -80,6 +82,7 @@ class Electorate:
         self._busy = asyncio.Lock()  # held while a change is under way
         self._stopping = False
         self._why = ""
+        self._used: tuple[Member, ...] = ()
         self._shards_began = False
         self._gone: set[tuple[str, str]] = set()  # servers that must not vote
         self._members: dict[str, Member] = dict(store.state.members)
@@ -175,6 +178,7 @@ class Electorate:
                 me = station.me
                 engine = NatsEngine(station.data, me, self._cluster.id, listen=station.listen)
                 members = self._members_of(names if names is not None else self._discs)
+                station.route.release()
                 await engine.start(members, station.identity, Start(how))
                 self._engine = engine
             return self._engine
@@ -231,9 +235,15 @@ class Electorate:
             self._ledger.use_engine(engine)
             _log.info("changes are ordered by a majority of the disc nodes from now on")
         self._begin_shards(engine)
-        await engine.use(self._members_of(self._discs), self._station.identity)
+        await self._use_members(engine)
         if engine.leads.get(META) == self._node:
             await self._put_right(engine)
+
+    async def _use_members(self, engine: NatsEngine) -> None:
+        members = tuple(self._members_of(self._discs))
+        if members != self._used:
+            await engine.use(members, self._station.identity)
+            self._used = members
 
     async def _put_right(self, engine: NatsEngine) -> None:
         """One member acts: the one that leads META."""
@@ -260,9 +270,9 @@ class Electorate:
         for name in others:
             word = JOIN if how == AGAIN else FOUND
             await self._tell(name, {"do": "start", "how": word, "members": list(names)})
-        if not await engine.ready(ENGINE_READY_S, META) or self._stopping:
+        if not await self._is_ready(engine):
             return
-        await engine.use(self._members_of(self._discs), self._station.identity)
+        await self._use_members(engine)
         try:
             await engine.info(META)
             await engine.delete(META)  # of an earlier time
@@ -281,6 +291,15 @@ class Electorate:
         self._ledger.use_engine(engine)
         _log.info("changes are ordered by a majority of the disc nodes from now on")
         self._begin_shards(engine)
+
+    async def _is_ready(self, engine: NatsEngine) -> bool:
+        """Not when this member stops meanwhile."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + ENGINE_READY_S
+        while not self._stopping and loop.time() < until:
+            if await engine.ready(_LOOK_S / 2):
+                return not self._stopping
+        return False
 
     async def _create_log(self, engine: NatsEngine, first_seq: int) -> None:
         """The point of no return is behind: until it is there."""
@@ -315,6 +334,7 @@ class Electorate:
         self._stopping = True
         async with self._busy:
             pass  # what is under way ends first
+        await self._stop_shards()
         heirs = [name for name in self._discs if name in running and name != self._node]
         cluster = self._cluster
         rest = len(heirs) < majority(len(self._discs)) if cluster.authority == "" else False
@@ -324,9 +344,6 @@ class Electorate:
         heir = max(heirs, key=lambda name: (written.get(name, 0), name))
         _log.info("handing over to %s, which orders changes from now on", heir)
         self._ledger.feed.accepts_proposals = False
-        if self.shards is not None and self._shards_began:
-            await self.shards.stop()
-            self._shards_began = False
         answered = self._propose(PutCluster(replace(cluster, authority=heir)))
         if cluster.authority == self._node:
             number = await self._ledger.hold()
@@ -338,6 +355,12 @@ class Electorate:
             await asyncio.wait([asyncio.get_running_loop().create_future()], timeout=_AGAIN_S / 5)
         await self._tell(heir, {"do": "taken"})
         self._ledger.follow((heir,))
+
+    async def _stop_shards(self) -> None:
+        """Others write what this member wrote."""
+        if self.shards is not None and self._shards_began:
+            self._shards_began = False
+            await self.shards.stop()
 
     async def take_over(self) -> None:
         """This member was named as the authority by the metadata itself."""
@@ -412,8 +435,7 @@ class Electorate:
         if self._steering is not None:
             self._steering.cancel()
             await asyncio.wait([self._steering])
-        if self.shards is not None and self._shards_began:
-            await self.shards.stop()
+        await self._stop_shards()
         self._ledger.close()
         if self._engine is not None:
             await self._engine.stop()

@@ -24,6 +24,33 @@ def candidates(me: Member) -> Sequence[int]:
     return [*([me.link_port] if me.link_port else []), *usual]
 
 
+class Reserved:
+    """A port that is kept from others until it is listened on by another process."""
+
+    def __init__(self, me: Member, host: str | None, but: int) -> None:
+        """me: of which the route's port comes first; but: not this one. port 0: none is free."""
+        self.port = 0
+        self._socket: socket.socket | None = None
+        preferred = [me.route_port] if me.route_port else []
+        for port in [*preferred, *candidates(me)]:
+            if port == but:
+                continue
+            held = socket.socket()  # without SO_REUSEADDR: nobody else can bind to it
+            try:
+                held.bind((host or "", port))
+            except OSError:
+                held.close()
+                continue
+            self.port, self._socket = port, held
+            return
+
+    def release(self) -> None:
+        """Just before it is listened on, or when it is not needed."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+
 def free_port(me: Member, host: str | None, but: Sequence[int] = ()) -> int:
     """One of those, for others to know before it is listened on; 0: none is free."""
     for port in candidates(me):

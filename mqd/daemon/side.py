@@ -32,7 +32,7 @@ from mqd.cluster.queues.remote_queues import RemoteQueues
 from mqd.cluster.shards.service import ShardService
 from mqd.daemon.electorate import Electorate, Station
 from mqd.daemon.membership import Membership
-from mqd.daemon.ports import candidates, free_port
+from mqd.daemon.ports import Reserved, candidates
 from mqd.errors import ErrorCode, MqdError
 from mqd.limits import HAND_OVER_S, JOINED_S
 from mqd.metadata.commands import (
@@ -68,7 +68,13 @@ class Side:
     """
 
     def __init__(
-        self, site: Site, store: MetadataStore, mesh: LinkMesh, identity: Identity, me: Member
+        self,
+        site: Site,
+        store: MetadataStore,
+        mesh: LinkMesh,
+        identity: Identity,
+        me: Member,
+        route: Reserved,
     ) -> None:
         self.mesh = mesh
         self.view: View | None = None
@@ -78,6 +84,7 @@ class Side:
         loop = asyncio.get_running_loop()
         self._stopping = self._closed = False
         self._switching: asyncio.Task[None] | None = None
+        self._route = route
         self._queues: RemoteQueues | None = None
         self._shards: ShardService | None = None
         self.gate = Gate(mesh)
@@ -85,9 +92,9 @@ class Side:
         self.ledger = Ledger(mesh, store, me.kind, loop_timers(loop), self._end_turn)
         self._electorate: Electorate | None = None
         if me.kind == DISC:
-            station = Station(
-                site.node.data_directory, me, identity, mesh, self.gate, site.host or _EVERYWHERE
-            )
+            host = site.host or _EVERYWHERE
+            data = site.node.data_directory
+            station = Station(data, me, identity, mesh, self.gate, host, route)
             self._electorate = Electorate(station, store, self.ledger)
         self._unsubscribe = store.subscribe(self._hear)
         site.membership.gate = self.gate
@@ -99,11 +106,9 @@ class Side:
         """Linked to nobody yet; the second is this node as others reach it now."""
         mesh, identity = await _mesh(site, cluster, me)
         link = await mesh.listen(site.host, candidates(me))
-        route = me.route_port
-        if not route or route == link:
-            route = free_port(replace(me, link_port=0), site.host, (link,))
-        here = replace(me, link_port=link, route_port=route)
-        return cls(site, store, mesh, identity, here), here
+        route = Reserved(me, site.host, link)
+        here = replace(me, link_port=link, route_port=route.port)
+        return cls(site, store, mesh, identity, here, route), here
 
     # -- taking part --------------------------------------------------------------------------
 
@@ -174,19 +179,18 @@ class Side:
     # -- the end ------------------------------------------------------------------------------
 
     async def leave_off(self) -> None:
-        """This node stops in order: the others know, and go on without it if they can."""
+        """This node stops in order: the others go on without it if they can, and know."""
         self._stopping = True
-        running = self.gate.up
         if self._switching is not None:
-            await asyncio.wait([self._switching])
-        await self.gate.shut()
+            await asyncio.wait([self._switching], timeout=HAND_OVER_S)
         try:
             async with asyncio.timeout(HAND_OVER_S):
                 if self._electorate is not None:
-                    await self._electorate.hand_over(running)
+                    await self._electorate.hand_over(self.gate.up)
         except (TimeoutError, MqdError, NoMajority, PeerDown) as error:
             why = str(error) or "no answer in time"
             _log.warning("nobody took over from this node: %s", why)
+        await self.gate.shut()
 
     async def close(self) -> None:
         """Also after a failure half-way, and again."""
@@ -208,6 +212,7 @@ class Side:
             self._queues.stop()
         self.gate.close()
         self._site.membership.gate = None
+        self._route.release()
         await self.mesh.close()
 
     # -- changes ------------------------------------------------------------------------------

@@ -124,7 +124,7 @@ class Reconciler:
         """Queues that belong in a shard and are in none, a few at a time."""
         found = []
         for (vhost, name), queue in self._metadata.state.queues.items():
-            shard = shard_of(vhost, name, self._count)
+            shard = self._shard_for(queue)
             if queue.shard is None and shard in self._whereabouts.homes:
                 host = self._broker.vhosts.get(vhost)
                 live = host.queues.get(name) if host is not None else None
@@ -136,6 +136,15 @@ class Reconciler:
         for command in found:
             with contextlib.suppress(MqdError):  # deleted meanwhile
                 await self._metadata.propose_async(command)
+
+    def _shard_for(self, queue: QueueDefinition) -> int:
+        """One that is written where the queue is, when it has been somewhere: with 3.10.8 mirrors
+        are added to a queue, which stays."""
+        homes = self._whereabouts.homes
+        here = [shard for shard, home in homes.items() if home == queue.node]
+        if queue.type == "quorum" or not here:
+            return shard_of(queue.vhost, queue.name, self._count)
+        return here[shard_of(queue.vhost, queue.name, len(here))]
 
     async def spread(self) -> None:
         """As many logs led by each member that runs, or one more; none by one that rests."""
