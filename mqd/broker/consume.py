@@ -48,7 +48,7 @@ def consume(
         arguments=arguments,
     )
     channel.consumers[tag] = consumer
-    if vhost.tracing:
+    if vhost.tracing and not channel.is_served:  # its own node does
         vhost.tracer.fit(consumer)
     queue.add_consumer(consumer)
     return tag, queue
@@ -148,7 +148,7 @@ def get(channel: Channel, queue_name: str, *, no_ack: bool) -> Got | None:
     position, message, redelivered = taken
     tag = channel.last_tag = channel.last_tag + 1
     content = queue.shown(message)
-    if vhost.tracing:
+    if vhost.tracing and not channel.is_served:
         vhost.tracer.delivered(channel, name, message.names, content, redelivered)
     if no_ack:
         queue.acked(message, None)

@@ -86,6 +86,7 @@ class Served:
         # (number, what it waits for) of the last numbered publish to a queue
         self._last: dict[tuple[bytes, str, str, int], tuple[int, int]] = {}
         self._link = 0
+        self._origin = ""
 
     def down(self) -> None:
         """The link is gone. The caller ends the turn."""
@@ -134,6 +135,9 @@ class Served:
                 self._open(*json.loads(body))
             case Kind.STREAM:
                 number, vhost, origin = json.loads(body)
+                if origin != self._origin:  # another process: it numbers anew
+                    self._origin = origin
+                    self._last.clear()
                 found = self._broker.vhosts.get(vhost)
                 if found is not None:
                     stream = _Stream(number, found, bytes.fromhex(origin), self._answers)

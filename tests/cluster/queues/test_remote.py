@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mqd import limits
+from mqd.broker.definitions import ExchangeDefinition
 from tests.cluster.queues.worlds import Client, Cluster
 from tests.harness import (
     PERSISTENT,
@@ -488,3 +489,22 @@ def test_a_large_commit_goes_in_pieces(cluster: Cluster, here: Client) -> None:
     assert len(sent) > 3
     assert max(sent) < 1_300_000
     assert cluster["b"].queue("q").ready_count == 40
+
+
+def test_a_delivery_is_traced_once_where_its_client_is(cluster: Cluster, here: Client) -> None:
+    for name in "abc":
+        vhost = cluster[name].broker.vhosts["/"]
+        vhost.apply_put_exchange(ExchangeDefinition("/", "amq.rabbitmq.trace", "topic"))
+        vhost.tracer.switch(True)
+    here.declare("log", durable=True)
+    here.bind("log", "amq.rabbitmq.trace", "#")
+    here.consume("q")
+    here.publish("q", "one")
+    here.call(Basic.Cancel("c"))
+    here.publish("q", "two")
+    assert here.get("q") is not None
+    keys = []
+    while (got := here.get("log", no_ack=True)) is not None:
+        keys.append(got.method.routing_key)
+    assert keys.count("publish.") == 2
+    assert keys.count("deliver.q") == 2
