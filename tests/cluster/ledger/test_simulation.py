@@ -157,6 +157,8 @@ class World:
         node = self.up(name)
         if node is None or name in self.stale or self._is_apart(name):
             return
+        if name == self.authority and node.store.written_number < node.store.last_number:
+            return  # it has what a crash may take away again
         vhost = node.store.state.vhosts.get(f"v{key}")
         seen = {
             f"v{key}": vhost.description if vhost is not None else None,
@@ -221,9 +223,6 @@ class World:
         node = self.up(name)
         if node is None or len(self.stand.running) < 3:
             return
-        if name == self.authority:
-            # what it applied and did not write is gone, and so are those reads of it
-            node.writer.run()
         node.crash()
         if node.kind == "disc":
             self.stand.engines.stop(name)
