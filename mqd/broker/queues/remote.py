@@ -241,6 +241,7 @@ class RemoteQueue(Queue):
         self.consumers.remove(consumer)
         for arrival in self._held.pop(consumer, ()):
             arrival.hold.settle(arrival.tag, "lost")
+        self._asking.discard(consumer)
         if consumer in self._subscribed:
             self._subscribed.discard(consumer)
             if self.at is not None and self.at.is_up:
