@@ -34,7 +34,8 @@ from mqd.broker.ports import MessageStore
 from mqd.broker.queues.base import Queue
 from mqd.broker.queues.ordered import OrderedQueue
 from mqd.broker.queues.registry import KINDS
-from mqd.broker.queues.remote import REMOTE, RemoteQueue
+from mqd.broker.queues.remote import RemoteQueue
+from mqd.broker.queues.remote_kinds import REMOTE
 from mqd.broker.queues.sharded import SHARDED, Sharded
 from mqd.broker.routing import Found, route
 from mqd.broker.tickets import TICKETS, Tickets

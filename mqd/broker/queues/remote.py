@@ -23,16 +23,13 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, NoReturn
 
 from mqd import limits
-from mqd.amqp.replies import AmqpError, ChannelError, ConnectionError_, ReplyCode
+from mqd.amqp.replies import AmqpError, ChannelError, ReplyCode
 from mqd.broker.consumers import Consumer
 from mqd.broker.definitions import QueueDefinition
 from mqd.broker.homes import ELSEWHERE, LOST, MOVED, Arrival, Done, Hold, Home, Unanswered
 from mqd.broker.message import Message
 from mqd.broker.queues.base import REJECTED, Queue
-from mqd.broker.queues.classic import ClassicQueue
-from mqd.broker.queues.quorum import QuorumQueue
 from mqd.broker.queues.rules import QueueRules
-from mqd.broker.queues.stream import StreamQueue
 from mqd.names import Pid
 from mqd.policies.applied import Applied
 
@@ -94,7 +91,7 @@ class RemoteQueue(Queue):
     @property
     def survives(self) -> bool:
         """Whether it has another home when it loses one."""
-        return self.kind == QuorumQueue.kind or self.definition.shard is not None
+        return self.kind == "quorum" or self.definition.shard is not None
 
     @property
     def is_reachable(self) -> bool:
@@ -428,44 +425,3 @@ class RemoteQueue(Queue):
 
     def tick(self, now_ms: int) -> bool:
         return False
-
-
-class RemoteClassic(RemoteQueue):
-    """A classic queue."""
-
-    kind = ClassicQueue.kind
-
-    __slots__ = ()
-
-
-class RemoteQuorum(RemoteQueue):
-    """A quorum queue: it has another home when it loses one."""
-
-    kind = QuorumQueue.kind
-    takes_global_prefetch = QuorumQueue.takes_global_prefetch
-    knows_exclusive = QuorumQueue.knows_exclusive
-    deletes_on_condition = QuorumQueue.deletes_on_condition
-    __slots__ = ()
-
-
-class RemoteStream(RemoteQueue):
-    """A stream."""
-
-    kind = StreamQueue.kind
-    takes_global_prefetch = StreamQueue.takes_global_prefetch
-    knows_exclusive = StreamQueue.knows_exclusive
-    deletes_on_condition = StreamQueue.deletes_on_condition
-    ignores_conditions = StreamQueue.ignores_conditions
-    takes_back = StreamQueue.takes_back
-
-    __slots__ = ()
-
-    def refuse_return(self) -> NoReturn:
-        raise ConnectionError_(
-            ReplyCode.NOT_IMPLEMENTED,
-            "basic.nack and basic.reject not supported by stream queues "
-            f"{self.definition.resource}",
-        )
-
-
-REMOTE = {kind.kind: kind for kind in (RemoteClassic, RemoteQuorum, RemoteStream)}
