@@ -99,11 +99,15 @@ def _sum_up(
     told.outcome = "writable" if can else "read_only"
     state = "durable changes can be made" if can else "no durable change can be made now"
     told.says = f"{len(running)} of {_count(discs)} run, {keeps}: {state}"
-    if len(discs) == 1:
+    rams = sorted(name for name in answers if kinds.get(name, DISC) == RAM)
+    if len(discs) == 1 and rams:
         told.reasons.add(
             kind="warning",
             says=f"{discs[0]} is the only disc node: without its disc the cluster is lost",
-            command="mqctl stop_app && mqctl change_cluster_node_type disc && mqctl start_app",
+            command=" && ".join(
+                f"mqctl -n {rams[0]} {verb}"
+                for verb in ("stop_app", "change_cluster_node_type disc", "start_app")
+            ),
         )
     elif len(discs) == 2:
         told.reasons.add(

@@ -24,7 +24,7 @@ import asyncio
 import contextlib
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -55,7 +55,8 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Station:
-    """Of this member. me: with its ports. mesh: all links; gate: to members whose app runs."""
+    """Of this member. me: with its ports. mesh: all links; gate: to members whose app runs. gone():
+    servers, (name, incarnation), that must not vote any more; forgive(those): they do not."""
 
     data: Path
     me: Member
@@ -64,6 +65,8 @@ class Station:
     gate: Mesh
     listen: str
     route: Reserved
+    gone: Callable[[], Sequence[tuple[str, str]]]
+    forgive: Callable[[Sequence[tuple[str, str]]], None]
 
 
 class Electorate:
@@ -84,8 +87,6 @@ class Electorate:
         self._why = ""
         self._used: tuple[Member, ...] = ()
         self._shards_began = False
-        self._gone: set[tuple[str, str]] = set()  # servers that must not vote
-        self._members: dict[str, Member] = dict(store.state.members)
         self._end = station.mesh.answer(_SERVICE, self._answer)
 
     # -- what is known ------------------------------------------------------------------------
@@ -159,11 +160,6 @@ class Electorate:
 
     def stir(self) -> None:
         """Members came, went or changed."""
-        now = self._store.state.members
-        for name, old in self._members.items():
-            if old.kind == DISC and (name not in now or now[name].incarnation != old.incarnation):
-                self._gone.add((name, old.incarnation))
-        self._members = dict(now)
         self._stirred.set()
 
     async def _started(self, how: str, names: Sequence[str] | None = None) -> NatsEngine:
@@ -217,13 +213,13 @@ class Electorate:
             self._begin_shards(engine)
         if cluster.authority != self._node or self._stopping:
             return
+        if self._engine is not None and not await self._can_decide(self._engine):
+            return
         if len(discs) == 1:
             if self._has_store() or self._engine is not None:
                 await self._dissolve()
         elif len(self._running_discs) >= max(2, majority(len(discs))):
             await self._to_engine(self._running_discs)
-        elif self._engine is not None:
-            await self._rescue_alone()
 
     async def _as_voter(self) -> None:
         engine = await self._started(JOIN)
@@ -247,9 +243,9 @@ class Electorate:
 
     async def _put_right(self, engine: NatsEngine) -> None:
         """One member acts: the one that leads META."""
-        for name, incarnation in list(self._gone):
-            await engine.remove_member(name, incarnation)
-            self._gone.discard((name, incarnation))
+        for each in self._station.gone():
+            await engine.remove_member(*each)
+            self._station.forgive([each])
         copies = _copies(len(self._discs))
         info = await engine.info(META)
         if info.replicas != copies and len(engine.voters) >= copies:
@@ -377,26 +373,36 @@ class Electorate:
 
     # -- alone --------------------------------------------------------------------------------
 
-    async def _rescue_alone(self) -> None:
-        """Members of an earlier generation, or that are no members any more, vote no more."""
-        engine = self._engine
-        assert engine is not None
+    async def _can_decide(self, engine: NatsEngine) -> bool:
+        """Whether the voters may have a leader. When all other voters are servers of an earlier
+        generation, or of nodes that are no members any more, this one alone votes from now on."""
         if engine.has_group:
-            return
-        known = {(each.name, each.incarnation) for each in self._store.state.members.values()}
-        lost = [each for each in engine.voter_servers if each not in known]
-        others = [each for each in engine.voter_servers if each[0] != self._node]
-        if lost and len(lost) == len(others):
-            _log.warning("this node alone votes from now on, without %s", lost)
-            await engine.rescue(lost)
+            return True
+        from mqd.cluster.engine.settings import peer_id, server_name
+
+        mine = peer_id(server_name(self._node, self._station.me.incarnation))
+        others = {each for each in engine.voter_ids if each != mine}
+        if not others:
+            return not self._has_store()  # its own server has not told yet
+        members = self._store.state.members.values()
+        if others & {peer_id(server_name(each.name, each.incarnation)) for each in members}:
+            return True
+        lost = [each for each in self._station.gone() if peer_id(server_name(*each)) in others]
+        if len(lost) < len(others):
+            _log.warning("voters that nobody remembers keep this node from going on alone")
+            return True
+        named = ", ".join(name for name, _ in lost)
+        _log.warning("the servers of %s vote no more: this node alone does", named)
+        await engine.rescue(lost)
+        self._station.forgive(lost)
+        return True
 
     async def _dissolve(self) -> None:
         """One disc member is left: it needs no engine."""
         engine = await self._started(AGAIN)
         self._begin_shards(engine)
-        if not await engine.ready(_LOOK_S) and not engine.has_group:
-            others = [each for each in engine.voter_servers if each[0] != self._node]
-            await engine.rescue(others)
+        if not await self._can_decide(engine):
+            return
         if self.shards is not None and self._shards_began:
             await self.shards.bring_out()
             self.shards.abandon()
@@ -406,7 +412,7 @@ class Electorate:
         from mqd.cluster.engine.engine import wipe
 
         await asyncio.to_thread(wipe, self._station.data)
-        self._gone.clear()
+        self._station.forgive(self._station.gone())
         _log.info("this is the only disc node now: it keeps all changes by itself")
 
     # -- members among each other -------------------------------------------------------------

@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from mqd import __version__
 from mqd.admin import membership_words as words
-from mqd.admin.context import AppState, app_stopped
+from mqd.admin.context import AppState
 from mqd.cluster.gate import Gate
 from mqd.cluster.handshake import Unreachable
 from mqd.cluster.membership import file
@@ -25,25 +24,19 @@ from mqd.cluster.membership.record import DISC, RAM, Record, host_of
 from mqd.cluster.membership.start import RUNNING, STARTING, STOPPED
 from mqd.daemon.peers import Peers, entry_of, member_of, members_of
 from mqd.daemon.ports import free_port
+from mqd.daemon.roll import Roll, new_incarnation
 from mqd.errors import ErrorCode, MqdError
 from mqd.limits import PEER_LOOK_S
 from mqd.metadata.commands import (
-    Batch,
     ClusterRecord,
     Command,
     DeleteMember,
-    DeleteQueue,
     Member,
     PutCluster,
     PutMember,
-    PutQueue,
 )
 from mqd.metadata.store import MetadataStore
 from mqd.rpc.v1 import membership_pb2 as pb
-
-_ADMISSION_TRIES = 8  # others may be admitted at the same time
-_INCARNATION_BYTES = 4
-_CLUSTER_ID_BYTES = 16
 
 _log = logging.getLogger(__name__)
 
@@ -56,27 +49,20 @@ _STATES = {
 }
 
 
-class Membership:
+class Membership(Roll):
     """Of one node. `record` is None while the node has never met another one.
 
     forgotten: the member that says that this node is none. waits_for: whom a start waits for.
-    gate: who of the others runs, while the app does. begin(cluster, this node): when a node
-    alone becomes a cluster, opens what a cluster needs and returns where others reach it; begun():
-    when the metadata says so, too. address: of this node, its control port included.
+    gate: who of the others runs, while the app does.
     """
 
     def __init__(self, node: str, data: Path, peers: Peers, control_port: int) -> None:
-        self.node = node
-        self.peers = peers
+        super().__init__(node, peers, Member(node, "", 0, DISC, host_of(node), control_port))
         self.record = file.read(data)
         self.forgotten: str | None = None
         self.waits_for: tuple[str, ...] = ()
         self.gate: Gate | None = None
         self.partitions: tuple[str, ...] = ()
-        self.begin: Callable[[ClusterRecord, Member], Awaitable[Member]] = _unchanged
-        self.begun: Callable[[], Awaitable[None]] = _nothing
-        self._admitting = asyncio.Lock()
-        self.address = Member(node, "", 0, DISC, host_of(node), control_port)
         self._data = data
         self._metadata: MetadataStore | None = None
 
@@ -119,6 +105,16 @@ class Membership:
         )
         if now != self.record:
             self._write(now)
+
+    def gone(self) -> tuple[tuple[str, str], ...]:
+        """Disc members that are none any more, (name, incarnation)."""
+        return self.record.gone if self.record is not None else ()
+
+    def forgive(self, servers: Sequence[tuple[str, str]]) -> None:
+        """The engine does not know these any more."""
+        if self.record is not None and servers:
+            left = tuple(each for each in self.record.gone if each not in set(servers))
+            self._write(replace(self.record, gone=left))
 
     def _write(self, record: Record) -> None:
         file.write(self._data, record)
@@ -311,149 +307,6 @@ class Membership:
             return await self.peers.ask(target, known)
         except Unreachable as problem:
             raise MqdError(ErrorCode.NOT_FOUND, problem.detail) from problem
-
-    # -- what a member that runs is asked -----------------------------------------------------
-
-    async def admit(self, entry: pb.MemberEntry, again: bool, former: str) -> pb.AdmitMemberReply:
-        """Make the one that asks a member. former: the name that it was one by."""
-        metadata = self._running_metadata()
-        found = metadata.state.members.get(former or entry.name)
-        if again:
-            if found is None or found.incarnation not in ("", entry.incarnation):
-                raise words.inconsistent(entry.name, self.node)
-        elif found is not None:
-            raise words.inconsistent(self.node, entry.name)
-        async with self._admitting:
-            await self._become_cluster(metadata)
-        incarnation = new_incarnation() if again else entry.incarnation
-        member = replace(member_of(entry), incarnation=incarnation)
-        await self._put_new(metadata, member, former)
-        self.keep()
-        _log.info("node %s is a %s member now, as number %d", entry.name, entry.kind,
-                  metadata.state.members[entry.name].number)  # fmt: skip
-        return self._admission(metadata)
-
-    async def _put_new(self, metadata: MetadataStore, member: Member, former: str) -> None:
-        for tries_left in range(_ADMISSION_TRIES, 0, -1):
-            cluster = metadata.state.cluster
-            assert cluster is not None
-            try:
-                put = PutMember(replace(member, number=cluster.numbers + 1))
-                renamed = _renaming(metadata, former, member.name) if former else ()
-                await metadata.propose_async(Batch((*renamed, put)))
-            except MqdError as error:
-                if error.code is not ErrorCode.ALREADY_EXISTS or tries_left == 1:
-                    raise
-            else:
-                return
-
-    async def _become_cluster(self, metadata: MetadataStore) -> None:
-        """A node alone is the first member of a cluster of its own."""
-        if metadata.state.cluster is not None:
-            return
-        cluster = ClusterRecord(secrets.token_hex(_CLUSTER_ID_BYTES), authority=self.node)
-        me = await self.begin(
-            cluster, replace(self.address, incarnation=new_incarnation(), number=1)
-        )
-        here = [
-            PutQueue(replace(queue, node=self.node))
-            for queue in metadata.state.queues.values()
-            if not queue.node
-        ]
-        await metadata.propose_async(Batch((PutCluster(cluster), PutMember(me), *here)))
-        self._write(
-            Record(self.node, cluster, DISC, me.incarnation, {self.node: me}, metadata.last_number)
-        )
-        await self.begun()
-
-    def _admission(self, metadata: MetadataStore) -> pb.AdmitMemberReply:
-        cluster = metadata.state.cluster
-        assert cluster is not None
-        return pb.AdmitMemberReply(
-            cluster_id=cluster.id,
-            generation=cluster.generation,
-            authority=cluster.authority,
-            members=map(entry_of, metadata.state.members.values()),
-            number=metadata.last_number,
-        )
-
-    async def move(self, entry: pb.MemberEntry) -> None:
-        """Write down where a member is reached now."""
-        metadata = self._running_metadata()
-        found = metadata.state.members.get(entry.name)
-        if found is None or found.incarnation != entry.incarnation:
-            raise words.inconsistent(entry.name, self.node)
-        moved = replace(
-            found,
-            host=entry.host,
-            control_port=entry.control_port,
-            link_port=entry.link_port,
-            route_port=entry.route_port,
-        )
-        if moved != found:
-            await metadata.propose_async(PutMember(moved))
-
-    async def withdraw(self, name: str, incarnation: str) -> None:
-        """Strike the one that asks out."""
-        metadata = self._running_metadata()
-        found = metadata.state.members.get(name)
-        if found is not None and found.incarnation in ("", incarnation):
-            await self._strike_out(metadata, name)
-
-    async def forget(self, target: str) -> None:
-        """Strike out a member that is down."""
-        metadata = self._running_metadata()
-        member = metadata.state.members.get(target)
-        if member is None:
-            raise words.not_a_member()
-        if target == self.node or target in self.running() or await self._runs(member):
-            raise words.must_be_stopped(target)
-        others = [each for each in metadata.state.members.values() if each.name != target]
-        if not any(each.kind == DISC for each in others):
-            raise words.last_replica(target)
-        _log.info("Removing node %s from cluster", target)
-        await self._strike_out(metadata, target)
-
-    async def _runs(self, member: Member) -> bool:
-        """Also one that cannot reach us by a link may run; of another cluster it is no matter."""
-        try:
-            facts = await self.peers.ask(member.name, member)
-        except Unreachable:
-            return False
-        cluster = self.record.cluster.id if self.record is not None else ""
-        return bool(facts.state == RUNNING and facts.cluster_id == cluster)
-
-    async def _strike_out(self, metadata: MetadataStore, name: str) -> None:
-        """With the queues whose messages nobody else has."""
-        lost = [
-            DeleteQueue(queue.vhost, queue.name)
-            for queue in metadata.state.queues.values()
-            if queue.node == name and queue.shard is None
-        ]
-        await metadata.propose_async(Batch((*lost, DeleteMember(name))))
-        self.keep()
-
-    def _running_metadata(self) -> MetadataStore:
-        if self._metadata is None:
-            raise app_stopped()
-        return self._metadata
-
-
-def _renaming(metadata: MetadataStore, former: str, name: str) -> list[Command]:
-    queues = [each for each in metadata.state.queues.values() if each.node == former]
-    return [DeleteMember(former), *(PutQueue(replace(each, node=name)) for each in queues)]
-
-
-async def _nothing() -> None:
-    pass
-
-
-async def _unchanged(_cluster: ClusterRecord, me: Member) -> Member:
-    return me
-
-
-def new_incarnation() -> str:
-    return secrets.token_hex(_INCARNATION_BYTES)
 
 
 def record_of(node: str, admitted: pb.AdmitMemberReply) -> Record:

@@ -94,7 +94,18 @@ class Side:
         if me.kind == DISC:
             host = site.host or _EVERYWHERE
             data = site.node.data_directory
-            station = Station(data, me, identity, mesh, self.gate, host, route)
+            membership = site.membership
+            station = Station(
+                data,
+                me,
+                identity,
+                mesh,
+                self.gate,
+                host,
+                route,
+                membership.gone,
+                membership.forgive,
+            )
             self._electorate = Electorate(station, store, self.ledger)
         self._unsubscribe = store.subscribe(self._hear)
         site.membership.gate = self.gate

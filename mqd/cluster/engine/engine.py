@@ -37,6 +37,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import re
 import secrets as passwords
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -46,7 +47,13 @@ from mqd.cluster.engine import api, supervisor
 from mqd.cluster.engine import binary as programs
 from mqd.cluster.engine.logs import Logs
 from mqd.cluster.engine.session import Session
-from mqd.cluster.engine.settings import Secrets, config_text, node_of, server_name
+from mqd.cluster.engine.settings import (
+    Secrets,
+    config_text,
+    node_of,
+    peer_id,
+    server_name,
+)
 from mqd.cluster.engine.voters import Voters
 from mqd.cluster.identity import Identity, write_private
 from mqd.cluster.ports import Engine, Entry, LogInfo, NoMajority
@@ -54,6 +61,7 @@ from mqd.metadata.commands import Member
 
 _FOLDER: Final = "engine"
 _JOINED: Final = "joined"  # in the store's folder: it has been in a group that had a leader
+_NAMELESS: Final = re.compile(r"\(peerID: (\w+)\)")
 _LOOK_S: Final = 0.05
 _READY_ATTEMPT_S: Final = 0.25
 _RESCUE_OPEN_S: Final = 30.0
@@ -162,10 +170,13 @@ class NatsEngine:
         return tuple(node_of(server) for server in self._session.voters)
 
     @property
-    def voter_servers(self) -> Sequence[tuple[str, str]]:
-        """The same as (name, incarnation)."""
-        parts = (server.rpartition("~") for server in self._session.voters)
-        return tuple((name, incarnation) for name, _, incarnation in parts)
+    def voter_ids(self) -> Sequence[str]:
+        """What the group calls its voters: `settings.peer_id` of their servers. After a restart the
+        names of those that were not seen since are not known."""
+        return tuple(
+            found[1] if (found := _NAMELESS.search(server)) else peer_id(server)
+            for server in self._session.voters
+        )
 
     # Engine
 

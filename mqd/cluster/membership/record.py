@@ -28,7 +28,8 @@ class Record:
     """cluster_id "": a node alone that only remembers `seeds`. number: of the last command that it
     had when this was written. ran: the members that ran beside it then. seeds: whom to ask for
     the members at the next start (update_cluster_nodes). boots: how often a ram member started.
-    former: the name that the others know it by, after a rename that they have not heard of."""
+    former: the name that the others know it by, after a rename that they have not heard of.
+    gone: (name, incarnation) of disc members that are none any more; the engine may know them."""
 
     node: str
     cluster: ClusterRecord
@@ -40,6 +41,7 @@ class Record:
     seeds: tuple[str, ...] = ()
     boots: int = 0
     former: str = ""
+    gone: tuple[tuple[str, str], ...] = ()
 
     @property
     def disc(self) -> tuple[str, ...]:
@@ -63,8 +65,14 @@ class Record:
         mine = members.get(self.node)
         if cluster is None or mine is None:
             return self
+        over = {
+            (each.name, each.incarnation)
+            for each in self.members.values()
+            if each.kind == DISC and each.incarnation and _is_over(each, members)
+        }
         return replace(
             self,
+            gone=tuple(sorted({*self.gone, *over})),
             cluster=cluster,
             kind=mine.kind,
             incarnation=mine.incarnation or self.incarnation,
@@ -72,6 +80,11 @@ class Record:
             number=number,
             ran=self.ran if ran is None else tuple(sorted(ran)),
         )
+
+
+def _is_over(member: Member, now: Mapping[str, Member]) -> bool:
+    found = now.get(member.name)
+    return found is None or found.incarnation != member.incarnation or found.kind != DISC
 
 
 def renamed(record: Record, names: Mapping[str, str]) -> Record:
@@ -115,6 +128,7 @@ def encode(record: Record) -> str:
         "seeds": list(record.seeds),
         "boots": record.boots,
         "former": record.former,
+        "gone": [list(each) for each in record.gone],
     }
     return json.dumps(plain, indent=1) + "\n"
 
@@ -140,6 +154,7 @@ def decode(text: str) -> Record:
             seeds=tuple(plain["seeds"]),
             boots=int(plain.get("boots", 0)),
             former=plain.get("former", ""),
+            gone=tuple((str(name), str(each)) for name, each in plain.get("gone", ())),
         )
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise MqdError(
