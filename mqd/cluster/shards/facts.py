@@ -71,7 +71,7 @@ class ShardQueues:
         try:
             told = await self._ask_home(queue, {"look": self._shard(queue)})
         except MqdError:
-            told = {"last": 0, "epoch": 0, "current": []}
+            told = {"last": 0, "epoch": 0}
         return [
             Copy(
                 name,
@@ -80,7 +80,7 @@ class ShardQueues:
                 told["last"],
                 told["epoch"],
             )
-            if name in found.online and (name in told["current"] or name == found.leader)
+            if name in found.online  # one that lags a little is a follower as well
             else Copy(name, "noproc")
             for name in found.members
         ]
@@ -142,7 +142,7 @@ class ShardQueues:
                 case {"look": shard}:
                     info = await self._engine.info(log_of(shard))
                     epoch = self._whereabouts.epoch_of(shard)
-                    return {"last": info.last_seq, "epoch": epoch, "current": list(info.current)}
+                    return {"last": info.last_seq, "epoch": epoch}
                 case {"lead": [shard, member]}:
                     await self._engine.lead(log_of(shard), member)
                 case _:

@@ -7,7 +7,7 @@ the order below, whatever order they stand in.
 ENQ, KEEP   messages with their numbers; KEEP repeats some that the log has already, so that what
             is before may go
 PART        a piece of one message that is too large for a frame
-ORIGIN      the last sequence that this frame holds of each node that published to the queue
+ORIGIN      the numbers that its messages have at the nodes that published them
 RETURN      how often messages have come back
 PURGE       every message up to a number is settled, but for some
 SETTLE      ranges of settled messages
@@ -44,8 +44,11 @@ _U32 = struct.Struct("<I")
 _U64 = struct.Struct("<Q")
 _PART = struct.Struct("<QHHB")
 _RANGE = struct.Struct("<QI")
-_ORIGIN = struct.Struct("<HQ")
+_ORIGIN = struct.Struct("<HI")
 _EPOCH = struct.Struct("<HH")
+
+
+Origins = Mapping[bytes, Sequence[tuple[int, int]]]  # ranges of numbers: first, how many
 
 
 class Section(IntEnum):
@@ -94,7 +97,7 @@ class Checkpoint:
     """next_number: of the queue's next message."""
 
     next_number: int
-    origins: Mapping[bytes, int]
+    origins: Origins
 
 
 @dataclass(slots=True)
@@ -105,7 +108,7 @@ class Record:
     enqueued: list[Message] = field(default_factory=list)
     kept: list[Message] = field(default_factory=list)
     part: Part | None = None
-    origins: dict[bytes, int] = field(default_factory=dict)
+    origins: Origins = field(default_factory=dict)
     returns: dict[int, int] = field(default_factory=dict)
     purge: Purge | None = None
     settled: list[tuple[int, int]] = field(default_factory=list)  # first number, how many
@@ -175,7 +178,7 @@ def cut(messages: Sequence[Message]) -> list[Sequence[Message]]:
     return runs
 
 
-def origin_section(origins: Mapping[bytes, int]) -> bytes:
+def origin_section(origins: Origins) -> bytes:
     return _section(Section.ORIGIN, _pack_origins(origins))
 
 
@@ -217,10 +220,11 @@ def checkpoint_section(checkpoint: Checkpoint) -> bytes:
     return _section(Section.CHECKPOINT, data)
 
 
-def _pack_origins(origins: Mapping[bytes, int]) -> bytes:
+def _pack_origins(origins: Origins) -> bytes:
     parts: list[bytes] = []
-    for origin, seq in origins.items():
-        parts += (_ORIGIN.pack(len(origin), seq), origin)
+    for origin, ranges in origins.items():
+        parts += (_ORIGIN.pack(len(origin), len(ranges)), origin)
+        parts += (_RANGE.pack(*one) for one in ranges)
     return b"".join(parts)
 
 
@@ -288,13 +292,16 @@ def _read_section(record: Record, kind: int, data: bytes) -> None:
             raise Damaged(f"unknown section {kind} of a frame")
 
 
-def _unpack_origins(data: bytes, pos: int) -> dict[bytes, int]:
+def _unpack_origins(data: bytes, pos: int) -> Origins:
     origins = {}
     while pos < len(data):
-        size, seq = _ORIGIN.unpack_from(data, pos)
+        size, count = _ORIGIN.unpack_from(data, pos)
         pos += _ORIGIN.size
-        origins[data[pos : pos + size]] = seq
+        origin = data[pos : pos + size]
         pos += size
+        end = pos + count * _RANGE.size
+        origins[origin] = list(_RANGE.iter_unpack(data[pos:end]))
+        pos = end
     return origins
 
 

@@ -4,8 +4,7 @@ Decides what every record means, in order: the one reading of the log, after whi
 same queues as the one that wrote. Never reads the log itself and never changes a live queue.
 
 What an older writer appended after a newer epoch does not count (the engine refuses such appends
-already: `writer`). A number that was enqueued once is not enqueued again, and nothing of an origin
-that is not newer than its last sequence.
+already: `writer`). A number that was enqueued once is not enqueued again.
 
 LIMIT: the messages of a shard are in memory until its queues have them.
 """
@@ -20,19 +19,20 @@ from mqd.cluster.ports import Entry
 from mqd.cluster.shards import records
 from mqd.cluster.shards.index import QueueIndex
 from mqd.cluster.shards.records import FIRST_NUMBER, Part, Record, number_of
+from mqd.cluster.shards.seen import Seen
 from mqd.storage.format import Damaged
 
-ORIGINS_MAX = 256  # of a queue: those that published last
+ORIGINS_MAX = 64  # of a queue: those that published last
 
 
 @dataclass(slots=True)
 class QueueState:
-    """One queue. origins: by origin, the last sequence that is in."""
+    """One queue. origins: by origin, the numbers that are in."""
 
     id: int
     next_number: int = FIRST_NUMBER
     messages: dict[int, Message] = field(default_factory=dict)
-    origins: dict[bytes, int] = field(default_factory=dict)
+    origins: dict[bytes, Seen] = field(default_factory=dict)
     index: QueueIndex = field(default_factory=QueueIndex)
     parts: list[Part] = field(default_factory=list)
     part_seq: int = 0
@@ -93,8 +93,8 @@ def _apply(state: QueueState, record: Record, seq: int, size: int) -> None:
         _part(state, record.part, seq, size)
     else:
         index.told(size)
-    for origin, last in record.origins.items():
-        know_origin(state.origins, origin, last)
+    for origin, ranges in record.origins.items():
+        seen_of(state.origins, origin).add_all(ranges)
     for number, count in record.returns.items():
         message = state.messages.get(number)
         if message is not None:
@@ -108,16 +108,19 @@ def _apply(state: QueueState, record: Record, seq: int, size: int) -> None:
             state.messages.pop(number, None)
     if record.checkpoint is not None:
         state.next_number = max(state.next_number, record.checkpoint.next_number)
-        for origin, last in record.checkpoint.origins.items():
-            know_origin(state.origins, origin, last)
+        for origin, ranges in record.checkpoint.origins.items():
+            seen_of(state.origins, origin).add_all(ranges)
 
 
-def know_origin(origins: dict[bytes, int], origin: bytes, seq: int) -> None:
-    """It is the one that published last."""
-    last = max(seq, origins.pop(origin, 0))
-    origins[origin] = last
-    if len(origins) > ORIGINS_MAX:
-        del origins[next(iter(origins))]
+def seen_of(origins: dict[bytes, Seen], origin: bytes) -> Seen:
+    """What came of an origin, which is the one that published last."""
+    seen = origins.pop(origin, None)
+    if seen is None:
+        seen = Seen()
+        if len(origins) >= ORIGINS_MAX:
+            del origins[next(iter(origins))]
+    origins[origin] = seen
+    return seen
 
 
 def _enqueue(state: QueueState, messages: list[Message], seq: int, size: int) -> None:

@@ -27,11 +27,12 @@ from mqd.broker.tickets import Tickets
 from mqd.cluster.shards import records
 from mqd.cluster.shards.index import GARBAGE_BYTES_MIN
 from mqd.cluster.shards.log import ShardLog
-from mqd.cluster.shards.records import Checkpoint, Purge, give_number, number_of
-from mqd.cluster.shards.replay import QueueState, know_origin, subject_of
+from mqd.cluster.shards.records import Checkpoint, Origins, Purge, give_number, number_of
+from mqd.cluster.shards.replay import QueueState, seen_of, subject_of
 from mqd.cluster.shards.writer import Frame
 from mqd.limits import SETTLED_LULL_S, SHARD_GATHERED_BYTES_MAX
 
+_TOLD_MAX = 16  # origins that a checkpoint has: it has to fit an entry
 _SETTLED_MAX = 4096  # of a queue: more of them wait for no lull
 
 
@@ -49,7 +50,8 @@ class Pending:
 class QueueLog:
     """One queue. `state.messages` is empty: its queue has them.
 
-    marks: (place among the new ones, origin, number). counts: delivery counts above 0 of messages
+    marks: (origin, number) of the new
+    ones. counts: delivery counts above 0 of messages
     that are not settled. flying: what was put into frames that have not landed, in order. again:
     tickets of messages that came again. arrived(message): it landed.
     """
@@ -60,14 +62,14 @@ class QueueLog:
     end_turn: Callable[[], None]
     arrived: Callable[[Message], None] = lambda message: None
     new: list[Pending] = field(default_factory=list)
-    marks: list[tuple[int, bytes, int]] = field(default_factory=list)
+    marks: list[tuple[bytes, int]] = field(default_factory=list)
     settled: list[int] = field(default_factory=list)
     returns: dict[int, int] = field(default_factory=dict)
     purge: Purge | None = None
     counts: dict[int, int] = field(default_factory=dict)
     flying: list[Pending] = field(default_factory=list)
     again: list[int] = field(default_factory=list)
-    landed: dict[bytes, int] = field(default_factory=dict)
+    open: set[tuple[bytes, int]] = field(default_factory=set)
     is_dirty: bool = False
 
 
@@ -99,7 +101,6 @@ class Shard:
     def adopt(self, state: QueueState, tickets: Tickets, end_turn: Callable[[], None]) -> QueueLog:
         """A queue as the log has it; its messages are the caller's to take."""
         queue = QueueLog(state, subject_of(self.name, state.id), tickets, end_turn)
-        queue.landed.update(state.origins)
         for number, message in state.messages.items():
             if message.delivery_count:
                 queue.counts[number] = message.delivery_count
@@ -128,7 +129,9 @@ class Shard:
         message = pending.message
         give_number(message, state.next_number)
         state.next_number += 1
-        self.know(queue, origin, number)
+        queue.marks.append((origin, number))
+        queue.open.add((origin, number))
+        seen_of(queue.state.origins, origin).add(number)
         queue.new.append(pending)
         self.gathered_bytes += len(message.content)
         if self.gathered_bytes > SHARD_GATHERED_BYTES_MAX:
@@ -137,11 +140,6 @@ class Shard:
         if message.delivery_count:
             queue.counts[number_of(message)] = message.delivery_count
         self.touch(queue)
-
-    def know(self, queue: QueueLog, origin: bytes, number: int) -> None:
-        """A message of that origin came, which is the next to be appended, or none."""
-        queue.marks.append((len(queue.new), origin, number))
-        know_origin(queue.state.origins, origin, number)
 
     def touch(self, queue: QueueLog) -> None:
         """It has something to be told at once."""
@@ -218,14 +216,12 @@ class Shard:
         start = 0
         for run in runs[:-1]:
             end = start + len(run)
-            self._enqueue(queue, new[start:end], _origins(marks, start, end))
+            self._enqueue(queue, new[start:end], marks[start:end])
             start = end
-        origins = _origins(marks, start, len(new) + 1)
         if runs:
-            self._enqueue(queue, new[start:], origins, first, again)
-        elif origins or first or again:
-            sections = [records.origin_section(origins)] if origins else []
-            self._tell_frame(queue, sections + first, again)
+            self._enqueue(queue, new[start:], marks[start:], first, again)
+        elif first or again:
+            self._tell_frame(queue, first, again)
         for section in more:
             self._tell_frame(queue, [section])
         self._forget(queue)
@@ -256,7 +252,7 @@ class Shard:
         self,
         queue: QueueLog,
         run: Sequence[Pending],
-        origins: dict[bytes, int],
+        marks: Sequence[tuple[bytes, int]],
         news: Sequence[bytes] = (),
         again: Sequence[int] = (),
     ) -> None:
@@ -278,7 +274,7 @@ class Shard:
             self.gathered_bytes -= content_bytes
             if self._presses and self.gathered_bytes <= SHARD_GATHERED_BYTES_MAX // 2:
                 self.relieve()
-            queue.landed.update(origins)
+            queue.open.difference_update(marks)
             for message in messages:
                 queue.arrived(message)
             self._end_tickets(queue, tickets)
@@ -286,8 +282,7 @@ class Shard:
         for body in bodies[:-1]:
             self.log.offer(Frame(queue.subject, [body], begun))
         last = [bodies[-1]]
-        if origins:
-            last.append(records.origin_section(origins))
+        last.append(records.origin_section(_origins(marks)))
         self.log.offer(Frame(queue.subject, [*last, *news], landed))
 
     def _end_tickets(self, queue: QueueLog, ended: Sequence[int]) -> None:
@@ -314,7 +309,8 @@ class Shard:
             message.delivery_count = queue.counts.get(number_of(message), 0)
         for run in records.cut(again):
             self._keep(queue, run)
-        point = Checkpoint(state.next_number, dict(state.origins))
+        latest = list(state.origins.items())[-_TOLD_MAX:]
+        point = Checkpoint(state.next_number, {origin: seen.ranges() for origin, seen in latest})
         section = records.checkpoint_section(point)
         state.index.told(len(section))
         self.log.offer(Frame(queue.subject, [section], landed))
@@ -345,6 +341,9 @@ def _news(queue: QueueLog) -> tuple[list[bytes], list[bytes]]:
     return first + settles[:1], settles[1:]
 
 
-def _origins(marks: Sequence[tuple[int, bytes, int]], start: int, end: int) -> dict[bytes, int]:
-    """The last numbers of the marks at these places."""
-    return {origin: number for place, origin, number in marks if start <= place < end}
+def _origins(marks: Sequence[tuple[bytes, int]]) -> Origins:
+    """The numbers, by origin."""
+    numbers: dict[bytes, list[int]] = {}
+    for origin, number in marks:
+        numbers.setdefault(origin, []).append(number)
+    return {origin: records.ranges_of(those) for origin, those in numbers.items()}

@@ -254,7 +254,8 @@ class Shards:
         try:
             info = await self._engine.info(name)
             for member in info.current:
-                if member != self._node:
+                # Trying to have one lead that is gone takes the log from those that are there.
+                if self._whereabouts.is_up(member) and not self._whereabouts.rests(member):
                     await self._engine.lead(name, member)
                     return True
         except (NoMajority, MqdError) as error:

@@ -74,9 +74,10 @@ class ShardStore:
 
     def known(self, queue_id: int, origin: bytes, number: int) -> int | None:
         queue = self._queue(queue_id)
-        if number > queue.state.origins.get(origin, 0):
+        seen = queue.state.origins.get(origin)
+        if seen is None or number not in seen:
             return None
-        if number <= queue.landed.get(origin, 0):
+        if (origin, number) not in queue.open:
             return 0
         ticket = self._tickets.new()
         queue.again.append(ticket)  # it goes with the next frame, which lands after the message

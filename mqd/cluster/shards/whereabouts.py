@@ -77,6 +77,10 @@ class Whereabouts:
         """By shard, those that have one."""
         return self._homes
 
+    def is_up(self, node: str) -> bool:
+        """Whether it is linked."""
+        return node in self._mesh.up
+
     def rests(self, node: str) -> bool:
         """Whether a linked member, or this one, wants to lead nothing."""
         told = self._told.get(node)

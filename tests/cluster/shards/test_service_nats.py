@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 from pathlib import Path
 
 from mqd.cluster.shards.shards import log_of
@@ -77,11 +76,9 @@ async def story(servers: Nodes, three: Cluster) -> None:
     assert sorted(copy.state for copy in look.result()) == ["follower", "follower", "leader"]
 
     await publish(MESSAGES // 2)
-    killed = servers.up.pop(home)
-    assert killed.pid is not None
-    os.kill(killed.pid, signal.SIGKILL)
     gone = three.nodes.pop(home)
     three.meshes.stop(home)
+    crashed = loop.create_task(servers.crash(home))
     gone.service.abandon()
     started_at = loop.time()
     confirmed = len(publisher.confirmed)
@@ -92,7 +89,7 @@ async def story(servers: Nodes, three: Cluster) -> None:
     await three.until(
         lambda: bool(heard() and len({b for b, _ in consumer.got}) >= publisher.published), 30
     )
-    await killed.stop()
+    await crashed
     assert not publisher.nacked
     fresh = [body for body, again in consumer.got if not again]
     assert len(fresh) == len(set(fresh))
