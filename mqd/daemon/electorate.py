@@ -303,6 +303,7 @@ class Electorate:
         while True:
             try:
                 await engine.create(META, replicas=copies, first_seq=first_seq, tells=True)
+                _log.info("%d copies of the log of changes", copies)
                 return
             except (NoMajority, MqdError) as error:
                 _log.info("the log of changes is not made yet: %s", error)

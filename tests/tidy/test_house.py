@@ -18,6 +18,7 @@ POLLING = (
     "tests/nodes.py",
     "tests/cluster/bench/",
     "tests/cluster/chaos/",
+    "tests/cluster/membership/members.py",
     "tests/cluster/story/",
     "tests/cluster/trio.py",
     "tests/clients/celery_scenario_tasks.py",

@@ -1,0 +1,161 @@
+"""Members of a cluster as real processes: joining, stopping, waiting, leaving, being forgotten."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.membership.members import Member, eventually, files_of, members
+
+pytestmark = [pytest.mark.timeout(150), pytest.mark.slow]
+
+IMPATIENT = "mnesia_table_loading_retry_timeout = 400\nmnesia_table_loading_retry_limit = 3\n"
+
+
+def test_a_ram_node_keeps_nothing_and_says_what_it_cannot_do(tmp_path: Path) -> None:
+    with members(tmp_path, "d", "r", config=IMPATIENT) as (disc, ram):
+        ram.ctl("add_user", "dropped", "pw")
+        ram.join(disc, "--ram")
+        ram.ctl("add_user", "kept", "pw")
+        assert disc.users() == ram.users() == {"guest", "kept"}
+        assert not any(name.startswith("metadata") for name in files_of(ram))
+        assert "engine" not in files_of(disc)
+        ram.kill()
+        ram.begin()
+        assert ram.users() == {"guest", "kept"}
+        disc.kill()
+        eventually(lambda: ram.status()["running_nodes"] == [ram.name])
+        code, _, error = ram.call("add_user", "lost", "pw")
+        assert code == 69
+        assert f"must be kept by a disc node, but {disc.name} does not answer" in error
+        ram.ctl("stop_app")
+        code, _, error = ram.call("start_app")
+        assert code == 69
+        assert f"{{:failed_to_cluster_with, [:{disc.name}], 'Mnesia could not connect" in error
+        disc.begin()
+        ram.ctl("start_app")
+        assert ram.users() == {"guest", "kept"}
+
+
+def test_the_last_one_that_stopped_starts_first(tmp_path: Path) -> None:
+    with members(tmp_path, "a", "b", config=IMPATIENT) as (first, last):
+        last.join(first)
+        eventually(last.is_ordered_by_majority)
+        first.ctl("stop_app")
+        last.ctl("add_user", "later", "pw")
+        last.ctl("stop_app")
+        code, _, error = first.call("start_app")
+        assert code == 69
+        assert "{:rabbit, {{:timeout_waiting_for_tables, [" in error
+        assert "Waiting for Mnesia tables for 400 ms, 2 retries left" in first.log
+        assert f"waiting for {last.name}, which stopped last" in first.log
+        last.ctl("start_app")
+        last.ctl("add_user", "alone", "pw")
+        first.ctl("start_app")
+        assert first.users() == {"guest", "later", "alone"}
+        eventually(first.is_ordered_by_majority)
+
+
+def test_a_start_that_waits_can_be_forced_and_the_others_come_back(tmp_path: Path) -> None:
+    with members(tmp_path, "a", "b", "c") as (one, two, three):
+        two.join(one)
+        three.join(one)
+        eventually(three.is_ordered_by_majority)
+        for node in (one, two, three):
+            node.kill()
+        one.launch()
+        eventually(one.answers)
+        eventually(lambda: "waits for" in one.ctl("cluster", "explain"))
+        assert one.call("list_users")[0] == 64
+        one.ctl("force_boot")
+        eventually(one.runs)
+        one.ctl("add_user", "forced", "pw")
+        for node in (two, three):
+            node.begin()
+            assert "forced" in node.users()
+        eventually(three.is_ordered_by_majority)
+        assert set(two.status()["running_nodes"]) == {one.name, two.name, three.name}
+
+
+def test_a_majority_starts_whatever_the_order(tmp_path: Path) -> None:
+    with members(tmp_path, "a", "b", "c") as (one, two, three):
+        two.join(one)
+        three.join(two)
+        eventually(lambda: any("3 copies of the log" in node.log for node in (one, two, three)))
+        one.kill()
+        two.ctl("add_user", "without_one", "pw")
+        two.kill()
+        three.kill()
+        one.launch()
+        three.launch()
+        eventually(one.runs)
+        assert "without_one" in one.users()
+        assert set(one.status()["running_nodes"]) == {one.name, three.name}
+
+
+def test_one_that_was_forgotten_while_it_was_down_can_be_reset(tmp_path: Path) -> None:
+    with members(tmp_path, "a", "b") as (stays, goes):
+        goes.join(stays)
+        eventually(stays.is_ordered_by_majority)
+        assert goes.stop() == 0
+        stays.ctl("forget_cluster_node", goes.name)
+        eventually(lambda: "engine" not in files_of(stays))
+        goes.launch()
+        eventually(lambda: "is no member any more" in goes.call("cluster", "explain")[1])
+        code, _, error = goes.call("ping")
+        assert code == 69
+        code, _, error = goes.call("status")
+        assert f"is no member of the cluster of {stays.name} any more: reset it" in error
+        goes.ctl("reset")
+        goes.ctl("start_app")
+        assert goes.status()["disk_nodes"] == [goes.name]
+
+
+def test_two_become_one_again_with_all_that_was_durable(tmp_path: Path) -> None:
+    with members(tmp_path, "a", "b") as (stays, leaves):
+        leaves.join(stays)
+        eventually(stays.is_ordered_by_majority)
+        leaves.ctl("add_user", "kept", "pw")
+        leaves.ctl("stop_app")
+        leaves.ctl("reset")
+        leaves.ctl("start_app")
+        assert leaves.users() == {"guest"}
+        eventually(lambda: "engine" not in files_of(stays))
+        assert stays.status()["disk_nodes"] == [stays.name]
+        stays.ctl("add_user", "more", "pw")
+        stays.stop()
+        stays.begin()
+        assert stays.users() == {"guest", "kept", "more"}
+
+
+def test_a_member_takes_a_new_name_while_the_others_run(tmp_path: Path) -> None:
+    with members(tmp_path, "a", "b") as (stays, renamed):
+        renamed.join(stays, "--ram")
+        stays.ctl("add_user", "kept", "pw")
+        old, new = renamed.name, f"n{renamed.name}"
+        renamed.stop()
+        renamed.ctl("rename_cluster_node", old, new)
+        renamed.name = renamed.environment["RABBITMQ_NODENAME"] = new
+        renamed.begin()
+        assert renamed.users() == {"guest", "kept"}
+        assert stays.status()["ram_nodes"] == [new]
+
+
+def test_a_member_is_another_kind_from_one_start_to_the_next(tmp_path: Path) -> None:
+    with members(tmp_path, "a", "b") as (first, second):
+        second.join(first, "--ram")
+        _become(second, "disc")
+        assert sorted(first.status()["disk_nodes"]) == sorted([first.name, second.name])
+        eventually(second.is_ordered_by_majority)
+        _become(second, "ram")
+        assert first.status()["ram_nodes"] == [second.name]
+        eventually(lambda: "engine" not in files_of(first))
+        first.ctl("add_user", "after", "pw")
+        assert "after" in second.users()
+
+
+def _become(node: Member, kind: str) -> None:
+    node.ctl("stop_app")
+    node.ctl("change_cluster_node_type", kind)
+    node.ctl("start_app")
