@@ -91,6 +91,8 @@ class Lifecycle:
                 return
             self._move(AppState.BOOTING)
             try:
+                if self._looks_for_peers():
+                    await self._join_peers()
                 member = await self._enrol() if self.is_member else None
                 self._move(AppState.BOOTING)
                 plugins, room_bytes = self._plugins(), self.alarms.backlog_limit_bytes
@@ -153,6 +155,18 @@ class Lifecycle:
 
     def _site(self) -> Site:
         raise NotImplementedError
+
+    def _looks_for_peers(self) -> bool:
+        """At the first start, where the configuration names some."""
+        cluster, data = self.blueprint.settings.cluster, self.blueprint.data
+        return bool(cluster.peers or cluster.hostname) and not (
+            (data / METADATA_FILE).exists() or (data / RECORD_FILE).exists()
+        )
+
+    async def _join_peers(self) -> None:
+        from mqd.daemon.discovery import join_peers
+
+        await join_peers(self.membership, self.blueprint.settings.cluster, self._wipe)
 
     async def _enrol(self) -> Enrolment:
         from mqd.daemon.enrolment import Enrolment

@@ -90,13 +90,20 @@ class Member(Node):
 @contextmanager
 def members(folder: Path, *names: str, config: str = "") -> Iterator[list[Member]]:
     """Started, each by itself."""
-    (folder / "run").mkdir(mode=0o750)
-    found = [Member(folder, name, config) for name in names]
-    try:
+    with unstarted(folder, *names, config=config) as found:
         for node in found:
             node.launch()
         for node in found:
             eventually(node.runs)
+        yield found
+
+
+@contextmanager
+def unstarted(folder: Path, *names: str, config: str = "") -> Iterator[list[Member]]:
+    """Whatever of them is started is ended."""
+    (folder / "run").mkdir(mode=0o750)
+    found = [Member(folder, name, config) for name in names]
+    try:
         yield found
     finally:
         for node in found:

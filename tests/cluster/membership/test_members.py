@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.membership.members import Member, eventually, files_of, members
+from tests.cluster.membership.members import Member, eventually, files_of, members, unstarted
 
 pytestmark = [pytest.mark.timeout(150), pytest.mark.slow]
 
@@ -159,3 +159,21 @@ def _become(node: Member, kind: str) -> None:
     node.ctl("stop_app")
     node.ctl("change_cluster_node_type", kind)
     node.ctl("start_app")
+
+
+def test_nodes_that_are_started_at_once_find_each_other(tmp_path: Path) -> None:
+    with unstarted(tmp_path, "a", "b", "c") as nodes:
+        named = "".join(
+            f"cluster_formation.classic_config.nodes.{at} = {node.name}\n"
+            for at, node in enumerate(nodes, 1)
+        )
+        for node in nodes:
+            with (node.directory / "rabbitmq.conf").open("a") as config:
+                config.write("cluster_formation.peer_discovery_backend = classic_config\n" + named)
+            node.launch()
+        for node in nodes:
+            eventually(node.runs)
+        names = sorted(node.name for node in nodes)
+        assert all(sorted(node.status()["running_nodes"]) == names for node in nodes)
+        nodes[2].ctl("add_user", "one_cluster", "pw")
+        assert "one_cluster" in nodes[0].users()
