@@ -56,12 +56,16 @@ def _of_member(
         says += f", metadata to change {facts.number}"
         if newest is not None and newest.node == name and facts.state != RUNNING:
             says += ", the newest of those that answer"
+    if facts.ails:
+        says += f"; its vote and its copies of messages do not count now: {facts.ails}"
     told.reasons.add(kind=_kind(facts), says=says, command=_command(facts))
 
 
 def _kind(facts: pb.MemberFacts) -> str:
     if facts.forgotten:
         return "forgotten"
+    if facts.ails:
+        return "ailing"
     return "waiting" if facts.waits_for else str(facts.state)
 
 
@@ -95,7 +99,7 @@ def _sum_up(
         can = mine.authority in running
     else:
         keeps = "changes are ordered by a majority of the disc nodes"
-        can = len(running) > len(discs) // 2
+        can = sum(_votes(answers[name]) for name in discs) > len(discs) // 2
     told.outcome = "writable" if can else "read_only"
     state = "durable changes can be made" if can else "no durable change can be made now"
     told.says = f"{len(running)} of {_count(discs)} run, {keeps}: {state}"
@@ -124,6 +128,10 @@ def _sum_up(
 
 def _runs(facts: pb.MemberFacts | None) -> bool:
     return facts is not None and bool(facts.state == RUNNING)
+
+
+def _votes(facts: pb.MemberFacts | None) -> bool:
+    return facts is not None and _runs(facts) and not facts.ails
 
 
 def _count(discs: Sequence[str]) -> str:

@@ -107,6 +107,13 @@ class Electorate:
         up = self._station.gate.up
         return [name for name in self._discs if name == self._node or name in up]
 
+    @property
+    def ails(self) -> str:
+        """Why this member's vote and copies do not count now; empty while they may, or need not."""
+        if self._store.state.cluster is None or self._cluster.authority != "":
+            return ""
+        return self._engine.ails if self._engine is not None else "its nats-server is not started"
+
     def _members_of(self, names: Sequence[str]) -> list[Member]:
         members = self._store.state.members
         found = [members[name] for name in names if name in members]

@@ -53,7 +53,7 @@ class Membership(Roll):
     """Of one node. `record` is None while the node has never met another one.
 
     forgotten: the member that says that this node is none. waits_for: whom a start waits for.
-    gate: who of the others runs, while the app does.
+    gate: who of the others runs, while the app does. ails(): why this one's vote does not count.
     """
 
     def __init__(self, node: str, data: Path, peers: Peers, control_port: int) -> None:
@@ -62,6 +62,7 @@ class Membership(Roll):
         self.forgotten: str | None = None
         self.waits_for: tuple[str, ...] = ()
         self.gate: Gate | None = None
+        self.ails: Callable[[], str] = lambda: ""
         self.partitions: tuple[str, ...] = ()
         self._data = data
         self._metadata: MetadataStore | None = None
@@ -159,6 +160,8 @@ class Membership(Roll):
         reply.kind, reply.incarnation = record.kind, record.incarnation
         reply.number = record.number
         reply.on_disc = record.kind == DISC
+        if reply.state == RUNNING and reply.on_disc:
+            reply.ails = self.ails()
         reply.members.extend(map(entry_of, record.members.values()))
         return reply
 

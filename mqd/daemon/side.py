@@ -106,7 +106,8 @@ class Side:
                 membership.gone,
                 membership.forgive,
             )
-            self._electorate = Electorate(station, store, self.ledger)
+            electorate = self._electorate = Electorate(station, store, self.ledger)
+            membership.ails = lambda: electorate.ails
         self._unsubscribe = store.subscribe(self._hear)
         site.membership.gate = self.gate
 

@@ -3,6 +3,9 @@
 Decides how it is started, what of its log mqd repeats, and how it is ended; whether it is started
 again is `supervisor`'s. Never reads its configuration, and puts nothing secret on its command line.
 
+After a write that failed a server goes on without its logs, or without one of them, for as long as
+it lives: what it says of that is noticed here, and `ails` tells.
+
 Three things bind it to mqd. Its parent's death sends it SIGTERM, on which it hands over what it
 leads (a launcher of a few lines asks the kernel for that, since a fork of this many-threaded
 process must not run Python). It inherits a locked file descriptor, so that the next mqd knows
@@ -35,6 +38,7 @@ _LAUNCH: Final = (
 _STOP_TIMEOUT_S: Final = 10.0
 _LEFT_OVER_TIMEOUT_S: Final = 5.0
 _LINE: Final = re.compile(rb"^\[\d+\] \S+ \S+ \[(\w+)\] (.*)$")
+_AILS: Final = re.compile(rb"(?i)critical write error|will be disabled")
 _LISTENING: Final = re.compile(rb"Listening for (client|leafnode) connections on \S+:(\d+)$")
 # What it calls a warning or an error while all is as expected: others are down, or not yet up.
 _USUAL: Final = re.compile(
@@ -56,7 +60,7 @@ class Ports:
 
 class Child:
     """A process from its start to its end. `ended` resolves with its exit status; `ports` once it
-    serves, or with an exception if it ends before."""
+    serves, or with an exception if it ends before; `ails`, if ever, with why it is of no use."""
 
     def __init__(self, binary: Path, config: Path, lock: int) -> None:
         """lock: the descriptor it inherits. Must be made on the loop's thread, whose end would be
@@ -64,11 +68,12 @@ class Child:
         self._loop = asyncio.get_running_loop()
         self.ended: asyncio.Future[int] = self._loop.create_future()
         self.ports: asyncio.Future[Ports] = self._loop.create_future()
+        self.ails: asyncio.Future[str] = self._loop.create_future()
         self._listening: dict[bytes, int] = {}
         self._reload: asyncio.Future[bool] | None = None
         self._rest = b""
         self._process = self._start(binary, config, lock)
-        os.pwrite(lock, b"%-20d" % self._process.pid, 0)
+        os.pwrite(lock, b"%-20d" % self._process.pid, 0)  # in room that `Lock` has taken
         assert self._process.stderr is not None
         self._log_pipe = self._process.stderr.fileno()
         os.set_blocking(self._log_pipe, False)
@@ -151,6 +156,8 @@ class Child:
             self._listening[listening[1]] = int(listening[2])
         elif text == b"Server is ready" and not self.ports.done():
             self.ports.set_result(Ports(self._listening[b"client"], self._listening[b"leafnode"]))
+        elif _AILS.search(text) and not self.ails.done():
+            self.ails.set_result(text.decode("utf-8", "replace"))
         elif self._reload is not None and not self._reload.done():
             if text.startswith(b"Reloaded server configuration"):
                 self._reload.set_result(True)
@@ -167,7 +174,12 @@ class Lock:
         self.descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     async def take(self) -> None:
-        """Ends a server that is left over: by request at first, for it hands over then."""
+        """Ends a server that is left over: by request at first, for it hands over then. Raises
+        MqdError, and OSError when there is no room to say whose it is."""
+        await self._take()
+        os.pwrite(self.descriptor, b" " * 20, 0)
+
+    async def _take(self) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             for kind in (signal.SIGTERM, signal.SIGKILL):
                 if await self._free(0.0):

@@ -57,6 +57,7 @@ from mqd.cluster.engine.settings import (
 from mqd.cluster.engine.voters import Voters
 from mqd.cluster.identity import Identity, write_private
 from mqd.cluster.ports import Engine, Entry, LogInfo, NoMajority
+from mqd.errors import ErrorCode, MqdError
 from mqd.metadata.commands import Member
 
 _FOLDER: Final = "engine"
@@ -119,7 +120,11 @@ class NatsEngine:
         self._joins = not is_old and how is not Start.FOUND
         self._members, self._identity = {each.name: each for each in members}, identity
         self._supervisor = supervisor.Supervisor(program, self._folder, self._session)
-        await self._supervisor.start(self._config(), self._secrets.anchor)
+        try:
+            await self._supervisor.start(self._config(), self._secrets.anchor)
+        except OSError as error:
+            self._supervisor = None
+            raise MqdError(ErrorCode.UNAVAILABLE, f"nats-server: {error}") from error
 
     async def use(self, members: Sequence[Member], identity: Identity) -> None:
         """Go by these disc members and these certificates from now on."""
@@ -158,6 +163,14 @@ class NatsEngine:
     def pid(self) -> int | None:
         """Of the server's process."""
         return None if self._supervisor is None else self._supervisor.pid
+
+    @property
+    def ails(self) -> str:
+        """Why this member's copies of the logs do not count now; empty while they may."""
+        if self._session.is_open:
+            return ""
+        known = self._supervisor.ails if self._supervisor is not None else ""
+        return known or "its nats-server does not serve"
 
     @property
     def has_group(self) -> bool:
@@ -270,7 +283,10 @@ class NatsEngine:
         and it need not be kept from founding anything."""
         marker = self._store / _JOINED
         if self._settling is None and not marker.exists():
-            write_private(marker, b"")
+            try:
+                write_private(marker, b"")
+            except OSError:
+                return  # the next time it is looked at
             self._settling = asyncio.get_running_loop().create_task(self._settle())
 
     async def _settle(self) -> None:

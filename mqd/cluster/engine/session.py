@@ -43,6 +43,7 @@ class Session:
         self._client: Connection | None = None
         self._system: Connection | None = None
         self._server_id = ""
+        self._has_logs = True
         self._opened = asyncio.Event()
         self._followers: list[tuple[str, Hear]] = []
         self._watchers: list[HearLeader] = []
@@ -65,6 +66,10 @@ class Session:
             raise NoMajority("the own nats-server does not serve")
         return self._system
 
+    @property
+    def is_open(self) -> bool:
+        return self._client is not None
+
     async def opened(self, timeout_s: float) -> None:
         """Raises NoMajority when there is no connection in time."""
         try:
@@ -73,8 +78,9 @@ class Session:
             raise NoMajority("the own nats-server does not serve") from None
 
     async def serves(self, ports: Ports) -> None:
-        """Connected as long as the server lives."""
-        while True:
+        """Connected as long as the server lives and has its logs."""
+        self._has_logs = True
+        while self._has_logs:
             client, system = Connection(), Connection()
             try:
                 await client.open(ports.client, "client", self._secrets.client)
@@ -123,7 +129,7 @@ class Session:
         await client.hear(api.QUORUM_LOST, self._quorum_lost)
 
     async def _poll(self, client: Connection, system: Connection) -> None:
-        while not client.lost.done() and not system.lost.done():
+        while self._has_logs and not client.lost.done() and not system.lost.done():
             with contextlib.suppress(NoMajority, api.Refused):
                 await self._look(client)
             soon = self._leaders.in_doubt or self.meta_leader is None
@@ -135,6 +141,10 @@ class Session:
         """At leaders and voters, from here; at logs that have no copy here, by asking around."""
         turn = self._leaders.asks()
         jsz = await self.state()
+        if jsz.get("disabled"):
+            _log.warning("nats-server has given up its logs")
+            self._has_logs = False
+            return
         led_before = self.meta_leader
         self._take_voters(jsz.get("meta_cluster") or {})
         leaders: dict[str, str | None] = {}

@@ -1,18 +1,23 @@
 """Keeps one nats-server running.
 
-Decides when it is started again after it ended by itself, and how a change of configuration
-reaches it (read again; started anew where that fails). Never talks to it: who does is told of
-each server that serves, and of its end.
+Decides when it is started again after it ended by itself or is of no use, and how a change of
+configuration reaches it (read again; started anew where that fails). Never talks to it: who does
+is told of each server that serves, and of its end.
 
 A server that ends is started again at once, then after waits that double up to BACKOFF_MAX_S;
-one that served for STEADY_S begins again without a wait.
+one that served for STEADY_S begins again without a wait. One that could not write does not write
+again while it lives, so it is ended, which also tells the other members that its copies do not
+count. No server is started while the disc has less than ENGINE_ROOM_BYTES_MIN: it would only do
+some more harm to what it has there.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
+import os
 import shutil
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -21,7 +26,8 @@ from mqd.cluster.engine.anchor import Anchor
 from mqd.cluster.engine.child import Child, Lock, Ports
 from mqd.cluster.engine.connection import end
 from mqd.cluster.identity import write_private
-from mqd.errors import MqdError
+from mqd.errors import ErrorCode, MqdError
+from mqd.limits import ENGINE_ROOM_BYTES_MIN
 
 _log = logging.getLogger("mqd.cluster.engine")
 BACKOFF_MIN_S: Final = 0.1
@@ -29,13 +35,14 @@ BACKOFF_MAX_S: Final = 5.0
 STEADY_S: Final = 30.0
 _START_TIMEOUT_S: Final = 600.0  # after a crash it reads all that is on its disc
 _ANCHOR_RETRY_S: Final = 0.2
+_ROOM_LOOK_S: Final = 1.0
 
 
 class Served(Protocol):
     """Told of the server that runs."""
 
     async def serves(self, ports: Ports) -> None:
-        """A server takes clients. Cancelled when it ends."""
+        """A server takes clients. Cancelled when it ends; returns when it is of no use."""
 
 
 class Supervisor:
@@ -50,10 +57,13 @@ class Supervisor:
         self._lock: Lock | None = None
         self._running: asyncio.Task[None] | None = None
         self._anchor_password = ""
+        self._config_text = b""
+        self._wait_s = 0.0
+        self.ails = ""  # why there is no server now that is of use, as far as that is known
 
     async def start(self, config: str, anchor_password: str) -> None:
-        """Returns when a first process was started; it may not serve yet. Raises MqdError if one
-        that is left over cannot be ended."""
+        """Returns when a first process was started, if there is room for one; it may not serve
+        yet. Raises MqdError if one that is left over cannot be ended, or OSError."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = Lock(self._folder / "lock")
         try:
@@ -63,15 +73,22 @@ class Supervisor:
             raise
         self._lock = lock
         self._anchor_password = anchor_password
-        write_private(self._config, config.encode())
-        child = self._child = Child(self._binary, self._config, lock.descriptor)
-        self._running = asyncio.get_running_loop().create_task(self._run(child))
+        self._config_text = config.encode()
+        self._begin()
+        self._running = asyncio.get_running_loop().create_task(self._run())
 
     async def configure(self, config: str) -> None:
-        """The server goes by this one from now on, after a restart if it must."""
-        write_private(self._config, config.encode())
+        """The server goes by this one from now on, after a restart if it must. Raises MqdError."""
+        self._config_text = config.encode()
         child = self._child
-        if child is not None and child.ports.done() and not await child.reload():
+        if child is None or child.ended.done():
+            return  # the next one reads it
+        try:
+            write_private(self._config, self._config_text)
+        except OSError as error:
+            text = f"nats-server is not told of changes: {error}"
+            raise MqdError(ErrorCode.UNAVAILABLE, text) from error
+        if child.ports.done() and not await child.reload():
             _log.warning("nats-server did not take its new configuration; it is started again")
             await child.stop()
 
@@ -101,22 +118,48 @@ class Supervisor:
         child = self._child
         return child.pid if child is not None and not child.ended.done() else None
 
-    async def _run(self, child: Child) -> None:
+    def _begin(self) -> None:
+        """Start a process, if it can be."""
+        assert self._lock is not None
+        self._child = None
+        try:
+            if not self._has_room():
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            write_private(self._config, self._config_text)
+            self._child = Child(self._binary, self._config, self._lock.descriptor)
+        except OSError as error:
+            self._fail(f"nats-server cannot be started: {error}")
+
+    def _fail(self, why: str) -> None:
+        if why != self.ails:
+            _log.error("%s; this node's copies of the logs do not count until it serves", why)
+            self.ails = why
+
+    def _has_room(self) -> bool:
+        return shutil.disk_usage(self._folder).free >= ENGINE_ROOM_BYTES_MIN
+
+    async def _run(self) -> None:
         """Cancelled by `stop`, which ends the child with the patience that it needs."""
         loop = asyncio.get_running_loop()
-        wait_s = 0.0
         while True:
-            started = loop.time()
-            await self._attend(child)
-            status = await asyncio.shield(child.ended)
-            lasted = loop.time() - started
-            wait_s = (
-                0.0 if lasted > STEADY_S else min(max(2 * wait_s, BACKOFF_MIN_S), BACKOFF_MAX_S)
-            )
-            _log.warning("nats-server ended with status %d; again in %.1f s", status, wait_s)
-            await asyncio.sleep(wait_s)
-            assert self._lock is not None
-            child = self._child = Child(self._binary, self._config, self._lock.descriptor)
+            began = loop.time()
+            if self._child is not None:
+                await self._attend(self._child)
+                status = await asyncio.shield(self._child.ended)
+                wait_s = self._next_wait_s(loop.time() - began)
+                _log.warning("nats-server ended with status %d; again in %.1f s", status, wait_s)
+                await asyncio.sleep(wait_s)
+            else:
+                await asyncio.sleep(self._next_wait_s(0.0))
+            while not self._has_room():
+                self._fail("nats-server is not started: the disc is full")
+                await asyncio.sleep(_ROOM_LOOK_S)
+            self._begin()
+
+    def _next_wait_s(self, lasted_s: float) -> float:
+        doubled = min(max(2 * self._wait_s, BACKOFF_MIN_S), BACKOFF_MAX_S)
+        self._wait_s = 0.0 if lasted_s > STEADY_S else doubled
+        return self._wait_s
 
     async def _attend(self, child: Child) -> None:
         """Until it ended."""
@@ -127,16 +170,21 @@ class Supervisor:
         except TimeoutError:
             await child.kill()
             return
+        self.ails = ""
         loop = asyncio.get_running_loop()
         tasks = [
             loop.create_task(self._served.serves(ports)),
             loop.create_task(self._hold_anchor(ports)),
         ]
         try:
-            ends: list[asyncio.Future[Any]] = [child.ended, *tasks]
+            ends: list[asyncio.Future[Any]] = [child.ended, child.ails, *tasks]
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-            if not child.ended.done():
-                await child.kill()  # somebody who must talk to it cannot
+            if child.ails.done():
+                self._fail(f"nats-server could not write: {child.ails.result()}")
+                await child.stop()  # what is well with it, others take over
+            elif not child.ended.done():
+                self._fail("nats-server runs and is of no use")
+                await child.kill()
         finally:
             await end(tasks)
             for task in tasks:

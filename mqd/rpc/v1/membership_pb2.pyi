@@ -53,6 +53,7 @@ class MemberFacts(_message.Message):
     FORGOTTEN_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     ON_DISC_FIELD_NUMBER: _builtins.int
+    AILS_FIELD_NUMBER: _builtins.int
     node: _builtins.str
     state: _builtins.str
     """running, starting, stopped"""
@@ -72,6 +73,8 @@ class MemberFacts(_message.Message):
     """of mqd"""
     on_disc: _builtins.bool
     """number is of a table on disc"""
+    ails: _builtins.str
+    """why its copies of the engine's logs do not count; empty: they may"""
     @_builtins.property
     def members(self) -> _containers.RepeatedCompositeFieldContainer[Global___MemberEntry]: ...
     @_builtins.property
@@ -97,10 +100,11 @@ class MemberFacts(_message.Message):
         forgotten: _builtins.bool = ...,
         version: _builtins.str = ...,
         on_disc: _builtins.bool = ...,
+        ails: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["authority", b"authority", "cluster_id", b"cluster_id", "forgotten", b"forgotten", "generation", b"generation", "incarnation", b"incarnation", "kind", b"kind", "members", b"members", "node", b"node", "number", b"number", "on_disc", b"on_disc", "running", b"running", "state", b"state", "version", b"version", "waits_for", b"waits_for"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ails", b"ails", "authority", b"authority", "cluster_id", b"cluster_id", "forgotten", b"forgotten", "generation", b"generation", "incarnation", b"incarnation", "kind", b"kind", "members", b"members", "node", b"node", "number", b"number", "on_disc", b"on_disc", "running", b"running", "state", b"state", "version", b"version", "waits_for", b"waits_for"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

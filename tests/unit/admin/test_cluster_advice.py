@@ -52,6 +52,16 @@ def test_one_that_waits_names_whom_to_start() -> None:
     assert said["down"][0].startswith("rabbit@c (ram) does not answer")
 
 
+def test_one_that_ails_is_no_vote_to_count_on() -> None:
+    why = "nats-server is not started: the disc is full"
+    mine, other = facts(A, authority=""), facts(B, authority="", ails=why)
+    told = advise(A, {A: mine, B: other})
+    assert told.outcome == "read_only"
+    assert told.reasons[1].kind == "ailing"
+    assert told.reasons[1].says.endswith(f"messages do not count now: {why}")
+    assert advise(A, {A: mine, B: facts(B, authority="")}).outcome == "writable"
+
+
 def test_one_that_was_forgotten_is_to_be_reset() -> None:
     told = advise(B, {B: facts(B, "stopped", forgotten=True)})
     assert told.reasons[0].kind == "forgotten"
