@@ -78,6 +78,7 @@ class Lifecycle:
         self.moving = asyncio.Lock()
         self._waiting: asyncio.Task[Admitted] | None = None
         self._given_up = False
+        self._anew: asyncio.Task[None] | None = None
         self._nudge = asyncio.Event()
         self._membership: Membership | None = None
         self._settled = asyncio.Event()
@@ -148,6 +149,18 @@ class Lifecycle:
 
     def _make_membership(self) -> Membership:
         raise NotImplementedError
+
+    def start_anew(self) -> None:
+        """The cluster went on without this node: stop, and join it again."""
+        loop = asyncio.get_running_loop()
+        self._anew = loop.create_task(self._stop_and_start())
+
+    async def _stop_and_start(self) -> None:
+        await self.stop_app()
+        try:
+            await self.start_app()
+        except MqdError as error:
+            _log.error("the app is not started again: %s", error.detail)
 
     def _use_metadata(self, metadata: MetadataStore | None) -> None:
         if self._membership is not None:

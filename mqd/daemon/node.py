@@ -126,7 +126,7 @@ class Node(Lifecycle):
         from mqd.daemon.side import Site
 
         interface = self.blueprint.settings.distribution_interface
-        return Site(self, self.membership, interface)
+        return Site(self, self.membership, interface, self.start_anew)
 
     # -- what it holds ------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import functools
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -25,12 +25,13 @@ from mqd.cluster.identity import Identity, issue
 from mqd.cluster.ledger.ledger import Ledger
 from mqd.cluster.ledger.timers import loop_timers
 from mqd.cluster.links.greeting import Hello
-from mqd.cluster.links.mesh import LinkMesh, Passport
+from mqd.cluster.links.mesh import LinkMesh, Passport, Refused
 from mqd.cluster.membership.record import DISC
 from mqd.cluster.ports import NoMajority, PeerDown
 from mqd.cluster.queues.remote_queues import RemoteQueues
 from mqd.cluster.shards.service import ShardService
 from mqd.daemon.electorate import Electorate, Station
+from mqd.daemon.generations import GenerationWatch
 from mqd.daemon.membership import Membership
 from mqd.daemon.ports import Reserved, candidates
 from mqd.errors import ErrorCode, MqdError
@@ -53,11 +54,13 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Where it stands. host: the address to listen on; None: all of them."""
+    """Where it stands. host: the address to listen on; None: all of them. overtaken(): the cluster
+    has gone on without this node, whose app must start anew."""
 
     node: NodeControl
     membership: Membership
     host: str | None
+    overtaken: Callable[[], None]
 
 
 class Side:
@@ -85,6 +88,7 @@ class Side:
         self._stopping = self._closed = False
         self._switching: asyncio.Task[None] | None = None
         self._route = route
+        self._watch: GenerationWatch | None = None
         self._queues: RemoteQueues | None = None
         self._shards: ShardService | None = None
         self.gate = Gate(mesh)
@@ -116,11 +120,14 @@ class Side:
         cls, site: Site, store: MetadataStore, cluster: ClusterRecord, me: Member
     ) -> tuple[Side, Member]:
         """Linked to nobody yet; the second is this node as others reach it now."""
-        mesh, identity = await _mesh(site, cluster, me)
+        watch = GenerationWatch(site.membership, site.overtaken)
+        mesh, identity = await _mesh(site, cluster, me, watch.refused)
         link = await mesh.listen(site.host, candidates(me))
         route = Reserved(me, site.host, link)
         here = replace(me, link_port=link, route_port=route.port)
-        return cls(site, store, mesh, identity, here, route), here
+        side = cls(site, store, mesh, identity, here, route)
+        side._watch = watch
+        return side, here
 
     # -- taking part --------------------------------------------------------------------------
 
@@ -225,6 +232,8 @@ class Side:
         self.gate.close()
         self._site.membership.gate = None
         self._route.release()
+        if self._watch is not None:
+            self._watch.close()
         await self.mesh.close()
 
     # -- changes ------------------------------------------------------------------------------
@@ -271,7 +280,9 @@ class Side:
             self._broker.turn.end()
 
 
-async def _mesh(site: Site, cluster: ClusterRecord, me: Member) -> tuple[LinkMesh, Identity]:
+async def _mesh(
+    site: Site, cluster: ClusterRecord, me: Member, refused: Callable[[Refused], None]
+) -> tuple[LinkMesh, Identity]:
     node = site.node
     identity = await asyncio.to_thread(
         issue,
@@ -285,4 +296,4 @@ async def _mesh(site: Site, cluster: ClusterRecord, me: Member) -> tuple[LinkMes
     epoch = node.clock.wall_ms()
     hello = Hello(str(node.name), me.incarnation, epoch, cluster.id, cluster.generation)
     passport = Passport(hello, identity.server_context(), identity.client_context())
-    return LinkMesh(passport, node.clock), identity
+    return LinkMesh(passport, node.clock, refused), identity

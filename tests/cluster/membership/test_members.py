@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -177,3 +178,21 @@ def test_nodes_that_are_started_at_once_find_each_other(tmp_path: Path) -> None:
         assert all(sorted(node.status()["running_nodes"]) == names for node in nodes)
         nodes[2].ctl("add_user", "one_cluster", "pw")
         assert "one_cluster" in nodes[0].users()
+
+
+def test_one_that_was_given_up_while_it_stood_still_joins_again(tmp_path: Path) -> None:
+    with members(tmp_path, "a", "b") as (goes_on, stood_still):
+        stood_still.join(goes_on)
+        eventually(goes_on.is_ordered_by_majority)
+        goes_on.ctl("stop_app")
+        stood_still.ctl("add_user", "given_up", "pw")
+        assert stood_still.process is not None
+        stood_still.process.send_signal(signal.SIGSTOP)
+        goes_on.ctl("force_boot")
+        goes_on.ctl("start_app")
+        goes_on.ctl("add_user", "counts", "pw")
+        stood_still.process.send_signal(signal.SIGCONT)
+        eventually(lambda: "it joins again" in stood_still.log)
+        eventually(stood_still.runs)
+        assert stood_still.users() == {"guest", "counts"}
+        eventually(goes_on.is_ordered_by_majority)
