@@ -122,7 +122,9 @@ class SlowTopology(MemoryTopology):
         call = super().put_exchange
         self._propose(lambda d: call(definition, d), done)
 
-    def delete_exchange(self, vhost: str, name: str, done: Done) -> None:
+    def delete_exchange(
+        self, vhost: str, name: str, done: Done, *, if_unused: bool = False
+    ) -> None:
         call = super().delete_exchange
         self._propose(lambda d: call(vhost, name, d), done)
 

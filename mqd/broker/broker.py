@@ -6,8 +6,9 @@ to. Never reads a socket or a file; whoever composes it gives it ports (`mqd.bro
 
 from __future__ import annotations
 
+import contextlib
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from pamqp import commands
 
@@ -94,6 +95,7 @@ class Broker:
         # delayed messages wait for the next tick
         self.wake_at: Callable[[int], None] = lambda now_ms: None
         self.deadlines = Deadlines(lambda due_ms: self.wake_at(due_ms))
+        self.follows = False
         self.ending = False  # clients are sent away: what is on disc stays there
         self._open_store = open_store
         self._transient_id = 0
@@ -262,6 +264,17 @@ class Broker:
             for exchange in vhost.exchanges:
                 self.events.deleted("exchange", name, exchange)
         self.traced.discard(name)
+
+    @contextlib.contextmanager
+    def following(self) -> Iterator[None]:
+        """What is applied meanwhile was done on another node: that one tells of it, and sees to
+        what goes with it."""
+        before, self.follows = self.follows, True
+        try:
+            with self.events.silent():
+                yield
+        finally:
+            self.follows = before
 
     def apply_put_exchange(self, definition: ExchangeDefinition) -> None:
         self.vhosts[definition.vhost].apply_put_exchange(definition)

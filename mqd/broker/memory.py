@@ -222,7 +222,9 @@ class MemoryTopology:
         self.broker.apply_put_exchange(definition)
         done(None)
 
-    def delete_exchange(self, vhost: str, name: str, done: Done) -> None:
+    def delete_exchange(
+        self, vhost: str, name: str, done: Done, *, if_unused: bool = False
+    ) -> None:
         self.broker.apply_delete_exchange(vhost, name)
         done(None)
 

@@ -179,8 +179,10 @@ class Topology(Protocol):
 
     def put_exchange(self, definition: ExchangeDefinition, done: Done) -> None: ...
 
-    def delete_exchange(self, vhost: str, name: str, done: Done) -> None:
-        """With its bindings."""
+    def delete_exchange(
+        self, vhost: str, name: str, done: Done, *, if_unused: bool = False
+    ) -> None:
+        """With its bindings. if_unused: unless it has some, or does not go with its last one."""
 
     def put_queue(self, definition: QueueDefinition, done: Done) -> None: ...
 

@@ -17,7 +17,8 @@ from mqd.amqp.replies import AmqpError
 from mqd.auth.patterns import found_in
 from mqd.auth.permissions import Kind
 from mqd.auth.users import User
-from mqd.broker.bindings import BindingTable, auto_deleted
+from mqd.broker.bindings import BindingTable
+from mqd.broker.cascade import Cascade
 from mqd.broker.confirms import Confirms
 from mqd.broker.consumers import Consumer
 from mqd.broker.dead_letter import DeadLetters
@@ -68,6 +69,7 @@ class VHost:
         self.exchanges: dict[str, Exchange] = {}
         self.queues: dict[str, Queue] = {}
         self.bindings = BindingTable()
+        self.cascade = Cascade(self)
         self.tickets = Tickets(self.when_durable)
         self.dead_letters = DeadLetters(self)
         self.delays = Delays(self)
@@ -141,7 +143,10 @@ class VHost:
     # -- exchanges ----------------------------------------------------------------------------
 
     def apply_put_exchange(self, definition: ExchangeDefinition) -> None:
-        if definition.name not in self.exchanges:
+        found = self.exchanges.get(definition.name)
+        if found is not None and definition.durable and not found.definition.durable:
+            self.replace_exchange(definition)  # nobody knew of that one where it was declared
+        elif found is None:
             exchange = self.make_exchange(definition)
             exchange.policy = self.policies.applied("exchange", definition.name)
             self.exchanges[definition.name] = exchange
@@ -156,16 +161,24 @@ class VHost:
     def exchange_types_changed(self) -> None:
         """The broker has other types: exchanges whose type came or went are made anew, with their
         bindings; the others are left alone."""
-        for name, old in list(self.exchanges.items()):
+        for old in list(self.exchanges.values()):
             new = self.make_exchange(old.definition)
-            if type(new) is type(old) and new.is_there == old.is_there:
-                continue
-            new.policy = old.policy
-            for binding in self.bindings.of_source(name):
-                new.bind(binding)
-            self.exchanges[name] = new
+            if type(new) is not type(old) or new.is_there != old.is_there:
+                self._put_in_place(new)
         self.version += 1
         self.delays.look_again()
+
+    def replace_exchange(self, definition: ExchangeDefinition) -> None:
+        """It was declared elsewhere too, and that one counts; the bindings of both stay."""
+        self._put_in_place(self.make_exchange(definition))
+        self.version += 1
+
+    def _put_in_place(self, new: Exchange) -> None:
+        name = new.definition.name
+        new.policy = self.exchanges[name].policy
+        for binding in self.bindings.of_source(name):
+            new.bind(binding)
+        self.exchanges[name] = new
 
     def choose(self, count: int) -> int:
         """A random index below count, for an exchange."""
@@ -416,14 +429,7 @@ class VHost:
             source = self.exchanges.get(binding.source)
             if source is not None:
                 source.unbind(binding)
-        for name in auto_deleted(self.bindings, self.exchanges, removed):
-            exchange = self.exchanges.get(name)
-            if exchange is None:
-                continue  # went with the one before
-            if exchange.definition.durable:
-                self.broker.topology.delete_exchange(self.name, name, _ignore)
-            else:
-                self.apply_delete_exchange(name)
+        self.cascade.after(removed)
 
     # -- policies -----------------------------------------------------------------------------
 

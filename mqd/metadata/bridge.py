@@ -53,7 +53,7 @@ def connect(
         if store.ours:
             apply_to(broker, command)
         else:  # the node where it was done tells of it
-            with broker.events.silent():
+            with broker.following():
                 apply_to(broker, command)
         if isinstance(command, DeleteVhost):
             drop_store(command.name)

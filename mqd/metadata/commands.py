@@ -12,6 +12,7 @@ wrote must always be read. A field that is missing takes its default.
              batch - definitions come in whole or not at all
              put_member, delete_member, put_cluster - several machines
              delete_queue: id; proposals have ids - several machines
+             delete_exchange: if_unused - several machines
 """
 
 from __future__ import annotations
@@ -183,10 +184,12 @@ class PutExchange:
 
 @dataclass(frozen=True, slots=True)
 class DeleteExchange:
-    """With its bindings. Nothing happens when there is none."""
+    """With its bindings. Nothing happens when there is none; nor, with if_unused, to one that does
+    not go with its last binding, or has durable ones: another one has taken the name by then."""
 
     vhost: str
     name: str
+    if_unused: bool = False
 
 
 @dataclass(frozen=True, slots=True)

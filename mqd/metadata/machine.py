@@ -5,9 +5,8 @@ the same commands in the same order make the same state on every machine. Never 
 takes the time.
 
 `apply` checks before it changes anything: a command that is refused leaves no trace. Deletes of
-what is not there succeed, as AMQP wants it since RabbitMQ 3.2. So do puts of topology that is there
-already, but for a name that means another queue or exchange by now: two nodes may propose one name
-at the same time, and the second must hear that it was not its own that came to be.
+what is not there succeed (RabbitMQ: since 3.2). So do puts of topology that is there, but for a
+name that means another one by now: who proposed it must hear that its own did not come to be.
 """
 
 from __future__ import annotations
@@ -179,10 +178,8 @@ def _ends_of(key: BindingKey) -> set[End]:
 
 
 def apply(state: State, command: Command) -> tuple[Command, ...]:
-    """Change the state; returns what listeners hear: the command, unless it is about a queue that
-    is not there any more, or a batch's, and what follows. Raises MqdError when it is refused;
-    nothing has changed then.
-    """
+    """Change the state; returns what listeners hear: the command, unless it is a batch or about
+    what is not there any more, and what follows. Raises MqdError when it is refused."""
     if type(command) is Batch:
         return _apply_batch(state, command)
     follows = _APPLY[type(command)](state, command)
@@ -371,9 +368,14 @@ def _put_exchange(state: State, command: PutExchange) -> tuple[Command, ...]:
     return ()
 
 
-def _delete_exchange(state: State, command: DeleteExchange) -> tuple[Command, ...]:
-    if state.exchanges.pop((command.vhost, command.name), None) is not None:
-        state.remove_bindings_at((command.vhost, "exchange", command.name))
+def _delete_exchange(state: State, command: DeleteExchange) -> tuple[Command, ...] | None:
+    found = state.exchanges.get((command.vhost, command.name))
+    ends = state.bindings_at(command.vhost, "exchange", command.name)
+    is_used = any(binding.source == command.name for binding in ends)
+    if command.if_unused and (found is None or not found.auto_delete or is_used):
+        return None
+    state.exchanges.pop((command.vhost, command.name), None)
+    state.remove_bindings_at((command.vhost, "exchange", command.name))
     return ()
 
 
@@ -391,11 +393,10 @@ def _put_queue(state: State, command: PutQueue) -> tuple[Command, ...]:
 
 def _delete_queue(state: State, command: DeleteQueue) -> tuple[Command, ...] | None:
     found = state.queues.get((command.vhost, command.name))
-    if found is not None:
-        if command.id not in (0, found.id):
-            return None
-        del state.queues[command.vhost, command.name]
-        state.remove_bindings_at((command.vhost, "queue", command.name))
+    if found is not None and command.id not in (0, found.id):
+        return None
+    state.queues.pop((command.vhost, command.name), None)
+    state.remove_bindings_at((command.vhost, "queue", command.name))
     return ()
 
 

@@ -402,8 +402,10 @@ class MetadataStore:
     def put_exchange(self, definition: ExchangeDefinition, done: Done) -> None:
         self.propose(PutExchange(definition), done)
 
-    def delete_exchange(self, vhost: str, name: str, done: Done) -> None:
-        self.propose(DeleteExchange(vhost, name), done)
+    def delete_exchange(
+        self, vhost: str, name: str, done: Done, *, if_unused: bool = False
+    ) -> None:
+        self.propose(DeleteExchange(vhost, name, if_unused), done)
 
     def put_queue(self, definition: QueueDefinition, done: Done) -> None:
         self.propose(PutQueue(definition), done)

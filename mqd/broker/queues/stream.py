@@ -189,7 +189,9 @@ class StreamQueue(Queue):
             if consumer.is_full():
                 return
             if consumer.outlet.congested:
-                consumer.outlet.park(self.resumer(consumer))
+                if not consumer.parked:
+                    consumer.parked = True
+                    consumer.outlet.park(self.resumer(consumer))
                 return
             if count >= _TURN_MESSAGES_MAX or size >= _TURN_BYTES_MAX:
                 reader.later = True

@@ -216,11 +216,7 @@ class Transient:
                 self._take_queue(node, queue)
                 self._settle(_name(queue), node, line)
             case PutExchange(exchange):
-                vhost = self._broker.vhosts.get(exchange.vhost)
-                if vhost is not None and exchange.name not in vhost.exchanges:
-                    self._exchanges[exchange.vhost, exchange.name] = node
-                    with self._broker.events.silent():
-                        vhost.apply_put_exchange(exchange)
+                self._take_exchange(node, exchange)
                 self._settle(_name(exchange), node, line)
             case PutBinding(binding):
                 self._early.append(binding)
@@ -242,6 +238,26 @@ class Transient:
                     waiting.append(binding)
         self._early = waiting[-_EARLY_MAX:]
 
+    def _take_exchange(self, node: str, exchange: ExchangeDefinition) -> None:
+        vhost = self._broker.vhosts.get(exchange.vhost)
+        if vhost is None:
+            return
+        key = exchange.vhost, exchange.name
+        found = vhost.exchanges.get(exchange.name)
+        if found is None:
+            self._exchanges[key] = node
+            with self._broker.following():
+                vhost.apply_put_exchange(exchange)
+            return
+        owner = self._exchanges.get(key, self._node)
+        if found.definition.durable or min(owner, node) == owner:
+            return
+        # Two nodes that were not linked: the same one of them owns it on every node.
+        self._exchanges[key] = node
+        if found.definition != exchange:
+            log.warning("%s was declared on %s as well: theirs stays", exchange.resource, node)
+            vhost.replace_exchange(exchange)
+
     def _take_queue(self, node: str, queue: QueueDefinition) -> None:
         vhost = self._broker.vhosts.get(queue.vhost)
         if vhost is None:
@@ -252,13 +268,17 @@ class Transient:
             if min(found.home, node) != node:
                 return
             log.warning("%s was declared on %s as well: theirs stays", queue.resource, node)
-            vhost.apply_delete_queue(queue.name)
-        with self._broker.events.silent():
+            if found.is_remote:
+                with self._broker.following():
+                    vhost.apply_delete_queue(queue.name)
+            else:
+                vhost.apply_delete_queue(queue.name)
+        with self._broker.following():
             vhost.apply_put_queue(_of_node(queue, node))
 
     def _hear_gone(self, line: str) -> None:
         command = commands.decode(line)
-        with self._broker.events.silent():
+        with self._broker.following():
             match command:
                 case PutQueue(queue):
                     vhost = self._broker.vhosts.get(queue.vhost)
@@ -282,7 +302,9 @@ class Transient:
     def down(self, peer: Peer) -> None:
         """The link is gone: so is what it owned. Whoever waits for it waits no more. The caller
         ends the turn."""
-        with self._broker.events.silent():
+        survivors = [self._node, *(one.node for one in self._peers())]
+        leads = min(survivors) == self._node  # one of them sees to what goes with that
+        with self._broker.events.silent() if leads else self._broker.following():
             for vhost in self._broker.vhosts.values():
                 for queue in list(vhost.queues.values()):
                     if queue.is_remote and not queue.durable and queue.home == peer.node:
@@ -290,8 +312,10 @@ class Transient:
             for (vhost_name, name), node in list(self._exchanges.items()):
                 if node == peer.node:
                     del self._exchanges[vhost_name, name]
-                    if (found := self._broker.vhosts.get(vhost_name)) is not None:
-                        found.apply_delete_exchange(name)
+                    there = self._broker.vhosts.get(vhost_name)
+                    exchange = there.exchanges.get(name) if there is not None else None
+                    if there is not None and exchange and not exchange.definition.durable:
+                        there.apply_delete_exchange(name)
         before, peer.told = peer.told, Told()
         for _, wait in before.waits:
             wait.less()

@@ -6,6 +6,7 @@ import pytest
 
 from mqd import limits
 from mqd.broker.definitions import ExchangeDefinition
+from mqd.broker.queues.remote import RemoteQueue
 from tests.cluster.queues.worlds import Client, Cluster
 from tests.harness import (
     PERSISTENT,
@@ -177,6 +178,34 @@ def test_cancel_is_answered_after_what_was_under_way(cluster: Cluster, here: Cli
     other.publish("q", "later")
     assert here.said() == []
     assert cluster["b"].queue("q").ready_count == 1
+
+
+def test_what_comes_for_a_consumer_that_is_gone_goes_back(cluster: Cluster, here: Client) -> None:
+    """It was on its way when the queue, or the node's home, had let go of the consumer."""
+    queue = cluster["a"].vhost.queues["q"]
+    assert isinstance(queue, RemoteQueue)
+    other = cluster["c"].connect()
+    for tag in ("gone", "forgotten"):
+        here.consume("q", tag)
+        here.take()
+        (consumer,) = queue.consumers
+        cluster.meshes.hold("b", "a")
+        other.publish("q", tag)
+        if tag == "gone":
+            queue.remove_consumer(consumer)
+        else:
+            assert queue.at is not None
+            queue.at.forget(consumer)
+            home = cluster["b"].vhost.queues["q"]
+            home.remove_consumer(home.consumers[0])
+        cluster.meshes.release("b", "a")
+        cluster.run()
+        assert here.said() == []
+        assert (cluster["b"].queue("q").ready_count, queue.unacked_count) == (1, 0)
+        here.drop()
+        here = cluster["a"].connect()
+        assert str(here.get("q")) == f"got 1 {tag}* left 0"
+        here.ack(1)
 
 
 def test_the_channels_own_prefetch_counts_what_comes_from_everywhere(

@@ -116,6 +116,53 @@ def test_a_transient_exchange_goes_with_its_node(cluster: Cluster) -> None:
     assert [len(list(vhost.bindings)) for vhost in vhosts(cluster)[1:]] == [0, 0]
 
 
+@pytest.mark.parametrize("kinds", [("fanout", "fanout"), ("fanout", "direct")])
+def test_two_nodes_that_were_apart_declared_one_exchange(
+    cluster: Cluster, kinds: tuple[str, str]
+) -> None:
+    """It is that of the same one of them on every node, with the bindings of both."""
+    cluster.cut("a", "b")
+    cluster.cut("b", "c")
+    one, two, three = clients(cluster)
+    for client, kind, name in ((two, kinds[1], "tb"), (one, kinds[0], "ta")):
+        client.call(Exchange.Declare(0, "x", kind))
+        client.declare(name)
+        client.bind(name, "x", "k")
+    cluster.heal()
+    assert [vhost.exchanges["x"].definition.type for vhost in vhosts(cluster)] == ["fanout"] * 3
+    for client in (one, two, three):
+        client.publish("other", "m", exchange="x")
+    assert cluster["a"].queue("ta").ready_count == cluster["b"].queue("tb").ready_count == 3
+    cluster.meshes.stop("b")
+    cluster.run()
+    assert all("x" in vhosts(cluster)[number].exchanges for number in (0, 2))
+    cluster.meshes.stop("a")
+    cluster.run()
+    assert "x" not in vhosts(cluster)[2].exchanges
+
+
+def test_one_node_sees_to_what_goes_with_a_node(cluster: Cluster) -> None:
+    one, _, three = clients(cluster)
+    one.call(Exchange.Declare(0, "x", "fanout", durable=True, auto_delete=True))
+    three.declare("t")
+    three.bind("t", "x")
+    cluster.meshes.stop("c")
+    cluster.run()
+    assert cluster.topology.deleted == ["x"]
+
+
+def test_one_node_sees_to_what_goes_with_a_binding(cluster: Cluster) -> None:
+    one, two, three = clients(cluster)
+    for client, name in ((one, "t"), (three, "d")):
+        client.call(Exchange.Declare(0, "x", "fanout", durable=True, auto_delete=True))
+        client.declare(name, durable=name == "d")
+        client.bind(name, "x")
+        two.call(Queue.Delete(queue=name))
+        assert cluster.topology.deleted == ["x"]
+        assert not any("x" in vhost.exchanges for vhost in vhosts(cluster))
+        cluster.topology.deleted.clear()
+
+
 def test_two_that_want_a_name_at_once(cluster: Cluster) -> None:
     """Whoever is second sees what the first one declared."""
     one, two, _ = clients(cluster)

@@ -52,16 +52,20 @@ class Member(World):
 
 
 class Everywhere(SlowTopology):
-    """Durable changes reach all nodes that run."""
+    """Durable changes reach all nodes that run; the first one has made them."""
 
     def __init__(self) -> None:
         super().__init__()
         self.nodes: dict[str, Broker] = {}
+        self.deleted: list[str] = []  # exchanges
 
     def _all(self, call: Callable[[Broker], None], done: Done) -> None:
         def step(ended: Done) -> None:
-            for broker in self.nodes.values():
-                call(broker)
+            first, *others = self.nodes.values()
+            call(first)
+            for broker in others:
+                with broker.following():
+                    call(broker)
             ended(None)
 
         self._propose(step, done)
@@ -69,7 +73,10 @@ class Everywhere(SlowTopology):
     def put_exchange(self, definition: ExchangeDefinition, done: Done) -> None:
         self._all(lambda broker: broker.apply_put_exchange(definition), done)
 
-    def delete_exchange(self, vhost: str, name: str, done: Done) -> None:
+    def delete_exchange(
+        self, vhost: str, name: str, done: Done, *, if_unused: bool = False
+    ) -> None:
+        self.deleted.append(name)
         self._all(lambda broker: broker.apply_delete_exchange(vhost, name), done)
 
     def put_queue(self, definition: QueueDefinition, done: Done) -> None:

@@ -101,6 +101,18 @@ def test_a_slow_reader_goes_on_where_it_was(world: World, client: Client) -> Non
     assert client.bodies() == ["a", "b"]
 
 
+def test_a_slow_reader_that_acks_waits_once(world: World, client: Client) -> None:
+    read(client, "first", credit=3)
+    fill(world, client, "a", "b", "c", "d", "e")
+    client.take()
+    client.congest()
+    for tag in (1, 2, 3):
+        client.ack(tag)
+    assert len(client.session.outlet.parked) == 1
+    client.relieve()
+    assert client.bodies() == ["d", "e"]
+
+
 def test_a_policy_changes_what_is_kept(world: World, client: Client) -> None:
     world.queue("s").apply_policy(Applied("p", None, {"max-length-bytes": 10, "max-age": "1h"}))
     (stream,) = world.store.streams.values()

@@ -110,6 +110,43 @@ def test_auto_delete_exchanges_go_one_after_the_other(durable: bool, world: Worl
     assert not {"a", "b", "c"} & world.vhost.exchanges.keys()
 
 
+def test_what_another_node_does_is_followed_there(world: World) -> None:
+    """Whoever removed the binding has the exchange deleted, once; what is transient goes here."""
+    for name, durable in (("d", True), ("t", False)):
+        exchange(world, name, auto_delete=True, durable=durable)
+        queue(world)
+        world.vhost.apply_put_binding(binding(name, "q"))
+        with world.broker.following():
+            world.vhost.apply_delete_binding(binding(name, "q"))
+    assert "d" in world.vhost.exchanges
+    assert "t" not in world.vhost.exchanges
+
+
+def test_a_deletion_that_waits_is_not_asked_for_again(world: World) -> None:
+    exchange(world, "x", auto_delete=True, durable=True)
+    queue(world)
+    world.topology.slow = True
+    for _ in range(2):
+        world.vhost.apply_put_binding(binding("x", "q"))
+        world.vhost.apply_delete_binding(binding("x", "q"))
+    assert len(world.topology.waiting) == 1
+    world.settle_topology()
+    assert "x" not in world.vhost.exchanges
+
+
+def test_a_durable_exchange_takes_the_place_of_a_transient_one(world: World) -> None:
+    exchange(world, "x")
+    queue(world)
+    world.vhost.apply_put_binding(binding("x", "q"))
+    world.vhost.apply_put_exchange(ExchangeDefinition("/", "x", "direct", durable=True))
+    exchange(world, "x")
+    assert world.vhost.exchanges["x"].definition.type == "direct"
+    client = world.connect()
+    client.publish("k", "m", exchange="x")
+    client.publish("other", "m", exchange="x")
+    assert world.queue().ready_count == 1
+
+
 def test_an_auto_delete_exchange_never_bound_stays(world: World) -> None:
     exchange(world, "x", auto_delete=True)
     queue(world)

@@ -47,6 +47,7 @@ ALL: list[Command] = [
     commands.DeleteGlobalParameter("g"),
     commands.PutExchange(ExchangeDefinition("/", "x\n", "headers", arguments=ARGUMENTS)),
     commands.DeleteExchange("/", "x"),
+    commands.DeleteExchange("/", "x", if_unused=True),
     commands.PutQueue(QueueDefinition(2**40, "/", "q", exclusive=True, arguments=ARGUMENTS)),
     commands.DeleteQueue("/", "q"),
     commands.PutBinding(BINDING),

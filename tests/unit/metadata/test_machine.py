@@ -158,6 +158,25 @@ def test_a_deleted_exchange_takes_bindings_at_both_ends(state: State, exchange: 
     assert len(state.bindings) == (0 if exchange == "logs" else 1)
 
 
+def test_an_exchange_that_lost_its_last_binding_goes_unless_it_is_another_by_then() -> None:
+    state = State()
+    apply(state, c.PutVhost(c.VhostRecord("/"), predeclare=False))
+    going = c.DeleteExchange("/", "x", if_unused=True)
+    assert apply(state, going) == ()
+    exchange = ExchangeDefinition("/", "x", "fanout", durable=True, auto_delete=True)
+    apply(state, c.PutExchange(exchange))
+    apply(state, c.PutExchange(ExchangeDefinition("/", "stays", "fanout", durable=True)))
+    binding = BindingDefinition("/", "x", "exchange", "stays", "")
+    apply(state, c.PutBinding(binding))
+    apply(state, c.PutBinding(BindingDefinition("/", "stays", "exchange", "x", "")))
+    assert apply(state, going) == ()
+    assert apply(state, c.DeleteExchange("/", "stays", if_unused=True)) == ()
+    apply(state, c.DeleteBinding(binding))
+    assert apply(state, going) == (going,)
+    assert list(state.exchanges) == [("/", "stays")]
+    assert not state.bindings
+
+
 def test_deleting_topology_that_is_not_there_changes_nothing(state: State) -> None:
     before = list(commands_of(state))
     apply(state, c.DeleteQueue("/", "x"))
