@@ -140,6 +140,9 @@ class Engine(Protocol):
     async def lead(self, log: str, member: str) -> None:
         """Have that member lead it."""
 
+    async def attended(self, member: str) -> bool:
+        """Whether that member's daemon answers over the engine, whatever the links say."""
+
     async def set_replicas(self, log: str, replicas: int, on: str | None = None) -> None:
         """Returns once settled. on: with 1 replica, the member that keeps it."""
 

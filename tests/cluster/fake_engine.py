@@ -52,6 +52,7 @@ class FakeEngines:
         self._held: dict[str, list[tuple[str, Entry]]] = {}
         self._failing: dict[str, list[bool]] = {}
         self._elects = True
+        self.hung: set[str] = set()  # members whose daemon does nothing
 
     def __getitem__(self, member: str) -> FakeEngine:
         """The engine of a member; the same one also after stop and start."""
@@ -277,6 +278,10 @@ class FakeEngine:
         if member not in found.homes or member not in self._engines.running:
             raise NoMajority(f"{member} cannot lead {log}")
         self._engines.elect(log, member)
+
+    async def attended(self, member: str) -> bool:
+        self._engines.need_majority(self.member)
+        return member in self._engines.running and member not in self._engines.hung
 
     async def set_replicas(self, log: str, replicas: int, on: str | None = None) -> None:
         self._engines.need_majority(self.member)

@@ -207,11 +207,12 @@ class Member:
         self.launch()
         self.await_up()
 
-    def _signal(self, number: int) -> None:
+    def _signal(self, number: int, *, but: str = "") -> None:
         assert self.process is not None
         for pid in descendants(self.process.pid):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, number)
+            with contextlib.suppress(ProcessLookupError, FileNotFoundError):
+                if not but or but not in Path(f"/proc/{pid}/comm").read_text():
+                    os.kill(pid, number)
 
     def kill(self, *, child_too: bool = True) -> None:
         """SIGKILL to the daemon, and (a power cut) to all it has started in the same moment."""
@@ -225,8 +226,9 @@ class Member:
         self.process.wait()
         self.paused = False
 
-    def pause(self) -> None:
-        self._signal(signal.SIGSTOP)
+    def pause(self, *, child_too: bool = True) -> None:
+        """The daemon does nothing, nor, or not, what it has started."""
+        self._signal(signal.SIGSTOP, but="" if child_too else "nats-server")
         self.paused = True
 
     def resume(self) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Final
 from nats.aio.msg import Msg
 
 from mqd.cluster.engine.connection import NoResponder
-from mqd.cluster.engine.settings import node_of
+from mqd.cluster.engine.settings import node_of, peer_id
 from mqd.cluster.ports import Entry, LogInfo, NoMajority, Stale
 
 Json = dict[str, Any]  # what json.loads makes of an answer
@@ -75,6 +75,11 @@ class Refused(Exception):
     def leader_known(self) -> bool:
         """Of a rescue: the group still thinks that it has one."""
         return "leader is known" in str(self)
+
+
+def attends(server: str) -> str:
+    """What the daemon beside a server answers to."""
+    return f"attends.{peer_id(server)}"
 
 
 def stream(verb: str, log: str) -> str:

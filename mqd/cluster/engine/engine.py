@@ -237,6 +237,9 @@ class NatsEngine:
     async def lead(self, log: str, member: str) -> None:
         await self._logs.lead(log, self._server(member), member)
 
+    async def attended(self, member: str) -> bool:
+        return await self._session.attended(self._server(member))
+
     async def set_replicas(self, log: str, replicas: int, on: str | None = None) -> None:
         if on is not None and replicas == 1:
             now = await self._logs.info(log)

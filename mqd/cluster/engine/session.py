@@ -18,7 +18,7 @@ from nats.errors import Error as NatsError
 
 from mqd.cluster.engine import api
 from mqd.cluster.engine.child import Ports
-from mqd.cluster.engine.connection import Connection
+from mqd.cluster.engine.connection import Connection, Lost
 from mqd.cluster.engine.leaders import Change, Leaders
 from mqd.cluster.engine.settings import Secrets, node_of
 from mqd.cluster.ports import Entry, NoMajority
@@ -28,6 +28,7 @@ POLL_S: Final = 1.0
 POLL_SOON_S: Final = 0.2
 _RECONNECT_S: Final = 0.2
 _ASK_TIMEOUT_S: Final = 2.0
+_ATTENDS_S: Final = 1.0
 
 Hear = Callable[[Entry], None]
 HearLeader = Callable[[str, str | None], None]
@@ -119,6 +120,16 @@ class Session:
         subject = api.server(self._server_id, "JSZ")
         return await self.system.ask(subject, asked, None, _ASK_TIMEOUT_S, api.server_answer)
 
+    async def attended(self, server: str) -> bool:
+        """Whether the daemon of that server answers."""
+        client = self.client
+        try:
+            return await client.ask(api.attends(server), b"", None, _ATTENDS_S, lambda _: True)
+        except Lost:
+            raise
+        except NoMajority:
+            return False
+
     def hasten(self) -> None:
         """Something was done that changes leaders: look now."""
         self._hasten.set()
@@ -127,6 +138,9 @@ class Session:
         await client.hear(api.TOLD + ">", self._told)
         await client.hear(api.LEADER_ELECTED, self._elected)
         await client.hear(api.QUORUM_LOST, self._quorum_lost)
+        await client.hear(
+            api.attends(self._server), lambda asked: client.send(asked.reply, b"", None)
+        )
 
     async def _poll(self, client: Connection, system: Connection) -> None:
         while self._has_logs and not client.lost.done() and not system.lost.done():

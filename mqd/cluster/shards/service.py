@@ -27,6 +27,7 @@ from mqd.cluster.ports import Engine, Mesh
 from mqd.cluster.shards.facts import ShardQueues
 from mqd.cluster.shards.reconciler import Reconciler, belongs_in_shard
 from mqd.cluster.shards.shards import Shards, log_of
+from mqd.cluster.shards.watch import Watch
 from mqd.cluster.shards.whereabouts import Whereabouts, shard_of
 from mqd.limits import SHARDS
 from mqd.metadata.commands import Must, PutQueue
@@ -51,6 +52,8 @@ class ShardService:
         self._engine: Engine | None = None
         self._shards: Shards | None = None
         self._reconciling: asyncio.Task[None] | None = None
+        self._watch: Watch | None = None
+        self._watching: asyncio.Task[None] | None = None
         self._stops = [mesh.on_change(self._changed)]
 
     # -- for others ---------------------------------------------------------------------------
@@ -92,6 +95,8 @@ class ShardService:
         shards.start()
         loop = asyncio.get_running_loop()
         self._reconciling = loop.create_task(reconciler.run(), name="reconciler of shards")
+        self._watch = Watch(engine, self._mesh, lambda: reconciler.discs)
+        self._watching = loop.create_task(self._watch.run(), name="watch on leaders")
 
     async def brought_in(self) -> None:
         """Wait until all that belongs in a shard is there, and safe."""
@@ -132,9 +137,10 @@ class ShardService:
 
     def abandon(self) -> None:
         """The same at once; also when there is nothing to end."""
-        if self._reconciling is not None:
-            self._reconciling.cancel()
-            self._reconciling = None
+        for task in (self._reconciling, self._watching):
+            if task is not None:
+                task.cancel()
+        self._reconciling = self._watching = self._watch = None
         if self._shards is not None:
             self._shards.abandon()
             self._shards = None
@@ -151,6 +157,8 @@ class ShardService:
 
     def _changed(self, node: str, is_up: bool) -> None:
         self.queues.stir()
+        if self._watch is not None:
+            self._watch.stir()
 
 
 async def _until(condition: Callable[[], bool]) -> None:

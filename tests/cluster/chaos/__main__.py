@@ -1,7 +1,7 @@
 """Rounds of faults on three nodes, with AMQP clients as witnesses.
 
     python -m tests.cluster.chaos [--target mqd|rabbitmq] [--rounds 10] [--seed N]
-        [--faults kill,kill2,stop,term,full,cut,oneway,slow,disc,churn,survivor]
+        [--faults kill,kill2,stop,hang,term,full,cut,oneway,slow,disc,churn,survivor]
         [--messages 10000] [--loopback]
 
 A round works, does one fault, waits until all is well, confirms its share of the messages, takes
@@ -27,8 +27,8 @@ from tests.cluster.chaos.faults import Trouble
 from tests.cluster.chaos.rounds import Chaos
 from tests.cluster.trio import TARGETS, why_no_cells
 
-_PLAIN = "kill,kill2,stop,term,full,churn,survivor"
-_ALL = "kill,cut,stop,full,oneway,kill2,term,slow,full,disc,churn,survivor"
+_PLAIN = "kill,kill2,stop,hang,term,full,churn,survivor"
+_ALL = "kill,cut,stop,hang,full,oneway,kill2,term,slow,full,disc,churn,survivor"
 
 
 def main() -> int:

@@ -42,6 +42,7 @@ class Faults:
             "kill": self._kill,
             "kill2": self._kill_two,
             "stop": self._stop,
+            "hang": self._hang,
             "term": self._term,
             "full": self._full_stop,
             "churn": self._churn,
@@ -102,6 +103,16 @@ class Faults:
         member.pause()
         try:
             self._last(0.5, 8.0)
+        finally:
+            member.resume()
+        return member.name
+
+    def _hang(self) -> str:
+        """The daemon does nothing, while the server that it started goes on."""
+        member = self._draw()
+        member.pause(child_too=False)
+        try:
+            self._last(2.0, 12.0)
         finally:
             member.resume()
         return member.name

@@ -160,3 +160,18 @@ def test_a_server_that_is_left_over_is_ended_by_the_next(tmp_path: Path) -> None
         assert not runs(own)
 
     asyncio.run(run())
+
+
+def test_a_daemon_answers_while_it_is_connected_to_its_server(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with nodes(tmp_path, 2) as cluster:
+            a, b = await cluster.found()
+            assert await a.attended("rabbit@b")
+            assert await b.attended("rabbit@b")
+            await cluster.crash("rabbit@b")
+            assert not await a.attended("rabbit@b")
+            await cluster.stop("rabbit@a")
+            with pytest.raises(NoMajority):
+                await a.attended("rabbit@b")
+
+    asyncio.run(run())
