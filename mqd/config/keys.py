@@ -66,9 +66,9 @@ def _cluster_rows() -> tuple[Key, ...]:
         Key(formation + "discovery_retry_interval", DURATION, 500, "And how soon again", "ms"),
         Key("cluster_partition_handling",
             one_of("ignore", "pause_minority", "autoheal", "pause_if_all_down"), None,
-            "What a node does that has lost members; by default it waits for a majority"),
-        Key(pause + "nodes.$name", STRING, None, "Pause unless one of these is reached"),
-        Key(pause + "recover", one_of("ignore", "autoheal"), None, "How it goes on afterwards"),
+            "Taken, and changes nothing: a majority of the disc members goes on, no other"),
+        Key(pause + "nodes.$name", STRING, None, "Taken, and changes nothing"),
+        Key(pause + "recover", one_of("ignore", "autoheal"), None, "Taken, and changes nothing"),
     )  # fmt: skip
 
 

@@ -7,11 +7,13 @@ leaves `accepted`, and needs no reason any more.
 from __future__ import annotations
 
 _NO_PLUGIN = "mqd has no plugin for it in this version"
-_ONE_NODE = "a node is a cluster of its own in this version"
+_DISCOVERY = "peers are found by classic_config and dns in this version"
+_SILENCE = "a member that says nothing for three seconds counts as gone"
+_PLACED = "queues are placed by their arguments and policies in this version"
 _NO_TLS = "mqd has no TLS in this version"
 _ERLANG = "of the Erlang runtime, which mqd does not need"
 _STORE = "mqd's message store has no such bound"
-_RAFT = "mqd's quorum queues keep their log in its message store"
+_RAFT = "the logs of quorum queues are mqd's own"
 _BUFFERS = "of Erlang's socket driver, which mqd does not have"
 _INTERNAL = "users are those of the internal database in this version"
 _NO_TARGET = "mqd does not log to it in this version"
@@ -27,17 +29,17 @@ _REASONS: tuple[tuple[str, str], ...] = (
     ("definitions", "definitions are imported from files in this version"),
     ("anonymous_login", _INTERNAL),
     ("default_users", "the first boot makes one user; others are added with mqctl add_user"),
-    ("cluster_partition_handling", _ONE_NODE),
-    ("cluster_formation", _ONE_NODE),
-    ("cluster_keepalive", _ONE_NODE),
+    ("cluster_partition_handling", "a majority of the disc members goes on, no other"),
+    ("cluster_formation", _DISCOVERY),
+    ("cluster_keepalive", _SILENCE),
     ("cluster_", "mqd has no such limit in this version"),
-    ("net_ticktime", _ONE_NODE),
+    ("net_ticktime", _SILENCE),
     ("distribution.listener.port_range", "RABBITMQ_DIST_PORT is the port for other nodes"),
-    ("inet_default_connect_options", "mqd opens no connections by itself in this version"),
-    ("mirroring", "mqd has no mirrored queues"),
-    ("mnesia", _ONE_NODE),
-    ("queue_master_locator", _ONE_NODE),
-    ("queue_leader_locator", _ONE_NODE),
+    ("inet_default_connect_options", "mqd sets the options of its own connections"),
+    ("mirroring", "mirrored queues are in the logs of quorum queues"),
+    ("mnesia", "mqd's metadata is in its own store"),
+    ("queue_master_locator", _PLACED),
+    ("queue_leader_locator", _PLACED),
     ("raft", _RAFT),
     ("quorum_queue", _RAFT),
     ("classic_queue", "mqd has one form of classic queue"),
@@ -75,7 +77,7 @@ _REASONS: tuple[tuple[str, str], ...] = (
 _AREAS = {
     "AMQP 1.0": _NO_PLUGIN,
     "authentication cache": _INTERNAL,
-    "peer discovery": _ONE_NODE,
+    "peer discovery": _DISCOVERY,
     "trust store": _NO_TLS,
     "web sockets": _NO_PLUGIN,
     "HTTP authentication": _INTERNAL,
