@@ -80,6 +80,14 @@ def test_what_is_broken_is_said(broken: Callable[[Witness], None], kind: str) ->
     assert [name for name, _ in witness.broken] == [kind]
 
 
+def test_the_first_delivery_may_reach_us_last() -> None:
+    witness = Witness(["q"])
+    number = _sent(witness)
+    _taken(witness, number, redelivered=True, link=8)
+    _taken(witness, number, link=7)
+    assert not witness.broken
+
+
 def test_what_was_returned_is_not_owed() -> None:
     witness = Witness(["q"])
     number = witness.sent(0, 1)

@@ -2,7 +2,8 @@
 
 Theory. A message has one queue. It is *confirmed* once basic.ack came for it and it was not
 returned before; it is *acked* once our basic.ack for it was sent. A confirmed message that was
-never acked must come out of its queue. One that was delivered before must say so (redelivered).
+never acked must come out of its queue. At most one of its deliveries may not say that there was an
+earlier one (redelivered); that one may be the last to reach us, over another link than the others.
 What was neither confirmed nor refused may come or not. First deliveries of one publisher's link
 to one consumer's link come in order. A queue whose home is given up for good (its node is reset or
 forgotten) takes its messages with it.
@@ -18,7 +19,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-CONFIRMED, UNSURE, SEEN, ACKED, GIVEN_UP = 1, 2, 4, 8, 16
+CONFIRMED, UNSURE, PLAIN, ACKED, GIVEN_UP = 1, 2, 4, 8, 16
 PAD = 12  # digits: bodies have one length, so that publishers can reuse a header
 
 
@@ -86,9 +87,9 @@ class Witness:
         if redelivered:
             self.figures["redelivered"] += 1
             self.figures["back after ack"] += bool(flags & ACKED)
-        elif flags & ACKED:
+        elif flags & PLAIN and flags & ACKED:
             self._break("acknowledged twice, not flagged", queue, self._story(number, link))
-        elif flags & SEEN:
+        elif flags & PLAIN:
             self._break("delivered twice, not flagged", queue, self._story(number, link))
         else:
             at = queue, self.line_of[number], link
@@ -96,8 +97,9 @@ class Witness:
                 self._break("out of order", queue, number)
             self._last[at] = number
         self.figures["came after all"] += bool(flags & GIVEN_UP)
-        self.flags[number] = flags | SEEN
-        self.seen_at[number], self.seen_by[number] = self.clock() - self._began, link
+        if not redelivered:
+            self.flags[number] = flags | PLAIN
+            self.seen_at[number], self.seen_by[number] = self.clock() - self._began, link
         return number
 
     def acking(self, number: int) -> None:
