@@ -31,6 +31,7 @@ TARGETS = ("mqd", "rabbitmq")
 RABBITMQ = Path("/usr/lib/rabbitmq/bin")
 _BOOT_S = 90.0
 _CTL_S = 120.0
+_STATUS_S = 20.0
 _CTL = "import sys; sys.argv[0] = {!r}; from mqctl.main import main; sys.exit(main())"
 _CONFIG = """\
 listeners.tcp.local = {address}:{port}
@@ -263,16 +264,23 @@ class Member:
         else:
             called = {"rabbitmqctl": "mqctl"}.get(tool, tool.replace("rabbitmq-", "mq-"))
             program = [sys.executable, "-c", _CTL.format(called)]
-        return subprocess.run(
+        process = subprocess.Popen(
             self._command(*program, *words),
-            env=self._environ(),
+            env=self._environ() | {"PYTHONFAULTHANDLER": "1"},
             cwd=PROJECT if self.target == "mqd" else self.directory,
             stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            timeout=within_s,
-            check=False,
         )
+        try:
+            out, err = process.communicate(timeout=within_s)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGABRT)  # where it hangs is in what it prints then
+            out, err = process.communicate()
+            text = f"{self.name}: {' '.join(words)}: no answer within {within_s} s: {out}{err}"
+            raise RuntimeError(text) from None
+        return subprocess.CompletedProcess(words, process.returncode, out, err)
 
     def ctl(self, *words: str, within_s: float = _CTL_S) -> str:
         """rabbitmqctl; RuntimeError when it fails."""
@@ -285,7 +293,8 @@ class Member:
 
     def status(self) -> dict[str, Any]:
         """cluster_status. Raises RuntimeError."""
-        return json.loads(self.ctl("-q", "cluster_status", "--formatter", "json"))
+        words = ("-q", "cluster_status", "--formatter", "json")
+        return json.loads(self.ctl(*words, within_s=_STATUS_S))
 
     def definitions(self) -> dict[str, Any]:
         """What export_definitions tells, in an order of its own."""
@@ -363,7 +372,7 @@ class Trio:
                 try:
                     status = member.status()
                     said[member.name] = sorted(status["running_nodes"]), status["partitions"]
-                except (RuntimeError, subprocess.TimeoutExpired, ValueError) as error:
+                except (RuntimeError, ValueError) as error:
                     said[member.name] = [str(error)[-300:]], {}
             if all(set(running) == names and not parts for running, parts in said.values()):
                 return

@@ -244,8 +244,8 @@ class Consumer:
             serial = self._scene.number_of_link(f"consumer on {self._member.name}")
             try:
                 await link.open(channel)
-                reader = Reader(self._scene, link, channel, queue, serial)
                 prefetch = self._scene.dice.choice((1, 10, 50, 200))
+                reader = Reader(self._scene, link, channel, queue, serial, prefetch)
                 await link.call(channel, "basic.qos", prefetch_count=prefetch)
                 await link.call(channel, "basic.consume", queue=name, consumer_tag=f"c{serial}")
                 await reader.until_cancelled()
@@ -258,13 +258,16 @@ class Consumer:
 class Reader:
     """One consumer's channel: hands deliveries to the witness, acks one or many at a time."""
 
-    def __init__(self, scene: Scene, link: Wire, channel: int, queue: int, serial: int) -> None:
+    def __init__(
+        self, scene: Scene, link: Wire, channel: int, queue: int, serial: int, prefetch: int
+    ) -> None:
         self._scene = scene
         self._link = link
         self._channel = channel
         self._queue = queue
         self._serial = serial
-        self._most = scene.dice.choice((1, 1, 5, 20))
+        # Fewer than the prefetch: a consumer must not wait for what it keeps from coming.
+        self._most = max(1, min(prefetch // 2, scene.dice.choice((1, 1, 5, 20))))
         self._held: list[int] = []
         self._last_tag = 0
         self._cancelled = asyncio.Event()
