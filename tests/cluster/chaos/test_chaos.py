@@ -1,0 +1,40 @@
+"""A short run of the faults, the same in every default run."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.cluster.trio import PROJECT, why_no_cells
+
+_SEED = "20"
+_QUICK = "kill,full,stop"
+_LINKS = "cut,oneway,survivor"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("cells", [False, True])
+def test_nothing_confirmed_is_lost(cells: bool) -> None:
+    if cells and (why := why_no_cells()):
+        pytest.skip(why)
+    faults = _LINKS if cells else _QUICK
+    rounds = str(faults.count(",") + 1)
+    command = ["--rounds", rounds, "--seed", _SEED, "--faults", faults, "--messages", "3000"]
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "tests.cluster.chaos",
+            *command,
+            *([] if cells else ["--loopback"]),
+        ],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
