@@ -77,7 +77,8 @@ class JoinCluster(_WithAnother):
     def output(self, message: Any) -> Result:
         """One that is a member of that cluster is told so."""
         if message.already_member:
-            return Value("The node is already a member of this cluster", wrapped=True)
+            text = "The node is already a member of this cluster"
+            return Value({"message": text} if self.invocation.is_json else text)
         return super().output(message)
 
 

@@ -60,13 +60,14 @@ async def status(ctx: AdminContext, request: pb.ClusterStatusRequest) -> pb.Clus
 
 
 def _members(ctx: AdminContext) -> tuple[list[str], list[str]]:
-    """Disc and ram members, those that joined last first, as RabbitMQ lists them."""
+    """Disc members in the order in which they joined, ram members the other way round, as 3.10.8
+    lists them."""
     cluster = ctx.node.cluster
     if cluster is None or not cluster.members:
         return [ctx.node.name], []
     members = cluster.members
     names = _newest_first(ctx, members)
-    disk = [name for name in names if members[name].kind != RAM]
+    disk = [name for name in names[::-1] if members[name].kind != RAM]
     return disk, [name for name in names if members[name].kind == RAM]
 
 

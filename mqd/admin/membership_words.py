@@ -34,7 +34,7 @@ _NOBODY_ONLINE = (
     "changed, you can use the \\'update_cluster_nodes\\' command.'}"
 )
 _NOT_AMONG_THEM = (
-    "{:inconsistent_cluster, 'The nodes provided do not have this node as part of the cluster'}"
+    "{:inconsistent_cluster, 'The nodes provided do not have this node as part of the cluster.'}"
 )
 _OFFLINE_NODE = (
     "{:offline_node_no_offline_flag, 'You are trying to remove a node from an offline node. That "
@@ -81,8 +81,9 @@ def nobody_to_leave() -> MqdError:
     return _unavailable(_NOBODY_TO_LEAVE)
 
 
-def nobody_online() -> MqdError:
-    return _unavailable(_NOBODY_ONLINE)
+def nobody_online(answered: bool) -> MqdError:
+    """answered: their processes are up, their apps are stopped."""
+    return _unavailable(MNESIA_NOT_RUNNING if answered else _NOBODY_ONLINE)
 
 
 def offline_node() -> MqdError:

@@ -24,20 +24,18 @@ import asyncio
 import contextlib
 import json
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from mqd.cluster.identity import Identity
 from mqd.cluster.ledger.ledger import Ledger
 from mqd.cluster.membership.record import DISC
 from mqd.cluster.membership.start import majority
-from mqd.cluster.ports import Mesh, NoMajority, PeerDown
+from mqd.cluster.ports import NoMajority, PeerDown
 from mqd.cluster.shards.service import ShardService
-from mqd.daemon.ports import Reserved
+from mqd.daemon.station import Station, copies_for, is_missing
 from mqd.errors import ErrorCode, MqdError
-from mqd.limits import ENGINE_ASK_S, ENGINE_CALM_S, ENGINE_READY_S, META_COPIES_MAX
+from mqd.limits import ENGINE_ASK_S, ENGINE_CALM_S, ENGINE_READY_S
 from mqd.metadata.commands import ClusterRecord, Member, PutCluster
 from mqd.metadata.store import MetadataStore
 
@@ -51,22 +49,6 @@ _LOOK_S: Final = 1.0
 _AGAIN_S: Final = 0.1
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Station:
-    """Of this member. me: with its ports. mesh: all links; gate: to members whose app runs. gone():
-    servers, (name, incarnation), that must not vote any more; forgive(those): they do not."""
-
-    data: Path
-    me: Member
-    identity: Identity
-    mesh: Mesh
-    gate: Mesh
-    listen: str
-    route: Reserved
-    gone: Callable[[], Sequence[tuple[str, str]]]
-    forgive: Callable[[Sequence[tuple[str, str]]], None]
 
 
 class Electorate:
@@ -145,7 +127,7 @@ class Electorate:
             try:
                 return (await engine.info(META)).last_seq
             except NoMajority as error:
-                if _is_missing(error):
+                if is_missing(error):
                     await self._found_log_again(engine)
                 if asyncio.get_running_loop().time() >= until:
                     raise
@@ -253,7 +235,7 @@ class Electorate:
         for each in self._station.gone():
             await engine.remove_member(*each)
             self._station.forgive([each])
-        copies = _copies(len(self._discs))
+        copies = copies_for(len(self._discs))
         info = await engine.info(META)
         if info.replicas != copies and len(engine.voters) >= copies:
             await engine.set_replicas(META, copies)
@@ -280,7 +262,7 @@ class Electorate:
             await engine.info(META)
             await engine.delete(META)  # of an earlier time
         except NoMajority as error:
-            if not _is_missing(error):
+            if not is_missing(error):
                 raise
         if len(engine.voters) < len(names) or self._stopping:
             return
@@ -306,7 +288,7 @@ class Electorate:
 
     async def _create_log(self, engine: NatsEngine, first_seq: int) -> None:
         """The point of no return is behind: until it is there."""
-        copies = _copies(max(len(engine.voters), 2))
+        copies = copies_for(max(len(engine.voters), 2))
         while True:
             try:
                 await engine.create(META, replicas=copies, first_seq=first_seq, tells=True)
@@ -345,7 +327,9 @@ class Electorate:
         if not heirs or not (rest or cluster.authority == self._node):
             return
         written = self._ledger.barrier.written
-        heir = max(heirs, key=lambda name: (written.get(name, 0), name))
+        heir = await self._willing(sorted(heirs, key=lambda name: (-written.get(name, 0), name)))
+        if heir is None:
+            return  # all stop at once: all, or a majority, will be needed to start
         _log.info("handing over to %s, which orders changes from now on", heir)
         self._ledger.feed.accepts_proposals = False
         answered = self._propose(PutCluster(replace(cluster, authority=heir)))
@@ -359,6 +343,17 @@ class Electorate:
             await asyncio.wait([asyncio.get_running_loop().create_future()], timeout=_AGAIN_S / 5)
         await self._tell(heir, {"do": "taken"})
         self._ledger.follow((heir,))
+
+    async def _willing(self, heirs: Sequence[str]) -> str | None:
+        """The first that does not stop, too."""
+        for heir in heirs:
+            try:
+                await self._tell(heir, {"do": "inherit"})
+            except (MqdError, PeerDown, TimeoutError) as error:
+                _log.info("%s does not take over: %s", heir, error)
+            else:
+                return heir
+        return None
 
     async def _stop_shards(self) -> None:
         """Others write what this member wrote."""
@@ -431,11 +426,13 @@ class Electorate:
 
     async def _answer(self, node: str, payload: bytes) -> bytes:
         question = json.loads(payload)
+        if self._stopping:
+            raise MqdError(ErrorCode.UNAVAILABLE, f"{self._node} is stopping")
+        if question["do"] == "inherit":
+            return b""
         if question["do"] == "taken":
             while not self._store.orders_here:  # noqa: ASYNC110 - rare, and soon so
                 await asyncio.sleep(_AGAIN_S / 5)
-        elif self._stopping:
-            raise MqdError(ErrorCode.UNAVAILABLE, f"{self._node} is stopping")
         else:
             await self._started(question["how"], question["members"])
         return b""
@@ -454,17 +451,3 @@ class Electorate:
         if self._engine is not None:
             await self._engine.stop()
             self._engine = None
-
-
-def _is_missing(error: NoMajority) -> bool:
-    """The engine answers, and has no log of that name."""
-    from mqd.cluster.engine.api import NoLog
-
-    return isinstance(error, NoLog)
-
-
-def _copies(voters: int) -> int:
-    """Of META: a majority of three survives one of them, of five two."""
-    if voters >= META_COPIES_MAX:
-        return META_COPIES_MAX
-    return min(voters, 3)

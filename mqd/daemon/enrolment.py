@@ -45,6 +45,10 @@ class Enrolment:
         cluster = admitted.cluster
         if admitted.via is None and store.state.cluster is not None:
             cluster = store.state.cluster
+        if admitted.authority == record.node and cluster.authority != record.node:
+            # what made it the authority was not on its disc yet: the same again
+            cluster = replace(cluster, authority=record.node)
+            await store.propose_async(PutCluster(cluster))
         side, here = await Side.link(self.site, store, cluster, _moved(me, membership.address))
         opened.push_async_callback(side.close)
         if cluster.authority == record.node:

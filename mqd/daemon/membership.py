@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import shutil
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -38,6 +39,8 @@ from mqd.metadata.commands import (
 from mqd.metadata.store import MetadataStore
 from mqd.rpc.v1 import membership_pb2 as pb
 
+ENGINE_FOLDER = "engine"  # `mqd.cluster.engine` keeps it
+
 _log = logging.getLogger(__name__)
 
 _STATES = {
@@ -63,6 +66,7 @@ class Membership(Roll):
         self.waits_for: tuple[str, ...] = ()
         self.gate: Gate | None = None
         self.ails: Callable[[], str] = lambda: ""
+        self._answered = False  # somebody did, when the others were asked last
         self.partitions: tuple[str, ...] = ()
         self._data = data
         self._metadata: MetadataStore | None = None
@@ -184,7 +188,7 @@ class Membership(Roll):
         if facts.state != RUNNING:
             raise MqdError(ErrorCode.UNAVAILABLE, words.MNESIA_NOT_RUNNING)
         if any(each.name == self.node for each in facts.members):
-            if not self._agrees(facts):
+            if not self._agrees(facts) or self._is_ram():
                 raise words.inconsistent(target, self.node)
             _log.info("Asked to join a cluster but already a member of it: %s", target)
             return False
@@ -237,7 +241,7 @@ class Membership(Roll):
         if kind == RAM and list(disc) == [self.node]:
             raise words.only_disc_node()
         if facts is None:
-            raise words.nobody_online()
+            raise words.nobody_online(self._answered)
         await self._admit_again(record, facts.node, kind, wipe)
         return True
 
@@ -264,6 +268,8 @@ class Membership(Roll):
             via, record.members.get(via), me, again=True, former=record.former
         )
         await wipe()
+        # copies of logs are an incarnation's
+        await asyncio.to_thread(shutil.rmtree, self._data / ENGINE_FOLDER, True)
         self._write(record_of(self.node, admitted))
 
     def _here(self) -> Member:
@@ -277,11 +283,21 @@ class Membership(Roll):
         facts = await self._ask(target)
         if facts.state != RUNNING:
             raise MqdError(ErrorCode.UNAVAILABLE, words.MNESIA_NOT_RUNNING)
-        record = self.record
-        if record is None or not self._agrees(facts):
+        mine = [each for each in facts.members if each.name == self.node]
+        if not mine:
             raise words.inconsistent_update()
-        members = members_of(facts.members)
-        self._write(replace(record, members=members, seeds=(target,)))
+        if self.record is None or not self._agrees(facts):
+            # it was reset and they do not know: what they have of it is another incarnation's
+            me = replace(self._here(), kind=mine[0].kind, incarnation=mine[0].incarnation)
+            admitted = await self.peers.admit(target, None, me, again=True)
+            self._write(record_of(self.node, admitted))
+        else:
+            members = members_of(facts.members)
+            self._write(replace(self.record, members=members, seeds=(target,)))
+
+    def _is_ram(self) -> bool:
+        """One that does not run has forgotten whom it was clustered with (observed: 3.10.8)."""
+        return self.record is not None and self.record.kind == RAM
 
     def _agrees(self, facts: pb.MemberFacts) -> bool:
         """Whether both sides take this node for the same member of the same cluster."""
@@ -295,6 +311,7 @@ class Membership(Roll):
         """A member that runs and takes this node for one: the one with the latest metadata."""
         others = [member for name, member in record.members.items() if name != self.node]
         answers = await self.peers.ask_all(others)
+        self._answered = bool(answers)
         agreeing = [
             each for each in answers.values() if each.state == RUNNING and self._agrees(each)
         ]

@@ -30,10 +30,11 @@ from mqd.cluster.membership.record import DISC
 from mqd.cluster.ports import NoMajority, PeerDown
 from mqd.cluster.queues.remote_queues import RemoteQueues
 from mqd.cluster.shards.service import ShardService
-from mqd.daemon.electorate import Electorate, Station
+from mqd.daemon.electorate import Electorate
 from mqd.daemon.generations import GenerationWatch
 from mqd.daemon.membership import Membership
 from mqd.daemon.ports import Reserved, candidates
+from mqd.daemon.station import Station
 from mqd.errors import ErrorCode, MqdError
 from mqd.limits import HAND_OVER_S, JOINED_S
 from mqd.metadata.commands import (

@@ -1,0 +1,46 @@
+"""What a disc member is given to take part in elections, and two rules about logs.
+
+Decides how many copies the log of changes has. Never starts anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mqd.cluster.identity import Identity
+from mqd.cluster.ports import Mesh, NoMajority
+from mqd.daemon.ports import Reserved
+from mqd.limits import META_COPIES_MAX
+from mqd.metadata.commands import Member
+
+
+@dataclass(frozen=True, slots=True)
+class Station:
+    """Of this member. me: with its ports. mesh: all links; gate: to members whose app runs. gone():
+    servers, (name, incarnation), that must not vote any more; forgive(those): they do not."""
+
+    data: Path
+    me: Member
+    identity: Identity
+    mesh: Mesh
+    gate: Mesh
+    listen: str
+    route: Reserved
+    gone: Callable[[], Sequence[tuple[str, str]]]
+    forgive: Callable[[Sequence[tuple[str, str]]], None]
+
+
+def is_missing(error: NoMajority) -> bool:
+    """The engine answers, and has no log of that name."""
+    from mqd.cluster.engine.api import NoLog
+
+    return isinstance(error, NoLog)
+
+
+def copies_for(voters: int) -> int:
+    """Of META: a majority of three survives one of them, of five two."""
+    if voters >= META_COPIES_MAX:
+        return META_COPIES_MAX
+    return min(voters, 3)
