@@ -20,7 +20,7 @@ def advise(node: str, answers: Mapping[str, pb.MemberFacts | None]) -> explain_p
     mine = answers.get(node)
     if mine is None or not mine.cluster_id:
         told.outcome = "alone"
-        told.says = f"{node} is in no cluster: it has never joined one, or left it"
+        told.says = f"no cluster: {node} has never joined one, or left it"
         return told
     kinds = {each.name: each.kind or DISC for facts in answers.values() if facts is not None
              for each in facts.members}  # fmt: skip

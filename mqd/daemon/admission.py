@@ -246,6 +246,6 @@ class Admission:
         silent = [name for name in record.disc if name not in answers and name != record.node]
         if silent:
             _log.warning(
-                "%s cannot be asked: changes and messages that only %s has are given up",
-                words.listed(silent), "it" if len(silent) == 1 else "they",
+                "%s cannot be asked: changes and messages that nobody else has are given up",
+                words.listed(silent),
             )  # fmt: skip
