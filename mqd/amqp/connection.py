@@ -148,6 +148,11 @@ class Connection:
                 return
         self._rest = rest
 
+    @property
+    def set_aside_bytes(self) -> int:
+        """What was read and not handled."""
+        return len(self._rest)
+
     def pause(self) -> None:
         """Read no further frame until `resume`: an answer is waiting for the disc."""
         self.paused = True

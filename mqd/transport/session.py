@@ -132,6 +132,8 @@ class Session(asyncio.Protocol):
             intake.added(len(data), counted)
         if self._reads_large != bool(self.connection.missing):
             self._resize_reads()
+        if self.connection.paused:
+            self._gate.received()
         self.outlet.turn.end_soon()
 
     def _resize_reads(self) -> None:
@@ -159,7 +161,7 @@ class Session(asyncio.Protocol):
         self.outlet.turn.end()
 
     def eof_received(self) -> bool:
-        return False
+        return self._gate.end()
 
     def connection_lost(self, exc: Exception | None) -> None:
         phase = self.connection.phase

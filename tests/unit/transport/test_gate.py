@@ -44,6 +44,44 @@ def test_reasons_end_one_by_one() -> None:
     assert transport.reading
 
 
+@pytest.fixture
+def waiting() -> Client:
+    """Its declare is on its way to the disc."""
+    world = World()
+    client = world.connect()
+    world.topology.slow = True
+    client.send(Queue.Declare(queue="d", durable=True))
+    return client
+
+
+def test_who_goes_while_an_answer_is_awaited_is_gone(waiting: Client) -> None:
+    assert waiting.transport.reading
+    assert not waiting.session.eof_received()
+    waiting.drop()
+    assert not waiting.world.broker.connections
+    waiting.world.settle_topology()
+
+
+def test_what_it_sent_before_is_handled_first(waiting: Client) -> None:
+    waiting.feed(published("d", "m"))
+    assert waiting.session.eof_received()
+    assert not waiting.transport.closing
+    waiting.world.settle_topology()
+    assert waiting.world.queue("d").ready_count == 1
+    assert waiting.transport.closing
+
+
+def test_no_more_than_a_read_waits_behind_an_answer(waiting: Client) -> None:
+    for _ in range(10):
+        waiting.feed(published("d", b"x" * 20_000))
+    assert not waiting.transport.reading
+    assert waiting.unread
+    waiting.world.settle_topology()
+    waiting.feed(b"")
+    assert waiting.transport.reading
+    assert waiting.world.queue("d").ready_count == 10
+
+
 def test_large_answers_are_sent_before_more_are_asked_for() -> None:
     world = World()
     client = asking(world, 100)
