@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from mqd.admin.context import AdminContext
+from mqd.admin.copies import copies_of
 from mqd.admin.everywhere import ask
 from mqd.broker.definitions import BindingDefinition
 from mqd.broker.queues.base import Queue
@@ -30,14 +31,32 @@ def is_down(ctx: AdminContext, queue: Queue) -> bool:
     return cluster is not None and queue.home not in cluster.running
 
 
-def homeless(ctx: AdminContext, queues: Iterable[Queue]) -> Iterator[Queue]:
-    """Those that are listed as down: a queue with copies elsewhere is not, whoever leads it
+def is_between_homes(ctx: AdminContext, queue: Queue) -> bool:
+    """Whether it has copies and none of them leads: it is new, or its leader went. Whoever is asked
+    for queues tells of it, since no member takes it for its own."""
+    return is_down(ctx, queue) and (queue.definition.shard is not None or not queue.home)
+
+
+def state_of(ctx: AdminContext, queue: Queue) -> str:
+    """A queue that is about to be led runs; one that cannot be is down."""
+    if is_between_homes(ctx, queue) and not copies_of(ctx, queue).has_quorum:
+        return "down"
+    return "running"
+
+
+def is_lost(ctx: AdminContext, queue: Queue) -> bool:
+    """Whether it is listed as down: one with copies elsewhere is not, whoever leads it
     (observed: 3.10.8)."""
     return (
-        queue
-        for queue in list(queues)
-        if queue.definition.type == "classic" and is_down(ctx, queue)
+        queue.definition.type == "classic"
+        and is_down(ctx, queue)
+        and not is_between_homes(ctx, queue)
     )
+
+
+def homeless(ctx: AdminContext, queues: Iterable[Queue]) -> Iterator[Queue]:
+    """Those that are lost."""
+    return (queue for queue in list(queues) if is_lost(ctx, queue))
 
 
 def is_reached(ctx: AdminContext, vhost: VHost, binding: BindingDefinition) -> bool:
@@ -45,7 +64,7 @@ def is_reached(ctx: AdminContext, vhost: VHost, binding: BindingDefinition) -> b
     if ctx.node.cluster is None or binding.destination_kind != "queue":
         return True
     queue = vhost.queues.get(binding.destination)
-    return queue is None or queue.definition.type != "classic" or not is_down(ctx, queue)
+    return queue is None or not is_lost(ctx, queue)
 
 
 async def at_home(ctx: AdminContext, queue: Queue, rpc: str, request: Any) -> Any:

@@ -12,7 +12,16 @@ from typing import Final
 from mqd.admin.context import AdminContext
 from mqd.admin.copies import copies_of, shared_log
 from mqd.admin.everywhere import ask, others, rows_of
-from mqd.admin.homes import DOWN, at_home, homeless, is_down, is_here, pid_at
+from mqd.admin.homes import (
+    DOWN,
+    at_home,
+    homeless,
+    is_between_homes,
+    is_down,
+    is_here,
+    pid_at,
+    state_of,
+)
 from mqd.admin.listing import batches, columns, fields_of
 from mqd.admin.waiting import answer
 from mqd.broker.queues.base import Queue
@@ -30,7 +39,8 @@ async def list_(ctx: AdminContext, request: pb.ListQueues) -> AsyncIterator[pb.Q
 
     RabbitMQ promises no order (its tables hash); this one costs no sorting of long listings and
     shows what has just been declared. Each queue is listed by the member that serves it; those that
-    no running member serves come first, known by their definition alone.
+    no running member serves come first, known by their definition alone. A queue that waits for a
+    leader is listed by the member that is asked.
     """
     chosen = columns(request.columns, QUEUE)
     vhost = ctx.broker.vhosts.get(request.vhost)
@@ -71,6 +81,8 @@ def _reads(ctx: AdminContext, wanted: Sequence[str]) -> dict[str, QueueInfo]:
 
     if ctx.node.cluster is not None:
         chosen |= {name: read(name) for name in _COPIES if name in chosen}
+        if "state" in chosen:
+            chosen["state"] = lambda queue, _: state_of(ctx, queue)
     return chosen
 
 
@@ -79,7 +91,11 @@ async def _online(ctx: AdminContext, request: pb.ListQueues) -> AsyncIterator[pb
     vhost = ctx.broker.vhosts.get(request.vhost)
     if vhost is not None:
         walk = Walk((*ctx.broker.connections.values(), *ctx.broker.served))
-        queues = [queue for queue in reversed(vhost.queues.values()) if is_here(ctx, queue)]
+        queues = [
+            queue
+            for queue in reversed(vhost.queues.values())
+            if is_here(ctx, queue) or (not request.local and is_between_homes(ctx, queue))
+        ]
         rows = (fields_of(pb.QueueRow, chosen, queue, walk) for queue in queues)
         for batch in batches(rows, lambda chunk: pb.QueueRows(rows=chunk)):
             yield batch

@@ -7,7 +7,10 @@ import asyncio
 import pytest
 
 from mqd.admin import bindings, channels, connections, consumers, queues
+from mqd.broker.definitions import QueueDefinition
+from mqd.metadata.commands import PutQueue
 from mqd.rpc.v1 import bindings_pb2, channels_pb2, connections_pb2, consumers_pb2, queues_pb2
+from tests.cluster.fanout.logs import Logs
 from tests.cluster.fanout.stands import A, B, C, Stands
 
 pytestmark = pytest.mark.asyncio
@@ -50,6 +53,23 @@ async def test_queues_of_a_stopped_member_are_down() -> None:
     assert [row.name for row in rows] == ["q1"]
     shown = await stands.rows(bindings.list_(ctx, bindings_pb2.ListBindings(vhost="/")))
     assert [row.destination_name for row in shown] == ["q1"]
+
+
+@pytest.mark.parametrize("kind", ["quorum", "classic"])
+async def test_a_queue_that_waits_for_a_leader_is_listed_by_who_is_asked(kind: str) -> None:
+    logs = Logs(A, B, C, leaders=[None])
+    stands = Stands(A, B, C, queues=logs)
+    nobody = QueueDefinition(7, "/", "q", type=kind, node="nobody", shard=0)
+    stands[A].metadata.propose_now(PutQueue(nobody))
+    for name in (A, C):
+        ctx = stands[name].ctx
+        rows = await stands.rows(queues.list_(ctx, listed()))
+        assert [(row.name, row.state, row.messages) for row in rows] == [("q", "running", 0)]
+        for options, count in (({"local": True}, 0), ({"offline": True}, 0), ({"online": True}, 1)):
+            assert len(await stands.rows(queues.list_(ctx, listed(**options)))) == count
+    logs.down = {B, C}
+    rows = await stands.rows(queues.list_(stands[A].ctx, listed()))
+    assert [(row.name, row.state) for row in rows] == [("q", "down")]
 
 
 async def test_clients_of_all_members_are_listed() -> None:
