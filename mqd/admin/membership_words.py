@@ -21,7 +21,7 @@ _ONLY_DISC = (
 )
 _JOINING_ONLY_DISC = (
     "{:clustering_only_disc_node, 'You cannot cluster a node if it is the only disc node in its "
-    "existing cluster. If new nodes joined while this node was offline, use "
+    "existing  cluster. If new nodes joined while this node was offline, use "
     "\\'update_cluster_nodes\\' to add them manually.'}"
 )
 _NOT_A_MEMBER = "{:not_a_cluster_node, 'The node selected is not in the cluster.'}"

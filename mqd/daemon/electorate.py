@@ -35,7 +35,7 @@ from mqd.cluster.ports import NoMajority, PeerDown
 from mqd.cluster.shards.service import ShardService
 from mqd.daemon.station import Station, copies_for, is_missing
 from mqd.errors import ErrorCode, MqdError
-from mqd.limits import ENGINE_ASK_S, ENGINE_CALM_S, ENGINE_READY_S
+from mqd.limits import ENGINE_ASK_S, ENGINE_CALM_S, ENGINE_READY_S, SHARDS_STOP_S
 from mqd.metadata.commands import ClusterRecord, Member, PutCluster
 from mqd.metadata.store import MetadataStore
 
@@ -359,7 +359,11 @@ class Electorate:
         """Others write what this member wrote."""
         if self.shards is not None and self._shards_began:
             self._shards_began = False
-            await self.shards.stop()
+            try:
+                async with asyncio.timeout(SHARDS_STOP_S):
+                    await self.shards.stop()
+            except TimeoutError:  # all stop at once: nobody keeps what is given away
+                self.shards.abandon()
 
     async def take_over(self) -> None:
         """This member was named as the authority by the metadata itself."""
