@@ -35,9 +35,13 @@ class Reserved:
         for port in [*preferred, *candidates(me)]:
             if port == but:
                 continue
-            held = socket.socket()  # without SO_REUSEADDR: nobody else can bind to it
+            held = socket.socket()
+            # Connections of a server that crashed a moment ago do not count, and from then on
+            # nobody else can bind to it: a port that changed must be known to a majority first.
+            held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 held.bind((host or "", port))
+                held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
             except OSError:
                 held.close()
                 continue

@@ -11,6 +11,7 @@ import pytest_asyncio
 
 from mqd.cluster.ledger import engine_orderer as module
 from mqd.cluster.ledger.engine_orderer import META
+from mqd.limits import PROPOSAL_TIMEOUT_S
 from mqd.metadata.commands import (
     ClusterRecord,
     DeleteVhost,
@@ -116,7 +117,7 @@ async def test_without_a_majority_it_is_said_who_is_missing(stand: Stand) -> Non
         stand.engines.stop(name)
     mine = asked.propose(stand["a"], value(1))
     other = asked.propose(stand["r"], value(2))
-    await stand.pass_time(9)
+    await stand.pass_time(PROPOSAL_TIMEOUT_S - 3)
     assert (asked.text(mine), asked.text(other)) == (None, None)
     await stand.pass_time(4)
     words = "the change needs a majority of the disc nodes: b, c do not answer; nothing was changed"
@@ -146,7 +147,7 @@ async def test_nobody_knows_what_became_of_what_was_sent(
     stand.engines.elects(False)
     stand.engines.elect(META, None)
     stand.meshes.isolate("a")
-    await stand.pass_time(12)
+    await stand.pass_time(PROPOSAL_TIMEOUT_S + 2)
     assert asked.text(first) == (
         "the change needs a majority of the disc nodes: b, c do not answer; it is not known "
         "whether it was made, look before it is asked for again"

@@ -11,6 +11,7 @@ import pytest_asyncio
 
 from mqd.broker.definitions import QueueDefinition
 from mqd.cluster.ledger import feed as feed_module
+from mqd.limits import PROPOSAL_TIMEOUT_S
 from mqd.metadata.commands import (
     ClusterRecord,
     Member,
@@ -146,7 +147,7 @@ async def test_nobody_knows_when_the_node_that_had_it_does_not_come_back(stand: 
     first = asked.propose(stand["r"], VHOST)
     stand.meshes.run()
     stand["a"].crash()
-    await stand.pass_time(9)
+    await stand.pass_time(PROPOSAL_TIMEOUT_S - 2)
     assert asked.text(first) is None
     await stand.pass_time(4)
     assert asked.text(first) == (

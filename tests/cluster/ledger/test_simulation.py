@@ -21,6 +21,7 @@ import pytest
 from mqd.cluster.ledger.engine_orderer import META
 from mqd.cluster.ports import NoMajority
 from mqd.errors import ErrorCode, MqdError
+from mqd.limits import PROPOSAL_TIMEOUT_S
 from mqd.metadata.commands import (
     Command,
     DeleteVhost,
@@ -279,7 +280,7 @@ class World:
         for name in NODES:
             self.stand.engines.release(name)
         self.stand.engines._failing.clear()
-        await self.stand.pass_time(25)
+        await self.stand.pass_time(2.5 * PROPOSAL_TIMEOUT_S)
         assert not self.asked, "somebody was never answered"
         self.stand.check_equal()
         self.stale.clear()
