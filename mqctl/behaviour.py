@@ -328,7 +328,9 @@ class Behaviour:
         fields = {field.name for field in request.DESCRIPTOR.fields}
         if refused.code == "NO_SUCH_VHOST" and "vhost" in fields:
             return Failure(exit_codes.DATA, f"Virtual host '{request.vhost}' does not exist")
-        if refused.code == "TIMEOUT":
+        if refused.code == "TIMEOUT":  # with words: not the caller's deadline
+            if refused.detail:
+                return error(refused.detail, exit_codes.TEMPORARY_FAILURE)
             return TimedOut()
         codes = {"INTERNAL": exit_codes.SOFTWARE, "USAGE": exit_codes.USAGE}
         return error(refused.detail, codes.get(refused.code, exit_codes.UNAVAILABLE))

@@ -63,6 +63,7 @@ REMOTE_WINDOW_MESSAGES: Final = 256
 ANNOUNCED_S: Final = 1.0  # how long a declare waits for other nodes to know what is transient
 ENGINE_ROOM_BYTES_MIN: Final = 8_388_608  # with less on its disc no nats-server is started
 SHARDS: Final = 4  # logs of all quorum queues: fsyncs of more of them get in each other's way
+SHARDS_MAX: Final = 64
 SHARD_GATHERED_BYTES_MAX: Final = 33_554_432  # of each: what its log does not have yet
 SHARD_COPIES_MAX: Final = 3  # of each, where there are as many disc members
 GATHERED_BYTES_MAX: Final = 33_554_432  # per vhost: read, but not yet on its way to the disc

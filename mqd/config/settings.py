@@ -14,6 +14,7 @@ from mqd.config.keys import CATEGORIES
 from mqd.config.load import MECHANISMS, Configuration
 from mqd.config.socket_options import NAMED, OptionList, SocketOption, linger
 from mqd.config.values import Address, Value
+from mqd.limits import SHARDS, SHARDS_MAX
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,8 @@ class LogSettings:
 class ClusterSettings:
     """retry_*: how long and how often others are waited for at a start. partition_handling: None
     when nothing was said. peers: named to be joined at the first start, as kind; hostname: whose
-    addresses tell them (backend dns). discovery_*: how often and how soon again they are asked."""
+    addresses tell them (backend dns). discovery_*: how often and how soon again they are asked.
+    nats_server: its path; "": of the package, or on PATH. shards: of quorum queues, at least."""
 
     retry_timeout_ms: int = 30_000
     retry_limit: int = 10
@@ -117,6 +119,8 @@ class ClusterSettings:
     hostname: str | None = None
     discovery_limit: int = 10
     discovery_interval_ms: int = 500
+    nats_server: str = ""
+    shards: int = SHARDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +185,8 @@ def _cluster(config: Configuration) -> ClusterSettings:
         discovery_interval_ms=number(
             formation + "discovery_retry_interval", plain.discovery_interval_ms
         ),
+        nats_server=_text(config["cluster.nats_server"]) or "",
+        shards=min(max(number("cluster.shards", plain.shards), 1), SHARDS_MAX),
     )
 
 

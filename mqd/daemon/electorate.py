@@ -161,7 +161,13 @@ class Electorate:
                     raise MqdError(ErrorCode.UNAVAILABLE, text) from error
                 station = self._station
                 me = station.me
-                engine = NatsEngine(station.data, me, self._cluster.id, listen=station.listen)
+                engine = NatsEngine(
+                    station.data,
+                    me,
+                    self._cluster.id,
+                    binary=station.nats_server,
+                    listen=station.listen,
+                )
                 members = self._members_of(names if names is not None else self._discs)
                 station.route.release()
                 await engine.start(members, station.identity, Start(how))

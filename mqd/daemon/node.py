@@ -125,8 +125,9 @@ class Node(Lifecycle):
     def _site(self) -> Site:
         from mqd.daemon.side import Site
 
-        interface = self.blueprint.settings.distribution_interface
-        return Site(self, self.membership, interface, self.start_anew)
+        settings = self.blueprint.settings
+        interface = settings.distribution_interface
+        return Site(self, self.membership, interface, self.start_anew, settings.cluster)
 
     # -- what it holds ------------------------------------------------------------------------
 

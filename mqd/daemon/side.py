@@ -30,6 +30,7 @@ from mqd.cluster.membership.record import DISC
 from mqd.cluster.ports import NoMajority, PeerDown
 from mqd.cluster.queues.remote_queues import RemoteQueues
 from mqd.cluster.shards.service import ShardService
+from mqd.config.settings import ClusterSettings
 from mqd.daemon.electorate import Electorate
 from mqd.daemon.generations import GenerationWatch
 from mqd.daemon.membership import Membership
@@ -62,6 +63,7 @@ class Site:
     membership: Membership
     host: str | None
     overtaken: Callable[[], None]
+    settings: ClusterSettings
 
 
 class Side:
@@ -110,6 +112,7 @@ class Side:
                 route,
                 membership.gone,
                 membership.forgive,
+                site.settings.nats_server,
             )
             electorate = self._electorate = Electorate(station, store, self.ledger)
             membership.ails = lambda: electorate.ails
@@ -160,7 +163,9 @@ class Side:
     def house(self, broker: Broker) -> None:
         """There is a broker, with nothing in it yet: its queues may live on other members."""
         loop = asyncio.get_running_loop()
-        shards = ShardService(self.gate, broker, self._store, self._site.node.clock)
+        site = self._site
+        count = site.settings.shards
+        shards = ShardService(self.gate, broker, self._store, site.node.clock, count)
         self._shards = shards
         self._queues = RemoteQueues(
             broker, self.gate, loop.call_later, shards.home_of, shards.shard_of

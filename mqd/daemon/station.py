@@ -30,6 +30,7 @@ class Station:
     route: Reserved
     gone: Callable[[], Sequence[tuple[str, str]]]
     forgive: Callable[[Sequence[tuple[str, str]]], None]
+    nats_server: str = ""  # its path; "": of the package
 
 
 def is_missing(error: NoMajority) -> bool:

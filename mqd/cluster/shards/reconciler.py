@@ -36,7 +36,7 @@ _BROUGHT_MAX = 32  # queues at a time
 
 
 class Reconciler:
-    """Of one disc member, while there is an engine. count: of shards."""
+    """Of one disc member, while there is an engine. count: of shards, at least."""
 
     def __init__(
         self,
@@ -106,7 +106,7 @@ class Reconciler:
 
     async def _put_right(self) -> None:
         copies = min(len(self.discs), SHARD_COPIES_MAX)
-        for number in range(self._count):
+        for number in range(self._wanted()):
             name = log_of(number)
             if name not in self._engine.leads:
                 await self._engine.create(name, replicas=copies)
@@ -119,6 +119,12 @@ class Reconciler:
         if self._fresh and all(self._engine.leads.get(log_of(n)) for n in self._fresh):
             await self.spread()
             self._fresh.clear()
+
+    def _wanted(self) -> int:
+        """Another member may be told of more, and has declared queues in those."""
+        queues = self._metadata.state.queues.values()
+        used = max((queue.shard for queue in queues if queue.shard is not None), default=0)
+        return max(self._count, used + 1)
 
     async def _bring_in(self) -> None:
         """Queues that belong in a shard and are in none, a few at a time."""
@@ -150,7 +156,7 @@ class Reconciler:
         """As many logs led by each member that runs, or one more; none by one that rests."""
         running = {self._mesh.node, *self._mesh.up}
         able = [one for one in self.discs if one in running and not self._whereabouts.rests(one)]
-        leads = {n: self._engine.leads.get(log_of(n)) for n in range(self._count)}
+        leads = {n: self._engine.leads.get(log_of(n)) for n in range(self._wanted())}
         for number, member in moves(leads, able):
             info = await self._engine.info(log_of(number))
             if member in info.current:

@@ -37,7 +37,8 @@ _LOOK_S: Final = 0.05
 
 
 class ShardService:
-    """See the file's charter. count: of shards, the same on all members."""
+    """See the file's charter. count: of shards that queues are put in here; there
+    are as many as the member with the most has."""
 
     def __init__(
         self, mesh: Mesh, broker: Broker, metadata: MetadataStore, clock: Clock, count: int = SHARDS

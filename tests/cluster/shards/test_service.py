@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from random import Random
 from typing import Any, cast
 
@@ -327,3 +328,18 @@ async def test_who_publishes_more_than_the_log_takes_waits(
 
         await three.until(all_went)
         assert witness.client.transport.reading
+
+
+async def test_a_member_that_is_told_of_more_shards_gets_them() -> None:
+    async with cluster() as three:
+        service = three["c"].service
+        service.count = 8
+        plain = [QueueDefinition(900 + n, "/", f"more{n}", type="quorum") for n in range(30)]
+        highest = max(service.shard_of(queue) or 0 for queue in plain)
+        assert highest >= 4
+        for queue in plain:
+            three.propose(PutQueue(replace(queue, shard=service.shard_of(queue))))
+        assert log_of(highest) not in three.engines["a"].leads
+        for node in three.nodes.values():
+            node.service.queues.stir()
+        await three.until(lambda: service.whereabouts.home_of(highest) is not None)
