@@ -33,7 +33,7 @@ from mqd.cluster.membership.record import DISC
 from mqd.cluster.membership.start import majority
 from mqd.cluster.ports import NoMajority, PeerDown
 from mqd.cluster.shards.service import ShardService
-from mqd.daemon.station import Station, copies_for, is_missing
+from mqd.daemon.station import Station, copies_for, is_missing, voting
 from mqd.errors import ErrorCode, MqdError
 from mqd.limits import ENGINE_ASK_S, ENGINE_CALM_S, ENGINE_READY_S, SHARDS_STOP_S
 from mqd.metadata.commands import ClusterRecord, Member, PutCluster
@@ -329,7 +329,8 @@ class Electorate:
         await self._stop_shards()
         heirs = [name for name in self._discs if name in running and name != self._node]
         cluster = self._cluster
-        rest = len(heirs) < majority(len(self._discs)) if cluster.authority == "" else False
+        votes = await voting(self._engine, heirs, self._discs) if cluster.authority == "" else heirs
+        rest = cluster.authority == "" and len(votes) < majority(len(self._discs))
         if not heirs or not (rest or cluster.authority == self._node):
             return
         written = self._ledger.barrier.written

@@ -1,6 +1,6 @@
-"""What a disc member is given to take part in elections, and two rules about logs.
+"""What a disc member is given to take part in elections, and some rules about logs.
 
-Decides how many copies the log of changes has. Never starts anything.
+Decides how many copies the log of changes has, and which members' count. Never starts anything.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mqd.cluster.identity import Identity
-from mqd.cluster.ports import Mesh, NoMajority
+from mqd.cluster.ledger.engine_orderer import META
+from mqd.cluster.ports import Engine, Mesh, NoMajority
 from mqd.daemon.ports import Reserved
 from mqd.limits import META_COPIES_MAX
 from mqd.metadata.commands import Member
@@ -45,3 +46,17 @@ def copies_for(voters: int) -> int:
     if voters >= META_COPIES_MAX:
         return META_COPIES_MAX
     return min(voters, 3)
+
+
+async def voting(
+    engine: Engine | None, running: Sequence[str], discs: Sequence[str]
+) -> Sequence[str]:
+    """Those that can be counted on: who runs beside a server that is down, for want of room on its
+    disc say, does not vote. discs: all disc members."""
+    try:
+        info = await engine.info(META) if engine is not None else None
+    except NoMajority:
+        info = None
+    if info is None or info.replicas < len(discs):
+        return running
+    return [name for name in running if name in info.current]
