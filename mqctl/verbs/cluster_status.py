@@ -11,6 +11,7 @@ from mqctl.verbs.alarms import alarm_lines, alarm_terms
 from mqctl.verbs.listeners import listener_term
 from mqctl.verbs.status import sectioned
 
+_CLASSIC_TERMS = 5
 MAINTENANCE = {False: "not under maintenance", True: "marked for maintenance"}
 
 
@@ -24,6 +25,16 @@ class ClusterStatus(Behaviour):
         if self.options.get("formatter") == "erlang":
             return Value(as_proplist(message))
         return Value(report(message))
+
+
+class ClassicClusterStatus(Behaviour):
+    """What there was before 3.8, and no more."""
+
+    def output(self, message: Any) -> Result:
+        """nodes, running_nodes, cluster_name, partitions, alarms."""
+        if self.invocation.is_json:
+            return Value(as_object(message))
+        return Value(as_proplist(message)[:_CLASSIC_TERMS])
 
 
 def _maintenance(entry: Any) -> str:
@@ -131,7 +142,7 @@ def _ip(interface: str) -> Term:
     return address(interface.strip("[]"))
 
 
-def as_proplist(m: Any) -> Term:
+def as_proplist(m: Any) -> list[Term]:
     """The shape that scripts written before 3.8 parse, and what was added to it since."""
     nodes = [(Atom("disc"), _atoms(m.disk_nodes))]
     if m.ram_nodes:

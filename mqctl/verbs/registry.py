@@ -47,6 +47,7 @@ OVERRIDES: dict[str, tuple[str, str]] = {
     "clear_topic_permissions": ("permissions", "ClearTopicPermissions"),
     "clear_user_limits": ("limit_listings", "ClearUserLimits"),
     "close_all_connections": ("connections", "CloseAllConnections"),
+    "classic_cluster_status": ("cluster_status", "ClassicClusterStatus"),
     "cluster_status": ("cluster_status", "ClusterStatus"),
     "command_line_arguments": ("facts", "CommandLineArguments"),
     "consume_event_stream": ("events", "ConsumeEventStream"),

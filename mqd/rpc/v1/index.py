@@ -35,6 +35,7 @@ VERBS: dict[str, tuple[tuple[str, str, str, int, frozenset[int]], ...]] = {
     "check_running": (("diagnostics", "Diagnostics", "AppState", 2, frozenset((2,))),),
     "check_virtual_hosts": (("diagnostics", "Diagnostics", "CheckVirtualHosts", 0, frozenset((2,))),),
     "cipher_suites": (("inspection", "Inspection", "CipherSuites", 0, frozenset((2,))),),
+    "classic_cluster_status": (("cluster", "Cluster", "Status", 1, frozenset((1,))),),
     "clear_global_parameter": (("parameters", "Parameters", "ClearGlobal", 0, frozenset((1,))),),
     "clear_operator_policy": (("policies", "Policies", "ClearOperator", 0, frozenset((1,))),),
     "clear_parameter": (("parameters", "Parameters", "Clear", 0, frozenset((1,))),),
