@@ -38,3 +38,7 @@ class MqdError(Exception):
         super().__init__(detail)
         self.code = code
         self.detail = detail
+
+
+class PeerDown(Exception):
+    """The node that was asked is not linked, or the link ended before it answered."""

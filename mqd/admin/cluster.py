@@ -11,11 +11,9 @@ from collections.abc import Iterable
 from typing import Final
 
 from mqd.admin import feature_flags, reports
-from mqd.admin.cluster_advice import advise
 from mqd.admin.context import AdminContext
 from mqd.admin.everywhere import ask, others
-from mqd.cluster.membership.record import RAM
-from mqd.metadata.commands import PutGlobalParameter
+from mqd.metadata.commands import RAM, PutGlobalParameter
 from mqd.rpc.v1 import cluster_pb2 as pb
 from mqd.rpc.v1 import values_pb2
 from mqd.rpc.v1.explain_pb2 import Explanation
@@ -94,6 +92,8 @@ async def await_online_nodes(
 
 async def explain(ctx: AdminContext, request: pb.ExplainCluster) -> Explanation:
     """What is true of each member, and what helps."""
+    from mqd.admin.cluster_advice import advise  # rare, and knows the cluster's parts
+
     return advise(str(ctx.node.name), await ctx.node.membership.survey(ctx.node.app_state))
 
 

@@ -14,12 +14,15 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from mqd.admin.context import AdminContext
 from mqd.broker.queues.base import Queue
-from mqd.cluster.fanout.copies import ClusterQueues, Copies
 from mqd.errors import ErrorCode, MqdError
 from mqd.metadata.commands import PutQueue
+
+if TYPE_CHECKING:
+    from mqd.cluster.fanout.copies import ClusterQueues, Copies
 
 
 def shared_log(ctx: AdminContext, queue: Queue) -> ClusterQueues | None:
@@ -32,6 +35,8 @@ def shared_log(ctx: AdminContext, queue: Queue) -> ClusterQueues | None:
 
 def copies_of(ctx: AdminContext, queue: Queue) -> Copies:
     """Its own list of members, as far as their copies exist."""
+    from mqd.cluster.fanout.copies import Copies  # not at the start of a node alone
+
     cluster, logs = ctx.node.cluster, shared_log(ctx, queue)
     if logs is None:
         home = queue.home

@@ -10,7 +10,7 @@ from __future__ import annotations
 from hashlib import sha256
 
 from mqd.admin.context import AdminContext, AppState
-from mqd.cluster.membership.record import RAM
+from mqd.metadata.commands import RAM
 from mqd.rpc.v1 import doctor_pb2 as pb
 
 

@@ -19,8 +19,7 @@ from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message_factory import GetMessageClass
 
 from mqd.admin.context import AdminContext
-from mqd.cluster.ports import PeerDown
-from mqd.errors import ErrorCode, MqdError
+from mqd.errors import ErrorCode, MqdError, PeerDown
 
 IDLE_S: Final = 1.0  # for each part of an answer
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from mqd.admin import copies, values
 from mqd.admin.context import AdminContext
@@ -25,10 +25,12 @@ from mqd.auth.patterns import InvalidPattern, compile_pattern
 from mqd.broker.message import Message
 from mqd.broker.queues.base import Queue
 from mqd.broker.queues.quorum import QuorumQueue
-from mqd.cluster.fanout.copies import Copy
 from mqd.errors import ErrorCode, MqdError
 from mqd.rpc.v1 import quorum_queues_pb2 as pb
 from mqd.rpc.v1.values_pb2 import Done
+
+if TYPE_CHECKING:
+    from mqd.cluster.fanout.copies import Copy
 
 MACHINE_VERSION: Final = 2  # of the queue's rules, as 3.10.8 counts them
 _TERM: Final = 1
@@ -117,6 +119,8 @@ async def status(ctx: AdminContext, request: pb.QuorumStatus) -> AsyncIterator[p
         members = copies_of(ctx, queue).members
         found = [copy for copy in await logs.look(queue.definition) if copy.node in members]
     elif is_here(ctx, queue):
+        from mqd.cluster.fanout.copies import Copy  # not at the start of a node alone
+
         index = _served(queue).log_index
         found = [Copy(ctx.node.name, "leader", index, index, _TERM)]
     elif is_down(ctx, queue):

@@ -6,13 +6,15 @@ out. Never judges: whether an alarm fails a check is the tool's decision.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from mqd.admin.context import AdminContext, NodeControl
 from mqd.admin.everywhere import others
 from mqd.broker.broker import Broker
-from mqd.cluster.fanout.standings import Standing
 from mqd.rpc.v1 import diagnostics_pb2 as pb
+
+if TYPE_CHECKING:
+    from mqd.cluster.fanout.standings import Standing
 
 PRODUCT: Final = "RabbitMQ"  # what clients, scripts and dashboards look for
 ERLANG_VERSION: Final = "25.2.3"  # of the 3.10.8 that mqd is compared with; some tools parse it
@@ -73,6 +75,8 @@ def _blocking(broker: Broker) -> set[str]:
 
 def standing(node: NodeControl, broker: Broker) -> Standing:
     """What the other members are told of this one, also while its app starts."""
+    from mqd.cluster.fanout.standings import Standing  # only members tell
+
     return Standing(frozenset(_blocking(broker)), node.in_maintenance)
 
 

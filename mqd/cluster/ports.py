@@ -12,14 +12,11 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from mqd.errors import PeerDown as PeerDown
 from mqd.metadata.commands import Member
 
 Take = Callable[[str, bytes], None]  # (node it came from, payload)
 Answer = Callable[[str, bytes], Awaitable[bytes]]
-
-
-class PeerDown(Exception):
-    """The node that was asked is not linked, or the link ended before it answered."""
 
 
 class Mesh(Protocol):

@@ -11,7 +11,6 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
-from mqd.cluster.fanout.standings import BANNER
 from mqd.config.settings import ResourceSettings
 from mqd.daemon import machine
 
@@ -158,6 +157,8 @@ class Alarms:
     def _tell(self, name: str) -> None:
         on = name in self._on
         if on:
+            from mqd.cluster.fanout.standings import BANNER  # not at the start of a node alone
+
             _log.warning(BANNER, name, self._node)
         else:
             _log.warning("%s resource limit alarm cleared on node %s", name, self._node)

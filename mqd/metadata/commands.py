@@ -32,6 +32,7 @@ from mqd.errors import ErrorCode, MqdError
 
 Json = Any  # what json.loads returns
 VERSION = 1
+DISC, RAM = "disc", "ram"  # kinds of members
 
 
 class Must(enum.Enum):
@@ -60,13 +61,13 @@ class VhostRecord:
 @dataclass(frozen=True, slots=True)
 class Member:
     """A node of the cluster. incarnation: 8 hexadecimal digits, new whenever it joins; number: of
-    that incarnation, never given twice. kind: "disc" | "ram". The ports are those of `mqd.cluster`:
+    that incarnation, never given twice. kind: DISC | RAM. The ports are those of `mqd.cluster`:
     links between nodes, and the engine's routes."""
 
     name: str
     incarnation: str
     number: int
-    kind: str = "disc"
+    kind: str = DISC
     host: str = ""
     control_port: int = 0
     link_port: int = 0

@@ -15,11 +15,11 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
 from mqd.errors import ErrorCode, MqdError
+from mqd.metadata.commands import DISC as DISC
+from mqd.metadata.commands import RAM as RAM
 from mqd.metadata.commands import ClusterRecord, Member
 
 FILE_NAME: Final = "cluster.json"
-DISC: Final = "disc"
-RAM: Final = "ram"
 _FORMAT: Final = 1
 
 

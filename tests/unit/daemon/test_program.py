@@ -258,3 +258,16 @@ def test_the_service_manager_hears_of_every_step(tmp_path: Path) -> None:
         while "STATUS=Broker application stopped" not in heard[-1]:
             heard.append(manager.recv(500).decode())
         assert heard[0].startswith("STOPPING=1")
+
+
+def test_a_node_alone_loads_nothing_of_clusters() -> None:
+    """They are loaded when it is or becomes a member: its start would take longer."""
+    program = (
+        "import sys, mqd.daemon.run, mqd.control.server\n"
+        "heavy = ('mqd.cluster', 'cryptography', 'nats')\n"
+        "print(*(name for name in sys.modules if name.startswith(heavy)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True
+    )
+    assert done.stdout.split() == []
