@@ -186,6 +186,12 @@ def is_settled(found: Json, replicas: int) -> bool:
     )
 
 
+def is_grouped(found: Json) -> bool:
+    """Whether a server that tells of its copy of a log can know who leads it. One that has just
+    started, and not yet joined those that have the other copies, names itself."""
+    return found["config"]["num_replicas"] == 1 or "raft_group" in (found.get("cluster") or {})
+
+
 def is_current(replica: Json) -> bool:
     return bool(replica.get("current")) and not replica.get("offline")
 

@@ -154,7 +154,7 @@ class Session:
     async def _look(self, client: Connection) -> None:
         """At leaders and voters, from here; at logs that have no copy here, by asking around."""
         turn = self._leaders.asks()
-        jsz = await self.state()
+        jsz = await self.state(config=True)
         if jsz.get("disabled"):
             _log.warning("nats-server has given up its logs")
             self._has_logs = False
@@ -163,8 +163,9 @@ class Session:
         self._take_voters(jsz.get("meta_cluster") or {})
         leaders: dict[str, str | None] = {}
         for log, found in api.local_logs(jsz).items():
-            name = (found.get("cluster") or {}).get("leader")
-            leaders[log] = node_of(name) if name else None
+            if api.is_grouped(found):
+                name = (found.get("cluster") or {}).get("leader")
+                leaders[log] = node_of(name) if name else None
         if self.meta_leader is not None and self.meta_leader != led_before:
             self._elsewhere = await self._names(client)
         changes: list[Change] = []

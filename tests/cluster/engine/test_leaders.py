@@ -8,6 +8,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mqd.cluster.engine import api
 from mqd.cluster.engine.leaders import Leaders
 from mqd.cluster.engine.settings import (
     ROUTES_TO_NOBODY,
@@ -119,3 +120,13 @@ def test_routes_are_to_the_others_and_somewhere_in_any_case() -> None:
         "max_memory_store": 67_108_864,
         "max_file_store": 1 << 50,
     }
+
+
+def test_a_server_that_has_just_started_does_not_know_who_leads() -> None:
+    """It names itself for a log with several copies until it has joined those that have them."""
+    config = {"config": {"num_replicas": 3}}
+    alone = {"config": {"num_replicas": 1}, "cluster": {"name": "id", "leader": "a~1"}}
+    assert not api.is_grouped({**config, "cluster": {"name": "id", "leader": "a~1"}})
+    assert not api.is_grouped(config)
+    assert api.is_grouped({**config, "cluster": {"name": "id", "raft_group": "S-R3F-x"}})
+    assert api.is_grouped(alone)
