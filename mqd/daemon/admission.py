@@ -201,7 +201,8 @@ class Admission:
         if self._record.kind == RAM:
             return f"this ram node waits for a disc node to start from: {named}"
         if wait.enough:
-            text = f"waiting for {wait.enough} of {named}: a majority of the disc nodes must be up"
+            some = f"{wait.enough} of {named}" if wait.enough < len(wait.nodes) else named
+            text = f"waiting for {some}: a majority of the disc nodes must be up"
         else:
             text = f"waiting for {named}, which stopped last and may know of later changes"
         up = [name for name in wait.nodes if name in answers and answers[name].state != STARTING]
@@ -220,6 +221,11 @@ class Admission:
             )  # fmt: skip
             self._notifier.status(f"Waiting for {words.listed(wait.nodes)}", _EXTEND_S)
             return
+        self._membership.unmet = (
+            f"{words.listed(wait.nodes)} did not come: start them, or, if they are lost for good, "
+            "mqctl force_boot on this node, and start it again"
+        )
+        _log.error("%s", self._membership.unmet)
         raise self._failure(wait)
 
     def _failure(self, wait: Wait) -> MqdError:

@@ -64,6 +64,7 @@ class Membership(Roll):
         self.record = file.read(data)
         self.forgotten: str | None = None
         self.waits_for: tuple[str, ...] = ()
+        self.unmet = ""  # why the last start gave up
         self.gate: Gate | None = None
         self.ails: Callable[[], str] = lambda: ""
         self._answered = False  # somebody did, when the others were asked last

@@ -155,6 +155,8 @@ async def _start_member(node: Node, setup: Setup, opened: contextlib.AsyncExitSt
         _log.info("%s", error.detail)
     except MqdError as error:
         if node.membership.forgotten is None:
+            if unmet := node.membership.unmet:
+                raise MqdError(error.code, f"{unmet}\n{error.detail}") from error
             raise
         _log.error("%s", error.detail)
         node.disown()
