@@ -349,6 +349,30 @@ def test_a_quorum_queue_waits_for_its_home(cluster: Cluster, here: Client) -> No
     assert (queue.ready_count, queue.unacked_count) == (0, 0)
 
 
+def test_a_dead_letter_that_is_owed_is_kept_until_another_node_has_it(
+    cluster: Cluster, here: Client
+) -> None:
+    arguments = {
+        "x-queue-type": "quorum",
+        "x-dead-letter-exchange": "",
+        "x-dead-letter-routing-key": "q",
+        "x-dead-letter-strategy": "at-least-once",
+        "x-overflow": "reject-publish",
+    }
+    here.declare("owing", durable=True, arguments=arguments)
+    here.publish("owing", "m")
+    here.get("owing")
+    cluster.meshes.hold("a", "b")
+    here.nack(1, requeue=False)
+    cluster.cut("a", "b")
+    cluster.commit()
+    assert cluster["b"].queue("q").ready_count == 0
+    cluster.heal()
+    cluster["a"].tick(1000)
+    cluster.run()
+    assert cluster["b"].queue("q").ready_count == 1
+
+
 def test_publishers_are_held_while_much_waits_for_a_home(
     cluster: Cluster, here: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -44,6 +44,9 @@ steps = st.one_of(
     st.tuples(st.just("publish"), clients, names),
     st.tuples(st.just("publish"), clients, names),
     st.tuples(st.just("publish"), clients, names),
+    st.tuples(st.just("publish for a while"), clients, names),
+    st.tuples(st.just("commit"), clients, st.tuples(names, names)),
+    st.tuples(st.just("purge"), clients, names),
     st.tuples(st.just("consume"), clients, names),
     st.tuples(st.just("cancel"), clients, st.just("")),
     st.tuples(st.just("get"), clients, names),
@@ -65,7 +68,7 @@ steps = st.one_of(
 
 
 class Actor:
-    """A client, and what it knows: one channel in confirm mode, another one that consumes."""
+    """A client, and what it knows: one channel consumes, 2 is in confirm mode, 3 in tx mode."""
 
     def __init__(self, play: Play, number: int) -> None:
         self.play = play
@@ -77,6 +80,10 @@ class Actor:
         self.client: Client = self.play.cluster[self.node].connect()
         self.client.call(Channel.Open(), 2)
         self.client.call(Confirm.Select(), 2)
+        self.client.call(Channel.Open(), 3)
+        self.client.call(Tx.Select(), 3)
+        self.commits: list[list[str]] = []  # bodies of those that are not answered
+        self.purges: list[str] = []
         self.sent: list[str] = []  # in confirm mode, by seqno - 1
         self.answered = 0
         self.held: dict[int, tuple[str, str]] = {}  # body, queue
@@ -110,7 +117,15 @@ class Actor:
                 play.returned.add(got.body.decode())
             case Basic.Cancel():
                 self.tags.discard(method.consumer_tag)
+            case Tx.CommitOk():
+                play.confirmed.update(self.commits.pop(0))
+            case Queue.PurgeOk():
+                play.purged(self.purges.pop(0))
+            case Channel.Close() if got.channel == 3:  # a home went: what it had is not known
+                self.commits.clear()
+                self.client.send(Channel.CloseOk(), Channel.Open(), Tx.Select(), channel=3)
             case Channel.Close():
+                self.leave()
                 assert "down or inaccessible" in method.reply_text or "global qos" in str(
                     method.reply_text
                 ), method.reply_text
@@ -119,14 +134,35 @@ class Actor:
                 self.client.send(Channel.CloseOk())
                 self.client.send(Channel.Open())
 
+    def leave(self) -> None:
+        """What it asked for may be done later, or never."""
+        self.play.purged_some_time.update(self.purges)
+        self.purges.clear()
+
+    def publish(self, queue: str, channel: int, **properties: Any) -> str:
+        self.play.serial += 1
+        body = f"{self.number}.{self.play.serial}.{queue}"
+        self.play.bodies.append(body)
+        self.client.feed(
+            published(queue, body, mandatory=True, channel=channel, mode=2, **properties)
+        )
+        return body
+
     def do(self, what: str, value: Any) -> None:
         client = self.client
         match what:
-            case "publish":
-                self.play.serial += 1
-                body = f"{self.number}.{self.play.serial}.{value}"
-                self.sent.append(body)
-                client.feed(published(value, body, mandatory=True, channel=2, mode=2))
+            case "publish" | "publish for a while":
+                ttl = {"expiration": "1500"} if what != "publish" else {}
+                self.sent.append(f"{self.number}.{self.play.serial + 1}.{value}")
+                if ttl:
+                    self.play.settled.add(self.sent[-1])
+                self.publish(value, 2, **ttl)
+            case "commit":
+                self.commits.append([self.publish(queue, 3) for queue in value])
+                client.send(Tx.Commit(), channel=3)
+            case "purge":
+                self.purges.append(value)
+                client.send(Queue.Purge(queue=value))
             case "consume":
                 tag = f"c{self.play.serial}.{len(self.tags)}"
                 self.play.serial += 1
@@ -153,6 +189,7 @@ class Actor:
             case "limit" if not any("quorum" in tag for tag in self.tags):
                 client.send(Basic.Qos(0, value, True))
             case "drop":
+                self.leave()
                 client.drop()
                 self.connect()
 
@@ -163,6 +200,8 @@ class Play:
     def __init__(self, seed: int) -> None:
         self.cluster = Cluster(*NODES, seed=seed)
         self.serial = 0
+        self.bodies: list[str] = []
+        self.purged_some_time: set[str] = set()
         self.confirmed: set[str] = set()
         self.refused: set[str] = set()
         self.returned: set[str] = set()
@@ -176,6 +215,11 @@ class Play:
             client.drop()
         self.actors = [Actor(self, number) for number in range(4)]
         self.cluster.paused = True
+
+    def purged(self, queue: str) -> None:
+        """What was there is gone, and perhaps what came until now."""
+        gone = (queue, "owing") if queue == "qb" else queue  # these die into it
+        self.settled.update(body for body in self.bodies if body.endswith(gone))
 
     def delivered(self, actor: Actor, body: str, redelivered: bool) -> None:
         publisher, serial, queue = body.split(".")
@@ -265,6 +309,8 @@ class Play:
             broker = self.cluster[name].broker
             assert not broker.served
             assert not broker.vhosts["/"].tickets, "somebody waits for ever"
+        for queue in self.purged_some_time:
+            self.purged(queue)
         kept = self.confirmed - self.returned
         assert kept <= left | self.settled, f"lost: {kept - left - self.settled}"
 
