@@ -13,6 +13,8 @@ from mqd.cluster.membership.start import RUNNING, STARTING
 from mqd.rpc.v1 import explain_pb2
 from mqd.rpc.v1 import membership_pb2 as pb
 
+_START = "systemctl start mqd"
+
 
 def advise(node: str, answers: Mapping[str, pb.MemberFacts | None]) -> explain_pb2.Explanation:
     """answers: by member, this one included; None of those that do not answer."""
@@ -22,13 +24,24 @@ def advise(node: str, answers: Mapping[str, pb.MemberFacts | None]) -> explain_p
         told.outcome = "alone"
         told.says = f"no cluster: {node} has never joined one, or left it"
         return told
-    kinds = {each.name: each.kind or DISC for facts in answers.values() if facts is not None
+    ours = {name: facts for name, facts in answers.items() if not _has_left(facts, mine)}
+    kinds = {each.name: each.kind or DISC for facts in ours.values() if facts is not None
              for each in facts.members}  # fmt: skip
-    newest = _newest(answers)
-    for name in answers:
-        _of_member(told, name, answers[name], kinds.get(name, DISC), newest)
-    _sum_up(told, mine, answers, kinds)
+    newest = _newest(ours)
+    for name, facts in answers.items():
+        kind = kinds.get(name, DISC)
+        if facts is None:
+            _of_silent(told, name, kind, ours)
+        elif name in ours:
+            _of_member(told, facts, kind, newest)
+        else:
+            _of_one_that_left(told, mine, facts, kind)
+    _sum_up(told, mine, ours, {name: kinds.get(name, DISC) for name in answers})
     return told
+
+
+def _has_left(facts: pb.MemberFacts | None, mine: pb.MemberFacts) -> bool:
+    return facts is not None and facts.cluster_id != mine.cluster_id
 
 
 def _newest(answers: Mapping[str, pb.MemberFacts | None]) -> pb.MemberFacts | None:
@@ -37,20 +50,47 @@ def _newest(answers: Mapping[str, pb.MemberFacts | None]) -> pb.MemberFacts | No
     return max(there, key=lambda facts: (facts.generation, facts.number), default=None)
 
 
-def _of_member(
+def _of_silent(
     told: explain_pb2.Explanation,
     name: str,
-    facts: pb.MemberFacts | None,
+    kind: str,
+    ours: Mapping[str, pb.MemberFacts | None],
+) -> None:
+    seers = [seer for seer, facts in ours.items() if facts is not None and name in facts.running]
+    if seers and seers != [told.name]:
+        told.reasons.add(
+            kind="partitioned",
+            says=f"{name} ({kind}) runs, as {listed(seers)} can tell, and is not reached from "
+            f"{told.name}: the network between the two is cut",
+        )
+        return
+    told.reasons.add(
+        kind="down",
+        says=f"{name} ({kind}) does not answer: its process is down, and is to be started on its "
+        "host, or the network is cut",
+        command=_START,
+    )
+
+
+def _of_one_that_left(
+    told: explain_pb2.Explanation, mine: pb.MemberFacts, facts: pb.MemberFacts, kind: str
+) -> None:
+    where = "in another cluster" if facts.cluster_id else "in no cluster"
+    told.reasons.add(
+        kind="left",
+        says=f"{facts.node} ({kind}) answers and is {where}: it left this one without a word; "
+        "strike it out, then it can join again",
+        command=f"mqctl -n {mine.node} forget_cluster_node {facts.node}",
+    )
+
+
+def _of_member(
+    told: explain_pb2.Explanation,
+    facts: pb.MemberFacts,
     kind: str,
     newest: pb.MemberFacts | None,
 ) -> None:
-    if facts is None:
-        told.reasons.add(
-            kind="down",
-            says=f"{name} ({kind}) does not answer: its process is down, or the network is cut",
-            command=f"mqctl -n {name} await_startup",
-        )
-        return
+    name = facts.node
     says = f"{name} ({kind}) {_state(facts)}, generation {facts.generation}"
     if facts.on_disc:
         says += f", metadata to change {facts.number}"
@@ -77,7 +117,9 @@ def _state(facts: pb.MemberFacts) -> str:
     return {RUNNING: "runs", STARTING: "starts"}.get(facts.state, "answers, its app is stopped")
 
 
-def _command(facts: pb.MemberFacts) -> str:
+def _command(facts: pb.MemberFacts | None) -> str:
+    if facts is None:
+        return _START
     on = f"mqctl -n {facts.node}"
     if facts.forgotten:
         return f"{on} reset && {on} start_app"
@@ -92,19 +134,27 @@ def _sum_up(
     answers: Mapping[str, pb.MemberFacts | None],
     kinds: Mapping[str, str],
 ) -> None:
-    discs = sorted(name for name in answers if kinds.get(name, DISC) != RAM)
-    running = [name for name in discs if _runs(answers[name])]
+    discs = sorted(name for name, kind in kinds.items() if kind != RAM)
+    running = [name for name in discs if _runs(answers.get(name))]
     if mine.authority:
         keeps = f"changes are ordered by {mine.authority}"
         can = mine.authority in running
     else:
         keeps = "changes are ordered by a majority of the disc nodes"
-        can = sum(_votes(answers[name]) for name in discs) > len(discs) // 2
+        can = sum(_votes(answers.get(name)) for name in discs) > len(discs) // 2
     told.outcome = "writable" if can else "read_only"
     state = "durable changes can be made" if can else "no durable change can be made now"
     told.says = f"{len(running)} of {_count(discs)} run, {keeps}: {state}"
-    rams = sorted(name for name in answers if kinds.get(name, DISC) == RAM)
-    if len(discs) == 1 and rams:
+    rams = sorted(name for name, kind in kinds.items() if kind == RAM)
+    if len(discs) == 1 and rams and discs != running:
+        told.reasons.add(
+            kind="warning",
+            says=f"{discs[0]} is the only disc node and does not run: nothing can be changed and no "
+            "ram node started before it is; if it waits for one that is lost for good, force_boot "
+            "it",
+            command=_command(answers.get(discs[0])),
+        )
+    elif len(discs) == 1 and rams:
         told.reasons.add(
             kind="warning",
             says=f"{discs[0]} is the only disc node: without its disc the cluster is lost",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -146,8 +146,8 @@ class Admission:
                     await self._wipe()
                 cluster = seen(answers[via]).cluster if via is not None else None
                 return Admitted(authority, cluster or self._record.cluster, via)
-            case Force():
-                self._tell_of_force(answers)
+            case Force(left):
+                self._tell_of_force(answers, left)
                 return Admitted(self._record.node, self._record.cluster, forced=True)
             case Rejoin(via):
                 await self._membership.rejoin(via, self._wipe)
@@ -234,9 +234,15 @@ class Admission:
             return words.start_failed(words.no_disc_node(record.disc))
         return words.start_failed(words.no_tables(list(record.members)))
 
-    def _tell_of_force(self, answers: Mapping[str, pb.MemberFacts]) -> None:
+    def _tell_of_force(self, answers: Mapping[str, pb.MemberFacts], left: Sequence[str]) -> None:
         """Which member knows more than this one, as far as that can be found out."""
         record = self._record
+        if left:
+            _log.warning(
+                "%s left the cluster without a word: this node goes on without; forget_cluster_node "
+                "strikes out who shall not join again", words.listed(left),
+            )  # fmt: skip
+            return
         _log.warning("This node starts without waiting for the others, as force_boot asked")
         mine = (record.cluster.generation, record.number)
         newer = {

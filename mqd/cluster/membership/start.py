@@ -16,13 +16,18 @@ itself, so it changes at one number for everybody, and of two members the one wi
   that their incarnation is over, and join again with an empty table.
 - A ram member has no table: it starts from a disc member that runs, or not at all.
 
-A running member that does not know us has forgotten us: we must not start (RabbitMQ:
+A running member of our cluster that does not know us has forgotten us: we must not start (RabbitMQ:
 inconsistent_cluster), unless another one that runs still knows us.
+
+One that answers and is in no cluster, or in another, has left ours, and its copy of the metadata is
+gone with that: it is nobody to wait for, nor one that a disc member yields to, whose data may be
+the last. Have all other disc members left, who stays goes on alone, in a new generation. (A ram
+member has nothing to go on with, and refuses as RabbitMQ does.)
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 
 from mqd.cluster.membership.record import DISC, RAM, Record
@@ -59,7 +64,9 @@ class Serve:
 
 @dataclass(frozen=True, slots=True)
 class Force:
-    """Start as the authority of a new generation."""
+    """Start as the authority of a new generation. left: because these have left the cluster."""
+
+    left: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,14 +100,21 @@ def decide(me: Record, seen: Mapping[str, Seen], forced: bool) -> Verdict:
     running = [each for each in knowing if each.state == RUNNING]
     if running:
         return _under(me, running)
-    strangers = [each for each in seen.values() if each.state == RUNNING and not _is_past(each, me)]
+    strangers = [
+        each
+        for each in seen.values()
+        if each.state == RUNNING
+        and not _is_past(each, me)
+        and not (me.kind == DISC and _has_left(each, me))
+    ]
     if strangers and not forced:
         return Refuse(min(each.node for each in strangers))
     if me.kind == RAM:
         return Wait(me.disc, enough=1)
     if forced:
         return Force()
-    return _among_stopped(me, knowing)
+    left = {each.node for each in seen.values() if _has_left(each, me)}
+    return _among_stopped(me, knowing, left)
 
 
 def majority(count: int) -> int:
@@ -113,6 +127,11 @@ def _knows(other: Seen, me: Record) -> bool:
     if other.cluster is None or other.cluster.id != me.cluster.id:
         return False
     return me.node in other.members and other.cluster.generation >= me.cluster.generation
+
+
+def _has_left(other: Seen, me: Record) -> bool:
+    """What it had of our cluster is gone."""
+    return other.cluster is None or other.cluster.id != me.cluster.id
 
 
 def _is_past(other: Seen, me: Record) -> bool:
@@ -155,7 +174,7 @@ def _rank_of(other: Seen) -> tuple[int, int]:
     return _rank(other.cluster, other.number)
 
 
-def _among_stopped(me: Record, knowing: list[Seen]) -> Verdict:
+def _among_stopped(me: Record, knowing: list[Seen], left: Set[str]) -> Verdict:
     """Nobody runs; some of the others' processes may."""
     cluster, best = me.cluster, _rank(me.cluster, me.number)
     for each in knowing:
@@ -164,9 +183,12 @@ def _among_stopped(me: Record, knowing: list[Seen]) -> Verdict:
             cluster, best = each.cluster, _rank_of(each)
     if cluster.authority == me.node:
         return Serve(me.node)
+    disc = me.disc
+    others = {*disc} - {me.node}
+    if others and others <= left:
+        return Force(tuple(sorted(others)))
     if cluster.authority:
         return Wait((cluster.authority,))
-    disc = me.disc
     there = {each.node for each in knowing if each.state == STARTING and each.node in disc}
     enough = majority(len(disc))
     if len(there) + 1 >= enough:

@@ -196,3 +196,22 @@ def test_one_that_was_given_up_while_it_stood_still_joins_again(tmp_path: Path) 
         eventually(stood_still.runs)
         assert stood_still.users() == {"guest", "counts"}
         eventually(goes_on.is_ordered_by_majority)
+
+
+def test_the_only_disc_member_is_no_stranger_to_its_data(tmp_path: Path) -> None:
+    with members(tmp_path, "a", "b") as (a, b):
+        b.join(a, "--ram")
+        a.ctl("add_user", "kept", "x")
+        b.ctl("stop_app")
+        a.stop()
+        b.ctl("force_reset")
+        b.ctl("start_app")
+        a.begin()
+        assert "kept" in a.users()
+        assert a.status()["running_nodes"] == [a.name]
+        told = a.ctl("explain", "cluster")
+        assert f"forget_cluster_node {b.name}" in told
+        assert "reset" not in told
+        a.ctl("forget_cluster_node", b.name)
+        b.join(a)
+        eventually(lambda: "kept" in b.users())

@@ -78,3 +78,33 @@ def test_one_disc_node_is_warned_of() -> None:
     members = [pb.MemberEntry(name=A, kind="disc"), pb.MemberEntry(name=C, kind="ram")]
     told = advise(A, {A: facts(A, members=members), C: facts(C, members=members)})
     assert any("the only disc node" in each.says for each in told.reasons)
+
+
+def test_one_that_is_down_is_started_on_its_host() -> None:
+    told = advise(A, {A: facts(A), B: None, C: facts(C)})
+    assert told.reasons[1].kind == "down"
+    assert told.reasons[1].command == "systemctl start mqd"
+
+
+def test_one_that_another_member_sees_is_partitioned() -> None:
+    told = advise(A, {A: facts(A), B: None, C: facts(C, running=[A, B])})
+    assert told.reasons[1].kind == "partitioned"
+    assert "as rabbit@c can tell" in told.reasons[1].says
+
+
+def test_one_that_left_is_to_be_forgotten_and_nobody_is_to_be_reset() -> None:
+    members = [pb.MemberEntry(name=A, kind="disc"), pb.MemberEntry(name=B, kind="ram")]
+    alone = pb.MemberFacts(node=B, state="running", kind="disc")
+    told = advise(A, {A: facts(A, members=members), B: alone})
+    assert told.outcome == "writable"
+    assert told.reasons[1].kind == "left"
+    assert told.reasons[1].command == "mqctl -n rabbit@a forget_cluster_node rabbit@b"
+    assert not any("reset" in each.command for each in told.reasons)
+
+
+def test_the_only_disc_node_is_started_before_anything_else() -> None:
+    members = [pb.MemberEntry(name=A, kind="disc"), pb.MemberEntry(name=C, kind="ram")]
+    told = advise(C, {C: facts(C, members=members), A: None})
+    warned = next(each for each in told.reasons if each.kind == "warning")
+    assert "does not run" in warned.says
+    assert warned.command == "systemctl start mqd"
