@@ -50,6 +50,7 @@ ENGINE_CALM_S: Final = 1.0  # after the start of an app, before its engine follo
 ENGINE_READY_S: Final = 30.0  # in which voters elect a leader: it takes up to 9 s, and again
 ENGINE_ASK_S: Final = 20.0  # in which another member has started its server
 META_COPIES_MAX: Final = 5
+PARTITION_LOOK_S: Final = 2.0  # how soon others are asked again about a member out of sight
 OVERTAKEN_LOOK_S: Final = 5.0  # how soon a member that is refused is asked again why
 SHARDS_STOP_S: Final = 4.0  # in which other members write what one that stops wrote
 PEER_SESSION_MS: Final = 60_000  # in which a session may begin calls; they may last longer

@@ -149,9 +149,9 @@ def _sum_up(
     if len(discs) == 1 and rams and discs != running:
         told.reasons.add(
             kind="warning",
-            says=f"{discs[0]} is the only disc node and does not run: nothing can be changed and no "
-            "ram node started before it is; if it waits for one that is lost for good, force_boot "
-            "it",
+            says=f"{discs[0]} is the only disc node and does not run: nothing can be changed and "
+            "no ram node started before it runs; if it waits for one that is lost for good, "
+            "force_boot it",
             command=_command(answers.get(discs[0])),
         )
     elif len(discs) == 1 and rams:

@@ -239,8 +239,8 @@ class Admission:
         record = self._record
         if left:
             _log.warning(
-                "%s left the cluster without a word: this node goes on without; forget_cluster_node "
-                "strikes out who shall not join again", words.listed(left),
+                "%s left the cluster without a word: this node goes on alone; "
+                "forget_cluster_node strikes out who shall not join again", words.listed(left),
             )  # fmt: skip
             return
         _log.warning("This node starts without waiting for the others, as force_boot asked")

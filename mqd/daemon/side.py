@@ -34,6 +34,7 @@ from mqd.config.settings import ClusterSettings
 from mqd.daemon.electorate import Electorate
 from mqd.daemon.generations import GenerationWatch
 from mqd.daemon.membership import Membership
+from mqd.daemon.partitions import PartitionWatch
 from mqd.daemon.ports import Reserved, candidates
 from mqd.daemon.station import Station
 from mqd.errors import ErrorCode, MqdError
@@ -49,6 +50,7 @@ from mqd.metadata.commands import (
 from mqd.metadata.store import MetadataStore
 
 IDENTITY_FOLDER: Final = "cluster"
+SHUTDOWN: Final = "broker forced connection closure with reason 'shutdown'"  # as 3.10.8 pauses
 _EVERYWHERE: Final = "0.0.0.0"  # noqa: S104 - who shows no certificate of the cluster gets nothing
 
 _log = logging.getLogger(__name__)
@@ -116,6 +118,9 @@ class Side:
             )
             electorate = self._electorate = Electorate(station, store, self.ledger)
             membership.ails = lambda: electorate.ails
+        self._partitions = PartitionWatch(
+            site.membership, site.settings, mesh, self.gate, self._pause, self._resume
+        )
         self._unsubscribe = store.subscribe(self._hear)
         site.membership.gate = self.gate
 
@@ -200,12 +205,25 @@ class Side:
         if self._electorate is not None:
             assert self._shards is not None
             self._electorate.begin(self._shards)
+        self._partitions.begin(self._store.state.members)
+
+    async def _pause(self) -> None:
+        """Clients go elsewhere; links and tools stay."""
+        await self._site.node.suspend_listeners()
+        assert self._broker is not None
+        for entry in list(self._broker.connections.values()):
+            entry.close(320, SHUTDOWN)
+
+    async def _resume(self) -> None:
+        if not self._site.node.in_maintenance:
+            await self._site.node.resume_listeners()
 
     # -- the end ------------------------------------------------------------------------------
 
     async def leave_off(self) -> None:
         """This node stops in order: the others go on without it if they can, and know."""
         self._stopping = True
+        self._partitions.close()
         if self._switching is not None:
             await asyncio.wait([self._switching], timeout=HAND_OVER_S)
         try:
@@ -222,6 +240,7 @@ class Side:
         if self._closed:
             return
         self._closed = True
+        self._partitions.close()
         if self._switching is not None:
             self._switching.cancel()
         self._unsubscribe()
@@ -247,6 +266,7 @@ class Side:
     def _hear(self, command: Command) -> None:
         if isinstance(command, PutMember | DeleteMember):
             self._use_members(self._store.state.members)
+            self._partitions.use_members(self._store.state.members)
         if self._electorate is not None and isinstance(
             command, PutMember | DeleteMember | PutCluster
         ):
