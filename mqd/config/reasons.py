@@ -29,7 +29,10 @@ _REASONS: tuple[tuple[str, str], ...] = (
     ("definitions", "definitions are imported from files in this version"),
     ("anonymous_login", _INTERNAL),
     ("default_users", "the first boot makes one user; others are added with mqctl add_user"),
-    ("cluster_partition_handling", "a majority of the disc members goes on, no other"),
+    (
+        "cluster_partition_handling",
+        "who has no majority makes no durable change: nothing is to be healed",
+    ),
     ("cluster_formation", _DISCOVERY),
     ("cluster_keepalive", _SILENCE),
     ("cluster_", "mqd has no such limit in this version"),

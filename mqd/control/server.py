@@ -16,6 +16,7 @@ import os
 import socket
 import stat
 from pathlib import Path
+from typing import Final
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -31,6 +32,7 @@ from mqd.errors import ErrorCode, MqdError
 
 _log = logging.getLogger(__name__)
 
+_CALL: Final = "_schedule_rpc_coro"  # gRPC's task of a call, from its begin to its end
 _OPTIONS = (
     ("grpc.max_receive_message_length", limits.CONTROL_MESSAGE_BYTES_MAX),
     ("grpc.max_send_message_length", limits.CONTROL_MESSAGE_BYTES_MAX),
@@ -55,8 +57,18 @@ class ControlServer:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._guard.close(), grace_s)
         await self._server.stop(None)
+        await _ended()
         with contextlib.suppress(FileNotFoundError):
             self.path.unlink()
+
+
+async def _ended() -> None:
+    """Until gRPC's own tasks are: one that the end of the loop cancels prints where it was."""
+    tasks = [
+        each for each in asyncio.all_tasks() if getattr(each.get_coro(), "__name__", "") == _CALL
+    ]
+    if tasks:
+        await asyncio.wait(tasks, timeout=limits.CONTROL_GRACE_S)
 
 
 async def serve(

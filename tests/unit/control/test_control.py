@@ -329,6 +329,19 @@ async def test_no_call_begins_while_the_server_waits_for_the_last_ones(served: S
 
 
 @pytest.mark.asyncio
+async def test_no_call_is_left_for_the_end_of_the_loop(served: Served) -> None:
+    """gRPC prints a traceback for each."""
+    cluster = cluster_pb2_grpc.ClusterStub(served.channel)
+    request = cluster_pb2.AwaitOnlineNodesRequest(count=2)
+    waiting = cluster.AwaitOnlineNodes(request, metadata=served.metadata_sent)
+    await asyncio.wait_for(_one_runs(served), 10)
+    await asyncio.wait_for(served.control.stop(0), 10)
+    left = {getattr(task.get_coro(), "__name__", "") for task in asyncio.all_tasks()}
+    assert not left & {"_schedule_rpc_coro", "_handle_exceptions"}
+    waiting.cancel()
+
+
+@pytest.mark.asyncio
 async def test_a_client_that_does_not_read_holds_nothing_up(served: Served) -> None:
     reader, writer = await asyncio.open_unix_connection(str(served.control.path))
     writer.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0)))
