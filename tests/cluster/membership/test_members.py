@@ -215,3 +215,23 @@ def test_the_only_disc_member_is_no_stranger_to_its_data(tmp_path: Path) -> None
         a.ctl("forget_cluster_node", b.name)
         b.join(a)
         eventually(lambda: "kept" in b.users())
+
+
+def test_who_is_left_of_two_disc_members_goes_on_alone(tmp_path: Path) -> None:
+    with members(tmp_path, "a", "b") as (a, b):
+        b.join(a)
+        eventually(a.is_ordered_by_majority)
+        a.ctl("add_user", "kept", "x")
+        a.stop()
+        b.ctl("stop_app")
+        a.launch()
+        eventually(lambda: f"waits for {b.name}" in a.call("explain", "cluster")[1])
+        b.ctl("force_reset")
+        b.ctl("start_app")
+        eventually(a.runs)
+        assert "kept" in a.users()
+        assert "left the cluster without a word: this node goes on alone" in a.log
+        a.ctl("add_user", "later", "x")
+        a.ctl("forget_cluster_node", b.name)
+        b.join(a)
+        eventually(lambda: {"kept", "later"} <= b.users())
