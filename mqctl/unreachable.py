@@ -64,7 +64,8 @@ def cookie_hash(invocation: Invocation) -> str:
     from mqctl.client import find_cookie
 
     option = invocation.options.get("erlang_cookie")
-    cookie = find_cookie(None if option is None else str(option)) or ""
+    given = None if option is None else str(option)
+    cookie = find_cookie(given, invocation.node) or ""  # the one that the call was made with
     digest = hashlib.md5(cookie.encode(), usedforsecurity=False).digest()
     return base64.b64encode(digest).decode()
 
