@@ -17,6 +17,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from mqd.broker.definitions import BindingDefinition, ExchangeDefinition, QueueDefinition
+from mqd.broker.message import Message
 
 if TYPE_CHECKING:
     from mqd.amqp.replies import AmqpError
@@ -38,6 +39,8 @@ class Unanswered(Enum):
 LOST: Final = Unanswered.LOST
 MOVED: Final = Unanswered.MOVED
 ELSEWHERE: Final = Unanswered.ELSEWHERE
+
+_NO_CONTENT = b"\x02\x00\x01\x00\x00\x00\x0e\x00\x3c" + bytes(12) + b"\xce"
 Done = Callable[[Any], None]
 Definition = ExchangeDefinition | QueueDefinition | BindingDefinition
 
@@ -54,6 +57,17 @@ class Hold(Protocol):
 
     def close(self) -> None:
         """The channel is gone."""
+
+
+class Delivered(Message):
+    """A message of another node that a client holds: its content stays there."""
+
+    __slots__ = ("hold", "tag")
+
+    def __init__(self, names: bytes, hold: Hold, tag: int) -> None:
+        super().__init__(names, _NO_CONTENT)
+        self.hold = hold
+        self.tag = tag
 
 
 class Arrival(NamedTuple):
@@ -83,10 +97,17 @@ class Home(Protocol):
         """Whether it can be asked now."""
 
     def publish(
-        self, queue: RemoteQueue, ticket: int, names: bytes, content: bytes, persistent: bool
+        self,
+        queue: RemoteQueue,
+        ticket: int,
+        names: bytes,
+        content: bytes,
+        persistent: bool,
+        returns: int = 0,
     ) -> None:
-        """Only while it is up. `RemoteQueue.answered` says what became of it, unless the node is
-        lost before: then `RemoteQueue.lost` comes, for all."""
+        """Only while it is up. returns: how often it came back before. `RemoteQueue.answered` says
+        what became of it, or `unanswered`, unless the node is lost before: then `RemoteQueue.lost`
+        comes, for all."""
 
     def consume(self, consumer: Consumer, done: Done) -> None:
         """basic.consume; its messages come by `RemoteQueue.arrive`."""

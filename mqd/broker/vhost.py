@@ -301,8 +301,8 @@ class VHost:
         self.queues[new.name] = new
         self.version += 1
         origin = self.broker.origin
-        for ticket, names, content, persistent in pending:
-            result = new.publish_once(origin, ticket, names, content, persistent)
+        for ticket, kept in pending:
+            result = new.publish_once(origin, ticket, *kept)
             self.tickets.follow(ticket, result)
         with self.events.silent():
             for consumer in consumers:

@@ -146,11 +146,17 @@ class Queue(ABC):
         """
 
     def publish_once(
-        self, origin: bytes, number: int, names: bytes, content: bytes, persistent: bool
+        self,
+        origin: bytes,
+        number: int,
+        names: bytes,
+        content: bytes,
+        persistent: bool,
+        returns: int = 0,
     ) -> int:
         """As `publish`, for a message that was numbered by another node: numbers of one origin
         grow from message to message of a queue, and one that may have come already comes again.
-        A kind that can tell does."""
+        A kind that can tell does. returns: how often it came back where it was before."""
         return self.publish(names, content, persistent)
 
     def take_in(self, message: Message, delivered: bool) -> int:

@@ -26,7 +26,7 @@ from mqd import limits
 from mqd.amqp.replies import AmqpError, ChannelError, ReplyCode
 from mqd.broker.consumers import Consumer
 from mqd.broker.definitions import QueueDefinition
-from mqd.broker.homes import ELSEWHERE, LOST, MOVED, Arrival, Done, Hold, Home, Unanswered
+from mqd.broker.homes import ELSEWHERE, LOST, MOVED, Arrival, Delivered, Done, Home, Unanswered
 from mqd.broker.message import Message
 from mqd.broker.queues.base import REJECTED, Queue
 from mqd.broker.queues.rules import QueueRules
@@ -38,18 +38,7 @@ if TYPE_CHECKING:
     from mqd.broker.entries import ConnectionEntry
     from mqd.broker.vhost import VHost
 
-_NO_CONTENT = b"\x02\x00\x01\x00\x00\x00\x0e\x00\x3c" + bytes(12) + b"\xce"
-
-
-class Delivered(Message):
-    """A message of another node that a client holds: its content stays there."""
-
-    __slots__ = ("hold", "tag")
-
-    def __init__(self, names: bytes, hold: Hold, tag: int) -> None:
-        super().__init__(names, _NO_CONTENT)
-        self.hold = hold
-        self.tag = tag
+Kept = tuple[bytes, bytes, bool, int]  # names, content, persistent, how often it came back
 
 
 class RemoteQueue(Queue):
@@ -58,7 +47,9 @@ class RemoteQueue(Queue):
     is_remote = True
     __slots__ = (
         "_asking",
+        "_awaited",
         "_held",
+        "_in_log",
         "_pending",
         "_pending_bytes",
         "_subscribed",
@@ -77,7 +68,9 @@ class RemoteQueue(Queue):
     ) -> None:
         super().__init__(definition, vhost, pid, owner, policy)
         self.at = home
-        self._pending: dict[int, tuple[bytes, bytes, bool]] = {}  # by ticket; None is kept for long
+        self._pending: dict[int, Kept] = {}  # by ticket; None is kept for long
+        self._awaited: dict[int, Home] = {}  # those that their home alone can tell of, see `_send`
+        self._in_log = definition.shard is not None  # when its home was looked at last
         self._pending_bytes = 0
         self._waiting: list[Callable[[], None]] = []  # what is asked as soon as there is a home
         self._subscribed: set[Consumer] = set()  # those the home has, or is being asked to take
@@ -120,17 +113,34 @@ class RemoteQueue(Queue):
 
     def publish(self, names: bytes, content: bytes, persistent: bool) -> int:
         """Sent to the home; what it comes to is the ticket's."""
+        return self._publish((names, content, persistent, 0))
+
+    def take_in(self, message: Message, delivered: bool) -> int:
+        returns = message.delivery_count + delivered
+        return self._publish((message.names, message.content, message.persistent, returns))
+
+    def _publish(self, kept: Kept) -> int:
         home = self.at
         is_up = home is not None and home.is_up
         if not is_up and not self._may_wait():
             return REJECTED
         ticket = self.vhost.tickets.new()
         if self.survives:
-            self._pending[ticket] = (names, content, persistent)
-            self._pending_bytes += len(content)
+            self._keep(ticket, kept)
         if home is not None and is_up:
-            home.publish(self, ticket, names, content, persistent)
+            self._send(home, ticket, kept)
         return ticket
+
+    def _keep(self, ticket: int, kept: Kept) -> None:
+        self._pending[ticket] = kept
+        self._pending_bytes += len(kept[1])
+
+    def _send(self, home: Home, ticket: int, kept: Kept) -> None:
+        """What is not in a log yet is in none that the next home reads: when the queue goes into
+        one, the home it had says which messages it took."""
+        if self.survives and not self._in_log:
+            self._awaited[ticket] = home
+        home.publish(self, ticket, *kept)
 
     def _may_wait(self) -> bool:
         """Whether a message is kept until there is a home. Those who publish are held when much
@@ -143,6 +153,7 @@ class RemoteQueue(Queue):
 
     def answered(self, ticket: int, accepted: bool) -> None:
         """The home has it, or refused it. Whoever calls ends the turn."""
+        self._awaited.pop(ticket, None)
         kept = self._pending.pop(ticket, None)
         if kept is not None:
             self._pending_bytes -= len(kept[1])
@@ -153,8 +164,30 @@ class RemoteQueue(Queue):
 
     def unanswered(self, ticket: int) -> None:
         """Who was sent it will not answer: the next home is sent it, where there can be one."""
-        if ticket not in self._pending and not (self.deleted and self.survives):
-            self.answered(ticket, False)
+        asked = self._awaited.pop(ticket, None)
+        if ticket not in self._pending:
+            if not (self.deleted and self.survives):
+                self.answered(ticket, False)
+        elif self.deleted:
+            self._pass_on(ticket)
+        elif self.at is not None and self.at.is_up and asked not in (None, self.at):
+            self._send(self.at, ticket, self._pending[ticket])
+
+    def _pass_on(self, ticket: int) -> None:
+        """To what took the place of this queue while an answer was awaited."""
+        now = self.vhost.queues.get(self.name)
+        if now is None or now.definition.id != self.definition.id:
+            self.answered(ticket, True)
+            return
+        kept = self._pending.pop(ticket)
+        self._pending_bytes -= len(kept[1])
+        if not isinstance(now, RemoteQueue):
+            result = now.publish_once(self.vhost.broker.origin, ticket, *kept)
+            self.vhost.tickets.follow(ticket, result)
+            return
+        now._keep(ticket, kept)
+        if now.at is not None and now.at.is_up:
+            now._send(now.at, ticket, kept)
 
     # -- asking -------------------------------------------------------------------------------
 
@@ -331,8 +364,11 @@ class RemoteQueue(Queue):
 
     def moved(self, home: Home | None) -> None:
         """It has another home, or nobody knows it now. The caller ends the turn."""
+        was_in_log, self._in_log = self._in_log, self.definition.shard is not None
         if home is self.at:
             return
+        if was_in_log and self.at is not None:
+            self._awaited.clear()  # the log tells the next home
         self.lost()
         self.at = home
         self.vhost.version += 1
@@ -363,8 +399,9 @@ class RemoteQueue(Queue):
         if home is None or not home.is_up:
             return
         self.vhost.version += 1
-        for ticket, (names, content, persistent) in list(self._pending.items()):
-            home.publish(self, ticket, names, content, persistent)
+        for ticket, kept in list(self._pending.items()):
+            if ticket not in self._awaited:
+                self._send(home, ticket, kept)
         self.vhost.broker.flow.relieve()
         waiting, self._waiting = self._waiting, []
         for again in waiting:
@@ -382,12 +419,15 @@ class RemoteQueue(Queue):
         self._held.clear()
         self.found()
 
-    def take_pending(self) -> list[tuple[int, bytes, bytes, bool]]:
-        """The home is here from now on, or there will be none: what was not answered, (ticket,
-        names, content, persistent)."""
-        pending = [(ticket, *kept) for ticket, kept in self._pending.items()]
-        self._pending.clear()
-        self._pending_bytes = 0
+    def take_pending(self) -> list[tuple[int, Kept]]:
+        """The home is here from now on, or there will be none: what was not answered, and need not
+        be."""
+        if self._in_log:
+            self._awaited.clear()
+        pending = [one for one in self._pending.items() if one[0] not in self._awaited]
+        for ticket, kept in pending:
+            del self._pending[ticket]
+            self._pending_bytes -= len(kept[1])
         self.vhost.broker.flow.relieve()
         return pending
 
@@ -395,8 +435,8 @@ class RemoteQueue(Queue):
         """What was published while the home was here and may not be where it is kept: (ticket,
         message). It goes to the next home, by the number that it had."""
         for ticket, message in pending:
-            self._pending[ticket] = (message.names, message.content, message.persistent)
-            self._pending_bytes += len(message.content)
+            kept = (message.names, message.content, message.persistent, message.delivery_count)
+            self._keep(ticket, kept)
 
     def take_waiting(self) -> list[Callable[[], None]]:
         """The same of what was asked: to be done when another queue has taken this one's place."""
@@ -405,7 +445,8 @@ class RemoteQueue(Queue):
 
     def discard(self) -> None:
         """Deleted: a message that is lost with its queue was taken, as far as anybody can say."""
-        for ticket, *_ in self.take_pending():
+        self._awaited.clear()
+        for ticket, _ in self.take_pending():
             self.answered(ticket, True)
         for again in self.take_waiting():
             again()

@@ -63,7 +63,13 @@ class Sharded(OrderedQueue):
         return self.shared.enqueue(self.definition.id, self._new(names, content))
 
     def publish_once(
-        self, origin: bytes, number: int, names: bytes, content: bytes, persistent: bool
+        self,
+        origin: bytes,
+        number: int,
+        names: bytes,
+        content: bytes,
+        persistent: bool,
+        returns: int = 0,
     ) -> int:
         known = self.shared.known(self.definition.id, origin, number)
         if known is not None:
@@ -71,6 +77,7 @@ class Sharded(OrderedQueue):
         if self._bounded and self.refuses(names, content, True):
             return REJECTED
         message = self._new(names, content)
+        message.delivery_count = returns
         return self.shared.enqueue_from(self.definition.id, message, origin, number)
 
     def _new(self, names: bytes, content: bytes) -> Message:

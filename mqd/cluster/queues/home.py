@@ -202,7 +202,13 @@ class PeerHome:
         return ref
 
     def publish(
-        self, queue: RemoteQueue, ticket: int, names: bytes, content: bytes, persistent: bool
+        self,
+        queue: RemoteQueue,
+        ticket: int,
+        names: bytes,
+        content: bytes,
+        persistent: bool,
+        returns: int = 0,
     ) -> None:
         stream = self._streams.get(queue.vhost.name)
         if stream is None:
@@ -218,6 +224,8 @@ class PeerHome:
         flags = wire.PERSISTENT if persistent else 0
         if queue.survives:
             flags |= wire.NUMBERED
+        if returns:
+            flags |= min(returns, wire.RETURNS_MAX) << wire.RETURNS_SHIFT
         head = wire.PUBLISH.pack(stream.number, flags, ticket, len(ref), len(names))
         self.write(record(Kind.PUBLISH, b"".join((head, ref, names, content))))
         self._open_bytes += size

@@ -197,7 +197,8 @@ class Served:
             return
         content, persistent = body[end:], bool(flags & wire.PERSISTENT)
         if flags & wire.NUMBERED:
-            result = self._publish_once(stream, queue, ticket, names, content, persistent)
+            returns = flags >> wire.RETURNS_SHIFT
+            result = self._publish_once(stream, queue, ticket, names, content, persistent, returns)
         else:
             result = queue.publish(names, content, persistent)
         if result < 0:
@@ -213,6 +214,7 @@ class Served:
         names: bytes,
         content: bytes,
         persistent: bool,
+        returns: int,
     ) -> int:
         """A kind that keeps numbers with its messages knows better; the others are asked to take
         what is new since this process started."""
@@ -225,7 +227,7 @@ class Served:
             if result >= 0:
                 self._last[key] = (ticket, result)
             return result
-        return queue.publish_once(stream.origin, ticket, names, content, persistent)
+        return queue.publish_once(stream.origin, ticket, names, content, persistent, returns)
 
     # -- channels -----------------------------------------------------------------------------
 

@@ -63,7 +63,9 @@ MISPLACED = struct.Struct(">HQ")  # stream, number
 NUMBER = struct.Struct(">Q")
 PAIR = struct.Struct(">II")  # channel, count
 HOWS: Final = ("ack", "reject", "requeue", "lost")
-PERSISTENT, NUMBERED = 1, 2  # flags of PUBLISH
+PERSISTENT, NUMBERED = 1, 2  # flags of PUBLISH; above them, how often it came back
+RETURNS_SHIFT: Final = 2
+RETURNS_MAX: Final = 63
 MULTIPLE, REFUSED = 1, 2  # flags of CONFIRM
 
 

@@ -22,6 +22,7 @@ from mqd.metadata.commands import (
     Command,
     DeleteQueue,
     Member,
+    Must,
     PutCluster,
     PutMember,
     PutParameter,
@@ -250,6 +251,43 @@ async def test_homes_crash_under_load_and_nothing_is_lost_or_comes_twice(seed: i
         await three.until(is_done)
         assert not publisher.nacked
         first = [body for body, again in consumer.got if not again]
+        assert len(first) == len(set(first)), "twice, and not said to be redelivered"
+
+
+@pytest.mark.parametrize("seed", range(12))
+async def test_a_queue_is_brought_in_under_load_and_nothing_comes_twice(seed: int) -> None:
+    """What was delivered before says so when it comes again, wherever the queue goes; what its home
+    was sent and had not answered yet is no second message."""
+    random = Random(seed)
+    async with cluster() as three:
+        queue = QueueDefinition(7, "/", "q", type="quorum", node=random.choice(NODES))
+        three.propose(PutQueue(queue))
+        everyone = [Witness(three[name]) for name in (random.choice(NODES), *NODES)]
+        publisher, *consumers = everyone
+        for consumer in consumers:
+            consumer.consume()
+        three.run()
+        for at in range(100):
+            publisher.publish(str(at))
+            for node in random.sample(NODES, 2):
+                three[node].world.end_turns()
+            if random.random() < 0.3:
+                three.run()
+                for one in everyone:
+                    one.hear(ack=random.random() < 0.5)
+            if at == 50 and three.state.queues["/", "q"].shard is None:
+                three.propose(PutQueue(replace(queue, shard=random.randrange(2)), Must.EXIST))
+        got: list[tuple[str, bool]] = []
+
+        def is_done() -> bool:
+            for one in everyone:
+                one.hear()
+            got[:] = [each for one in consumers for each in one.got]
+            return len(publisher.confirmed) == 100 and len({body for body, _ in got}) == 100
+
+        await three.until(is_done)
+        assert not publisher.nacked
+        first = [body for body, again in got if not again]
         assert len(first) == len(set(first)), "twice, and not said to be redelivered"
 
 
