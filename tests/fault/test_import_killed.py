@@ -49,8 +49,8 @@ def found(directory: Path, round_: int) -> tuple[int, int, int, int]:
     """Of the round's: vhosts, users and permissions, queues, bindings on disc."""
     log = CommandLog(next(directory.glob("mnesia/*/metadata.db")))
     state = State()
-    for command in log.read():
-        apply(state, command)
+    for _, line in log.read():
+        apply(state, line.command)
     log.close()
     vhost = f"v{round_}"
     return (

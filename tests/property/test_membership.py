@@ -186,7 +186,11 @@ class Cluster(RuleBasedStateMachine):
     @precondition(lambda self: not self.running())
     @rule(data=st.data())
     def force(self, data: st.DataObject) -> None:
-        node = self.nodes[data.draw(st.sampled_from(list(self.nodes)))]
+        """LIMIT: not one that never heard of a later generation: that begins another of the same
+        number, and which of the two goes on is chance."""
+        latest = max(node.record.cluster.generation for node in self.nodes.values())
+        heard = [n for n, node in self.nodes.items() if node.record.cluster.generation == latest]
+        node = self.nodes[data.draw(st.sampled_from(heard))]
         node.state, node.forced = STARTING, True
         self.settle()
 

@@ -67,8 +67,8 @@ def contents(node: Node) -> list[Any]:
     """The metadata of a node that does not run, but for the cluster's id."""
     log = CommandLog(next(node.directory.glob("mnesia/*/metadata.db")))
     state = State()
-    for command in log.read():
-        apply(state, command)
+    for _, line in log.read():
+        apply(state, line.command)
     log.close()
     return [each for each in commands_of(state) if not isinstance(each, PutGlobalParameter)]
 
