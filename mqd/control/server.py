@@ -76,26 +76,35 @@ async def serve(
 ) -> ControlServer:
     """Serve the catalogue for `node` on the unix socket `path` and, when given, over TCP.
 
-    Makes the directory (mode 0750) and removes the sockets of daemons that are gone. Raises
-    MqdError(ALREADY_EXISTS) when another daemon answers on `path`, MqdError(UNAVAILABLE) when the
-    directory or the port cannot be used.
+    Makes the directory (mode 0750). A socket of this name that nobody listens on is taken over;
+    those of other names are left alone, since one that refuses may belong to a daemon that is
+    starting: gRPC binds first and listens later. Raises MqdError(ALREADY_EXISTS) when another
+    daemon answers on `path`, MqdError(UNAVAILABLE) when the directory or the port cannot be used.
     """
     _prepare(path, node.name)
     server = grpc.aio.server(options=_OPTIONS)
     guard = Guard(node)
-    server.add_generic_rpc_handlers(handlers(guard))
-    await _add_standard_services(server)
+    try:
+        server.add_generic_rpc_handlers(handlers(guard))
+        await _add_standard_services(server)
+        await _open(server, path, clustering)
+    except BaseException:
+        await server.stop(None)  # left to the collector, it prints that its loop is gone
+        raise
+    return ControlServer(server, guard, path)
+
+
+async def _open(server: grpc.aio.Server, path: Path, clustering: Clustering | None) -> None:
+    if clustering is not None:
+        _bind(server, clustering)
     try:
         server.add_insecure_port(f"unix:{path}")
-    except RuntimeError as error:
+        await server.start()
+        os.chmod(path, 0o660)
+    except (RuntimeError, OSError) as error:
         raise MqdError(
             ErrorCode.UNAVAILABLE, f"cannot listen on the control socket {path}: {error}"
         ) from error
-    if clustering is not None:
-        _bind(server, clustering)
-    await server.start()
-    os.chmod(path, 0o660)
-    return ControlServer(server, guard, path)
 
 
 def _bind(server: grpc.aio.Server, clustering: Clustering) -> None:
@@ -108,35 +117,39 @@ def _bind(server: grpc.aio.Server, clustering: Clustering) -> None:
 def _prepare(path: Path, node: str) -> None:
     try:
         path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-        in_use = [found for found in path.parent.glob("*.sock") if not _is_stale(found)]
+        in_use = _is_in_use(path)
     except OSError as error:
         raise MqdError(
             ErrorCode.UNAVAILABLE,
             f"cannot use {path.parent} for the control socket: {error.strerror}; "
             "set MQD_RUN_DIR to a directory that can be written",
         ) from error
-    if path in in_use:
+    if in_use:
         raise MqdError(
             ErrorCode.ALREADY_EXISTS, f"node {node} is already running: it answers on {path}"
         )
 
 
-def _is_stale(path: Path) -> bool:
-    """Whether nobody listens on a socket; removes it then."""
+def _is_in_use(path: Path) -> bool:
+    """Whether somebody listens on a socket, or it is not ours to take; removes it if nobody does.
+    Raises OSError when that cannot be known."""
+    try:
+        if not stat.S_ISSOCK(path.lstat().st_mode):
+            return True
+    except FileNotFoundError:
+        return False
     with socket.socket(socket.AF_UNIX) as probe:
         try:
-            if not stat.S_ISSOCK(path.lstat().st_mode):
-                return False
             probe.connect(os.fspath(path))
         except ConnectionRefusedError:
             _log.debug("removing the control socket %s of a node that is gone", path)
             path.unlink(missing_ok=True)
-            return True
-        except FileNotFoundError:
-            return True
-        except PermissionError:  # another user's node
             return False
-    return False
+        except FileNotFoundError:
+            return False
+        except PermissionError:  # another user's node
+            return True
+    return True
 
 
 async def _add_standard_services(server: grpc.aio.Server) -> None:

@@ -378,17 +378,29 @@ async def test_a_socket_that_answers_is_not_taken_over(served: Served) -> None:
 
 
 @pytest.mark.asyncio
-async def test_sockets_of_dead_daemons_go_and_other_files_stay(tmp_path: Path) -> None:
-    stand = Stand()
+async def test_the_socket_of_a_dead_daemon_is_taken_over_and_no_other(tmp_path: Path) -> None:
+    """Another daemon's may be bound and not yet listening: both look dead."""
     mine, others = tmp_path / "n.sock", tmp_path / "other.sock"
     for path in (mine, others):
-        with socket.socket(socket.AF_UNIX) as dead:
-            dead.bind(str(path))
-    (tmp_path / "file.sock").write_text("not a socket")
+        with socket.socket(socket.AF_UNIX) as bound:
+            bound.bind(str(path))
+    before = others.lstat().st_ino
+    stand = Stand()
     control = await serve(stand.node, mine)
-    assert not others.exists()
-    assert (tmp_path / "file.sock").exists()
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(mine))
     await control.stop(0)
+    assert not mine.exists()
+    assert others.lstat().st_ino == before
+
+
+@pytest.mark.asyncio
+async def test_what_is_no_socket_is_not_removed(tmp_path: Path) -> None:
+    mine = tmp_path / "n.sock"
+    mine.write_text("x")
+    with pytest.raises(MqdError, match="already running"):
+        await serve(Stand().node, mine)
+    assert mine.read_text() == "x"
 
 
 @pytest.mark.asyncio
