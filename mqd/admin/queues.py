@@ -23,7 +23,7 @@ from mqd.admin.homes import (
     state_of,
 )
 from mqd.admin.listing import batches, columns, fields_of
-from mqd.admin.waiting import answer
+from mqd.admin.waiting import answer, holds
 from mqd.broker.queues.base import Queue
 from mqd.broker.snapshots import QUEUE, Info, QueueInfo, Walk
 from mqd.errors import ErrorCode, MqdError
@@ -135,6 +135,8 @@ async def purge(ctx: AdminContext, request: pb.PurgeQueue) -> pb.PurgeQueueReply
         return reply
     count = queue.purge()
     ctx.broker.turn.end()
+    if not await holds(queue):
+        return await purge(ctx, request)
     return pb.PurgeQueueReply(message_count=count)
 
 
@@ -160,6 +162,8 @@ async def delete(ctx: AdminContext, request: pb.DeleteQueue) -> pb.DeleteQueueRe
         raise MqdError(
             ErrorCode.PRECONDITION_FAILED, f"{queue.definition.resource} has {count} ready messages"
         )
+    if (request.if_empty or request.if_unused) and not await holds(queue):
+        return await delete(ctx, request)
     await answer(lambda done: queue.vhost.delete_queue(queue, done))
     ctx.broker.turn.end()
     return pb.DeleteQueueReply(message_count=count)

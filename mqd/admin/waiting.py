@@ -10,6 +10,14 @@ import asyncio
 from collections.abc import Callable
 
 from mqd.broker.ports import Done
+from mqd.broker.queues.base import Queue
+
+
+async def holds(queue: Queue) -> bool:
+    """Whether what a queue of this node said of itself just now was so: else it lives elsewhere."""
+    future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+    queue.prove(lambda proved: None if future.done() else future.set_result(proved))
+    return await future
 
 
 async def answer(begin: Callable[[Done], None]) -> None:

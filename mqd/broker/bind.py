@@ -10,6 +10,7 @@ from __future__ import annotations
 from mqd.amqp.replies import AmqpError, ChannelError, ReplyCode
 from mqd.broker.channel import Channel
 from mqd.broker.definitions import BindingDefinition
+from mqd.broker.homes import Unanswered
 from mqd.broker.topology import (
     Answer,
     QueueState,
@@ -31,7 +32,7 @@ def bind(channel: Channel, binding: BindingDefinition, done: Answer) -> None:
     exchange = vhost.exchanges[source]
     exchange.validate_binding(binding)
 
-    def bound(result: QueueState | int | AmqpError | None) -> None:
+    def bound(result: QueueState | int | AmqpError | Unanswered | None) -> None:
         if result is None:
             exchange.welcome(binding)  # first: what is published after bind-ok comes after it
         done(result)

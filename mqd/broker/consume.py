@@ -137,19 +137,28 @@ Got = tuple[int, bool, Message, bytes, int]
 
 
 def get(channel: Channel, queue_name: str, *, no_ack: bool) -> Got | None:
-    """basic.get: what was there, or None."""
+    """basic.get of a queue that is here: what was there, or None."""
+    queue = readable(channel, queue_name)
+    taken = queue.get()
+    return None if taken is None else give(channel, queue, taken, no_ack=no_ack)
+
+
+def readable(channel: Channel, queue_name: str) -> Queue:
+    """A queue that this client may read."""
     vhost = channel.vhost
     name = actual_name(channel, queue_name)
     vhost.require(channel.user, Resource("queue", vhost.name, name), "read")
-    queue = find_queue(channel, name)
-    taken = queue.get()
-    if taken is None:
-        return None
+    return find_queue(channel, name)
+
+
+def give(channel: Channel, queue: Queue, taken: tuple[int, Message, bool], *, no_ack: bool) -> Got:
+    """What `Queue.get` took, to the client."""
     position, message, redelivered = taken
     tag = channel.last_tag = channel.last_tag + 1
     content = queue.shown(message)
-    if vhost.tracing and not channel.is_served:
-        vhost.tracer.delivered(channel, name, message.names, content, redelivered)
+    tracer = channel.vhost.tracer
+    if channel.vhost.tracing and not channel.is_served:
+        tracer.delivered(channel, queue.name, message.names, content, redelivered)
     if no_ack:
         queue.acked(message, None)
     else:

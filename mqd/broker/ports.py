@@ -89,6 +89,12 @@ class SharedStore(MessageStore, Protocol):
         goes on elsewhere when this node is not the one that writes any more. The number is the
         ticket of who published it. All tickets of the queue that are open here are forgotten."""
 
+    def prove(self, queue_id: int, proved: Callable[[bool], None]) -> None:
+        """proved(True) once it is certain that this node was still the one that writes when it was
+        asked, and all that was said of the queue until then is permanent; proved(False) when it is
+        the one no more, and the queue lives elsewhere, or is deleted. Whoever calls ends the
+        turn."""
+
     def drop(self, queue_id: int) -> None:
         """The queue is deleted."""
 

@@ -24,7 +24,7 @@ from mqd.broker.equivalence import (
     check_queue_equivalent,
 )
 from mqd.broker.exchanges.registry import check_arguments, check_type
-from mqd.broker.homes import MOVED, Unanswered
+from mqd.broker.homes import ELSEWHERE, Unanswered
 from mqd.broker.queue_arguments import check_server_named, queue_type
 from mqd.broker.queues.base import Queue
 from mqd.broker.queues.remote import RemoteQueue
@@ -34,7 +34,7 @@ from mqd.errors import ErrorCode, MqdError
 from mqd.names import Resource
 from mqd.policies.limits import MAX_QUEUES, limit_reached
 
-Answer = Callable[["QueueState | int | AmqpError | None"], None]
+Answer = Callable[["QueueState | int | AmqpError | Unanswered | None"], None]
 
 DEFAULT_EXCHANGE = "operation not permitted on the default exchange"
 
@@ -243,7 +243,8 @@ def _state(queue: Queue) -> QueueState:
 def tell_state(channel: Channel, queue: Queue, done: Answer) -> None:
     """done of what queue.declare-ok says of a queue, which its home knows."""
     if not isinstance(queue, RemoteQueue):
-        done(_state(queue))
+        state = _state(queue)
+        queue.prove(lambda holds: done(state) if holds else _tell_again(channel, queue, done))
         return
 
     def told(result: tuple[int, int] | AmqpError | Unanswered) -> None:
@@ -252,14 +253,25 @@ def tell_state(channel: Channel, queue: Queue, done: Answer) -> None:
         elif isinstance(result, AmqpError):
             done(result)
         else:
-            done(_state(channel.vhost.queues[queue.name]))  # it is here by now
+            _tell_again(channel, queue, done)
 
     queue.ask(channel, lambda home, then: home.ask(channel, queue, "state", 0, then), told)
 
 
+def _tell_again(channel: Channel, queue: Queue, done: Answer) -> None:
+    """Another queue has taken its place, or none."""
+    now = channel.vhost.queues.get(queue.name)
+    if channel.is_served:
+        done(ELSEWHERE)  # its own node asks the new home
+    elif now is None:
+        done(ChannelError(ReplyCode.NOT_FOUND, f"no {queue.definition.resource}"))
+    else:
+        tell_state(channel, now, done)
+
+
 def declare_passive(channel: Channel, name: str, done: Answer) -> None:
     """queue.declare passive."""
-    if _is_reply(name):
+    if is_reply(name):
         done(_reply_state(channel, name))
         return
     name = clean_name(name)
@@ -268,7 +280,8 @@ def declare_passive(channel: Channel, name: str, done: Answer) -> None:
     tell_state(channel, queue, done)
 
 
-def _is_reply(name: str) -> bool:
+def is_reply(name: str) -> bool:
+    """Whether it is a name of direct reply-to, which no queue has."""
     return name == PSEUDO_QUEUE or name.startswith(PREFIX)
 
 
@@ -296,7 +309,7 @@ def declare_queue(
 ) -> None:
     """queue.declare."""
     vhost = channel.vhost
-    if _is_reply(name):
+    if is_reply(name):
         done(_reply_state(channel, name))
         return
     name = clean_name(name)
@@ -412,58 +425,3 @@ def _check_dead_letter_access(channel: Channel, resource: Resource, arguments: T
     vhost.require(channel.user, resource, "read")
     name = dead_letter[1].decode("utf-8", "surrogateescape")
     vhost.require(channel.user, Resource("exchange", vhost.name, name), "write")
-
-
-def purge_queue(channel: Channel, name: str) -> int:
-    """queue.purge; returns how many messages went."""
-    name = actual_name(channel, name)
-    vhost = channel.vhost
-    vhost.require(channel.user, Resource("queue", vhost.name, name), "read")
-    return find_queue(channel, name).purge()
-
-
-def delete_queue(
-    channel: Channel, name: str, *, if_unused: bool, if_empty: bool, done: Answer
-) -> None:
-    """queue.delete; `done` gets the number of ready messages that went."""
-    if _is_reply(name):
-        done(0)
-        return
-    name = actual_name(channel, clean_name(name))
-    vhost = channel.vhost
-    resource = Resource("queue", vhost.name, name)
-    vhost.require(channel.user, resource, "configure")
-    queue = vhost.queues.get(name)
-    if queue is None:
-        done(0)
-        return
-    check_reachable(queue)
-    check_exclusive_access(channel, queue)
-    _check_conditions(queue, if_unused=if_unused, if_empty=if_empty)
-    if isinstance(queue, RemoteQueue):
-        again = partial(
-            delete_queue, channel, name, if_unused=if_unused, if_empty=if_empty, done=done
-        )
-        flags = if_unused + 2 * if_empty
-        vhost.delete_remote_queue(
-            queue, channel, flags, lambda it: _once_more(again, done) if it is MOVED else done(it)
-        )
-        return
-    if queue.ignores_conditions:
-        if_empty = if_unused = False
-    if if_empty and queue.ready_count:
-        raise ChannelError(ReplyCode.PRECONDITION_FAILED, f"{resource} not empty")
-    if if_unused and queue.consumers:
-        raise ChannelError(ReplyCode.PRECONDITION_FAILED, f"{resource} in use")
-    vhost.delete_queue(queue, settled(done, queue.gone_count))
-
-
-def _check_conditions(queue: Queue, *, if_unused: bool, if_empty: bool) -> None:
-    """Which kinds know the flags of queue.delete. Raises ConnectionError_."""
-    flag = "if-unused" if if_unused else "if-empty" if if_empty else None
-    if flag is not None and not queue.deletes_on_condition:
-        raise ConnectionError_(
-            ReplyCode.NOT_IMPLEMENTED,
-            f"cannot delete {queue.definition.resource}. queue.delete operations with {flag} flag "
-            f"set are not supported by {queue.kind} queues",
-        )

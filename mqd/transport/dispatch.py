@@ -199,22 +199,17 @@ def _queue_unbind(line: Line, channel: Channel, m: Queue.Unbind) -> None:
 
 
 def _queue_purge(line: Line, channel: Channel, m: Queue.Purge) -> None:
-    if elsewhere.there(channel, m.queue):
-        line.await_answer(
-            channel,
-            lambda done: elsewhere.purge(channel, m.queue, done),
-            lambda count: _unless(m.nowait, Queue.PurgeOk(count)),
-        )
-        return
-    count = topology.purge_queue(channel, m.queue)
-    if not m.nowait:
-        line.send(channel.number, Queue.PurgeOk(count))
+    line.await_answer(
+        channel,
+        lambda done: elsewhere.purge(channel, m.queue, done),
+        lambda count: _unless(m.nowait, Queue.PurgeOk(count)),
+    )
 
 
 def _queue_delete(line: Line, channel: Channel, m: Queue.Delete) -> None:
     line.await_answer(
         channel,
-        lambda done: topology.delete_queue(
+        lambda done: elsewhere.delete(
             channel, m.queue, if_unused=m.if_unused, if_empty=m.if_empty, done=done
         ),
         lambda count: _unless(m.nowait, Queue.DeleteOk(count)),
@@ -277,7 +272,7 @@ def _basic_cancel(line: Line, channel: Channel, m: Basic.Cancel) -> None:
 
 
 def _basic_get(line: Line, channel: Channel, m: Basic.Get) -> None:
-    if elsewhere.there(channel, m.queue):
+    if elsewhere.waits(channel, m.queue):
         line.await_answer(
             channel,
             lambda done: elsewhere.get(channel, m.queue, no_ack=m.no_ack, done=done),

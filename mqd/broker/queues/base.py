@@ -42,7 +42,8 @@ class Queue(ABC):
     of its own may consume from it. knows_exclusive: whether an exclusive consumer is alone.
     deletes_on_condition: whether queue.delete may have if-unused or if-empty; ignores_conditions:
     they mean nothing. takes_back: whether deliveries may be rejected or handed back. is_remote: it
-    stands for one on another node (`mqd.broker.queues.remote`).
+    stands for one on another node (`mqd.broker.queues.remote`). must_prove: another node may have
+    taken it over without this one knowing, so answers wait for `prove`.
     """
 
     kind: ClassVar[str]
@@ -52,6 +53,7 @@ class Queue(ABC):
     ignores_conditions: ClassVar[bool] = False
     takes_back: ClassVar[bool] = True
     is_remote: ClassVar[bool] = False
+    must_prove: ClassVar[bool] = False
 
     __slots__ = (
         "active_consumer",
@@ -192,6 +194,11 @@ class Queue(ABC):
     @abstractmethod
     def get(self) -> tuple[int, Message, bool] | None:
         """Take the next message for basic.get: (position, message, redelivered)."""
+
+    def prove(self, proved: Callable[[bool], None]) -> None:
+        """proved(True) once it is certain that no other node had taken the queue over when this was
+        asked, so that what was seen here was so; proved(False): it lives elsewhere, or is gone."""
+        proved(True)
 
     def shown(self, message: Message) -> bytes:
         """`Message.content` as basic.get answers it."""

@@ -22,7 +22,7 @@ from mqd.names import Pid
 from mqd.policies.applied import Applied
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from mqd.broker.entries import ConnectionEntry
     from mqd.broker.vhost import VHost
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 class Sharded(OrderedQueue):
     """See the file's charter."""
+
+    must_prove = True
 
     __slots__ = ()
 
@@ -119,6 +121,9 @@ class Sharded(OrderedQueue):
             self.unacked_count += 1
             consumer.channel.unacked[tag] = (self, message, backlog.skip(message), consumer)
         self.ring.served(consumer)
+
+    def prove(self, proved: Callable[[bool], None]) -> None:
+        self.shared.prove(self.definition.id, proved)
 
     def discard(self) -> None:
         super().discard()

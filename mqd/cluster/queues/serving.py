@@ -22,9 +22,10 @@ from mqd.amqp.fields import from_json
 from mqd.amqp.outlet import Outlet
 from mqd.amqp.replies import AmqpError, ChannelError, ReplyCode
 from mqd.auth.users import User
-from mqd.broker import consume, topology
+from mqd.broker import consume, elsewhere, topology
 from mqd.broker.confirms import Confirms
 from mqd.broker.entries import ConnectionEntry
+from mqd.broker.homes import ELSEWHERE
 from mqd.broker.message import shown_bytes
 from mqd.broker.queues.base import Queue
 from mqd.broker.queues.remote import RemoteQueue
@@ -311,7 +312,7 @@ class Served:
         queue = channel.vhost.queues.get(name)
         if queue is None or not queue.is_remote:
             return False
-        self._line.write(told(Kind.ANSWER, question, ["elsewhere"]))
+        self._answer(question, ELSEWHERE)
         return True
 
     def _get(self, question: int, number: int, name: str, no_ack: bool) -> None:
@@ -321,18 +322,23 @@ class Served:
             return
         if self._is_elsewhere(question, channel, name):
             return
+        link = self._link
+
+        def got(result: Any) -> None:
+            if link != self._link:
+                return
+            if not isinstance(result, tuple):
+                self._answer(question, result)
+                return
+            tag, redelivered, message, content, left = result
+            names = message.names[: shown_bytes(message.names)]
+            head = wire.GOT.pack(question, number, tag, redelivered, left, len(names))
+            self._line.write(record(Kind.GOT, b"".join((head, names, content))))
+
         try:
-            taken = consume.get(channel, name, no_ack=no_ack)
+            elsewhere.get_here(channel, name, no_ack=no_ack, done=got)
         except AmqpError as error:
-            self._answer(question, error)
-            return
-        if taken is None:
-            self._answer(question, None)
-            return
-        tag, redelivered, message, content, left = taken
-        names = message.names[: shown_bytes(message.names)]
-        head = wire.GOT.pack(question, number, tag, redelivered, left, len(names))
-        self._line.write(record(Kind.GOT, b"".join((head, names, content))))
+            got(error)
 
     def _ask(
         self, question: int, number: int, vhost: str, name: str, what: str, flags: int
@@ -356,9 +362,9 @@ class Served:
             if what == "state":
                 topology.declare_passive(channel, name, done)
             elif what == "purge":
-                done(topology.purge_queue(channel, name))
+                elsewhere.purge_here(channel, name, done)
             else:
-                topology.delete_queue(
+                elsewhere.delete(
                     channel, name, if_unused=bool(flags & 1), if_empty=bool(flags & 2), done=done
                 )
         except AmqpError as error:
@@ -377,7 +383,11 @@ class Served:
         found.delete_queue(queue, lambda error: done(count))
 
     def _answer(self, question: int, result: Any) -> None:
-        value = wire.fault(result) if isinstance(result, AmqpError) else ["ok", result]
+        value: list[Any] = ["ok", result]
+        if isinstance(result, AmqpError):
+            value = wire.fault(result)
+        elif result is ELSEWHERE:
+            value = ["elsewhere"]
         self._line.write(told(Kind.ANSWER, question, value))
 
 

@@ -59,13 +59,20 @@ class ShardLog:
         self._stirred = asyncio.Event()
         self._idle: list[asyncio.Future[None]] = []
         self._closed = False
+        self.offered = 0  # frames, ever
         self._main = self._loop.create_task(self._run(), name=f"writer of {name}")
 
     # -- the hot path -------------------------------------------------------------------------
 
     def offer(self, frame: Frame) -> None:
         """Append it; `send` follows in the same turn."""
+        self.offered += 1
         self.writer.offer(frame)
+
+    @property
+    def landed(self) -> int:
+        """How many of the frames that were offered are known to be permanent; in order."""
+        return self.offered - self.writer.pending
 
     def send(self) -> None:
         """Hand the engine what there is room for."""

@@ -27,6 +27,7 @@ from mqd.broker.tickets import Tickets
 from mqd.cluster.shards import records
 from mqd.cluster.shards.index import GARBAGE_BYTES_MIN
 from mqd.cluster.shards.log import ShardLog
+from mqd.cluster.shards.proofs import Proofs
 from mqd.cluster.shards.records import Checkpoint, Origins, Purge, give_number, number_of
 from mqd.cluster.shards.replay import QueueState, seen_of, subject_of
 from mqd.cluster.shards.writer import Frame
@@ -90,6 +91,7 @@ class Shard:
         self.fat: dict[QueueLog, None] = {}  # those with so much garbage:
         self.fat_bytes = GARBAGE_BYTES_MIN
         self.wall_offset_ms = wall_offset_ms
+        self.proofs = Proofs()
         self._flow = flow if flow is not None else Flow()
         self._presses = False  # whether somebody may wait
         self._loop = asyncio.get_running_loop()
@@ -203,7 +205,19 @@ class Shard:
             queue.is_dirty = False
             self._resting.pop(queue, None)
             self._frames(queue)
+        self.proofs.look(self)
         log.send()
+
+    def has_to_tell(self, queue: QueueLog) -> bool:
+        """Whether it has something that is in no frame yet, and is to be in one soon."""
+        return queue in self._dirty
+
+    def wasted(self, queue: QueueLog, size: int) -> None:
+        """A frame was offered that says nothing of the queue, whose subject it has."""
+        index = queue.state.index
+        index.told(size)
+        if index.garbage_bytes > self.fat_bytes:
+            self.fat[queue] = None
 
     def _frames(self, queue: QueueLog) -> None:
         """All that the queue has to tell."""

@@ -211,6 +211,7 @@ class Shards:
             timer.cancel()
         if own.began:
             self._whereabouts.tell(number, None)
+        own.shard.proofs.end(own.shard.log.landed)
         if not self._closed:
             self._loop.call_later(_AGAIN_S, self._look_again, number)
 

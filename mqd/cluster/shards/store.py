@@ -92,6 +92,9 @@ class ShardStore:
                 self._tickets.forget(one.ticket)
         return [(one.number, one.message) for one in pending if one.number]
 
+    def prove(self, queue_id: int, proved: Callable[[bool], None]) -> None:
+        self.shard.proofs.ask(self.shard, self._queue(queue_id), proved)
+
     def settle(self, queue_id: int, message: Message) -> None:
         self.shard.settle(self._queue(queue_id), message)
 

@@ -8,6 +8,7 @@ import pytest
 
 from mqd.broker.queues.quorum import QuorumQueue
 from mqd.broker.queues.sharded import ShardedClassic, ShardedQuorum
+from tests.cluster.shards.asking import get
 from tests.cluster.shards.test_shards import DEFINITION, Cluster, cluster
 from tests.harness import Client, World
 
@@ -22,9 +23,9 @@ def put(three: Cluster, **changes: object) -> None:
         node.broker.apply_put_queue(replace(LOCAL, **changes))
 
 
-def rest(client: Client) -> list[str]:
+async def rest(three: Cluster, client: Client) -> list[str]:
     bodies = []
-    while (got := client.get("l")) is not None:
+    while (got := await get(three, client, "l")) is not None:
         bodies.append(got.body.decode() + "*" * got.method.redelivered)
     return bodies
 
@@ -56,7 +57,7 @@ async def test_a_queue_goes_into_a_shard_with_its_messages_and_consumers(kind: s
         client.drop()
         three.crash("a")
         await three.home("b")
-        bodies = [body.rstrip("*") for body in rest(three["b"].world.connect())]
+        bodies = [body.rstrip("*") for body in await rest(three, three["b"].world.connect())]
         assert sorted(bodies) == list("bcdef")
         assert [body for body in bodies if body in "def"] == list("def")
 
@@ -69,14 +70,14 @@ async def test_a_queue_comes_out_of_a_shard_with_its_messages() -> None:
         for body in "abc":
             client.publish("l", body)
         await three.until(lambda: world.vhost.queues["l"].ready_count == 3)
-        assert client.get("l") is not None
+        assert await get(three, client, "l") is not None
         put(three)
         queue = world.vhost.queues["l"]
         assert type(queue) is QuorumQueue
         assert [m.body for m in world.store.kept[10].values()] == [b"a", b"b", b"c"]
         await three.until(lambda: not world.vhost.moves)
         client.drop()
-        assert rest(world.connect()) == ["a*", "b", "c"]
+        assert await rest(three, world.connect()) == ["a*", "b", "c"]
 
 
 async def test_what_was_left_on_the_way_is_brought() -> None:
@@ -94,4 +95,4 @@ async def test_what_was_left_on_the_way_is_brought() -> None:
         world.store.kept[10] = dict(other.store.kept[10])
         world.vhost.rehome("l")
         await three.until(lambda: 10 not in world.store.kept)
-        assert rest(world.connect()) == ["m*"]
+        assert await rest(three, world.connect()) == ["m*"]

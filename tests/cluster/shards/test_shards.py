@@ -23,6 +23,7 @@ from mqd.metadata.machine import State
 from mqd.metadata.store import MetadataStore
 from tests.cluster.fake_engine import FakeEngines
 from tests.cluster.fake_mesh import FakeMeshes
+from tests.cluster.shards.asking import get
 from tests.harness import Basic, Client, Confirm, World
 
 pytestmark = pytest.mark.asyncio
@@ -162,7 +163,7 @@ async def test_after_a_crash_another_has_it_what_was_delivered_comes_back() -> N
         await three.home("b")
         assert three["b"].queue.ready_count == 2
         other = three["b"].world.connect()
-        got = [other.get("q"), other.get("q")]
+        got = [await get(three, other), await get(three, other)]
         assert [(g.body, g.method.redelivered) for g in got if g] == [(b"2", True), (b"3", True)]
 
 
