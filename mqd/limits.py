@@ -130,3 +130,12 @@ LINK_LOW_BYTES: Final = 1_048_576
 LINK_STOP_BYTES: Final = 134_217_728  # when more waits, the link is cut at the next message
 LINK_CALLS_MAX: Final = 16_384  # of one node, being answered at a time
 LINK_SERVICES_MAX: Final = 1024  # names that one node may use
+
+HTTP_BODY_BYTES_MAX: Final = 20_000_000  # of a request to the management API; RabbitMQ 4's number
+HTTP_CONNECTIONS_MAX: Final = 1024
+HTTP_CALLS_MAX: Final = 64  # under way at a time; others are told to come again
+HTTP_CHANNEL_S: Final = 25.0  # how long a request waits for what a channel asked for
+HTTP_ROWS: Final = 200  # of a long answer, made before others get their turn
+HTTP_CALL_S: Final = 300.0  # how long one request may take
+HTTP_GET_BYTES_MAX: Final = 67_108_864  # of messages in one answer to a get
+HTTP_SAMPLE_MS_MIN: Final = 100

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mqd.auth.credentials import CredentialRules
     from mqd.broker.broker import Broker
     from mqd.clock import Clock
+    from mqd.config.management import ManagementSettings
     from mqd.metadata.store import MetadataStore
     from mqd.plugins.table import Plugin, Plugins
     from mqd.rpc.v1.doctor_pb2 import Facts
@@ -142,6 +143,10 @@ class NodeControl(Protocol):
 
     @property
     def clock(self) -> Clock: ...
+
+    @property
+    def management(self) -> ManagementSettings:
+        """Of the plugin, whether it runs or not."""
 
     @property
     def started_at_ms(self) -> int:

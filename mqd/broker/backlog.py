@@ -217,6 +217,11 @@ class Backlog:
         """How many came by now."""
         return self._head_at + len(self) - len(self._returned)
 
+    @property
+    def returned_count(self) -> int:
+        """How many of those that came back wait."""
+        return len(self._returned)
+
     def put_back(self, position: int, message: Message) -> None:
         """A message taken by `pop` returns to where it was."""
         heapq.heappush(self._returned, (position, message))

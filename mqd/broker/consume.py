@@ -160,6 +160,7 @@ def give(channel: Channel, queue: Queue, taken: tuple[int, Message, bool], *, no
     if channel.vhost.tracing and not channel.is_served:
         tracer.delivered(channel, queue.name, message.names, content, redelivered)
     if no_ack:
+        queue.counts.fetched_silently += 1
         queue.acked(message, None)
     else:
         channel.unacked[tag] = (queue, message, position, None)

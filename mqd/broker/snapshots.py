@@ -235,3 +235,31 @@ CONSUMER: Final[Mapping[str, Callable[[Consumer], Info]]] = {
     "activity_status": lambda c: _activity(c),
     "arguments": lambda c: c.arguments,
 }
+
+
+# -- what is counted ------------------------------------------------------------------------------
+
+
+def queue_counts(queue: Queue) -> dict[str, int]:
+    """What is in it, and what it has done (RabbitMQ's names of message_stats)."""
+    return {
+        "messages_ready": queue.ready_count,
+        "messages_unacknowledged": queue.unacked_count,
+        **queue.told(),
+    }
+
+
+def connection_counts(entry: ConnectionEntry) -> dict[str, int]:
+    """Bytes in and out."""
+    received, _, sent, _, _ = entry.peer.counts()
+    return {"recv_oct": received, "send_oct": sent}
+
+
+def channel_counts(channel: Channel) -> dict[str, int]:
+    """What it was sent; in confirm mode what it published as well."""
+    found = {"deliver_get": channel.last_tag}
+    confirms = channel.confirms
+    if confirms is not None:
+        found["publish"] = confirms.seqno
+        found["confirm"] = confirms.seqno - confirms.unconfirmed_count
+    return found

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from mqd import limits
+from mqd.config.management import ROWS as MANAGEMENT
 from mqd.config.schema import Key
 from mqd.config.values import (
     ADDRESS,
@@ -154,6 +155,7 @@ _ROWS: tuple[Key, ...] = (
     # plugins
     Key("event_exchange.vhost", STRING, None,
         "Vhost of rabbitmq_event_exchange's exchange; default: default_vhost"),
+    *MANAGEMENT,
     # definitions
     Key("load_definitions", STRING, None,
         "A file of definitions, or a folder of them, imported at every start; no guest then"),

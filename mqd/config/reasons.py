@@ -89,7 +89,7 @@ _AREAS = {
     "MQTT": _NO_PLUGIN,
     "STOMP": _NO_PLUGIN,
     "Prometheus": _NO_PLUGIN,
-    "management": _NO_PLUGIN,
+    "management": "the management API has no such setting in this version",
     "stream protocol": _NO_PLUGIN,
     "TLS": _NO_TLS,
     "sockets": _BUFFERS,

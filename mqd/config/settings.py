@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from mqd.config.keys import CATEGORIES
 from mqd.config.load import MECHANISMS, Configuration
+from mqd.config.management import ManagementSettings, management_settings
 from mqd.config.socket_options import NAMED, OptionList, SocketOption, linger
 from mqd.config.values import Address, Value
 from mqd.limits import SHARDS, SHARDS_MAX
@@ -140,6 +141,7 @@ class NodeSettings:
     events_vhost: str
     distribution_interface: str | None  # None: all addresses
     cluster: ClusterSettings = ClusterSettings()
+    management: ManagementSettings = field(default_factory=ManagementSettings)
 
 
 def node_settings(config: Configuration) -> NodeSettings:
@@ -158,6 +160,7 @@ def node_settings(config: Configuration) -> NodeSettings:
         events_vhost=_text(config["event_exchange.vhost"]) or str(config["default_vhost"]),
         distribution_interface=_text(config["distribution.listener.interface"]),
         cluster=_cluster(config),
+        management=management_settings(config),
     )
 
 

@@ -23,6 +23,7 @@ from mqd.admin.context import AppState, app_running
 from mqd.config.settings import NodeSettings
 from mqd.daemon.alarms import Alarms
 from mqd.daemon.compose import App, Blueprint, boot
+from mqd.daemon.fronts import Fronts
 from mqd.daemon.locks import LOCK_FILE
 from mqd.daemon.paths import METADATA_FILE
 from mqd.daemon.report import unknown_plugin
@@ -75,6 +76,7 @@ class Lifecycle:
             self._share_memory,
         )
         self.alarms.is_on_elsewhere = self._is_alarmed
+        self.fronts = Fronts(self)
         self.moving = asyncio.Lock()
         self._waiting: asyncio.Task[Admitted] | None = None
         self._given_up = False
@@ -107,6 +109,9 @@ class Lifecycle:
                 self.app.side.attach(self.app.broker)
             self.alarms.start()
             self._forget_force_boot()
+            for name, error in (await self.fronts.follow(plugins)).items():
+                _tell_of_broken(name, error.detail)
+                self.app.plugins = self.app.plugins.without([name])
             self._move(AppState.RUNNING)
             if self.app.side is not None:
                 await self.membership.serving()
@@ -281,12 +286,17 @@ class Lifecycle:
             app = self._running_app()
             running = await asyncio.to_thread(self._plugins)
             before = app.plugins.names
+            failed = await self.fronts.follow(running)
+            running = running.without(failed)
             app.use_plugins(running)
         started = [name for name in running.names if name not in before]
         stopped = [name for name in before if name not in running.names]
         if started or stopped:
             listed = (", ".join(started), ", ".join(stopped))
             _log.info("Plugins changed; enabled [%s], disabled [%s]", *listed)
+        for name, error in failed.items():
+            _tell_of_broken(name, error.detail)
+            raise MqdError(error.code, f"plugin {name} cannot run: {error.detail}")
         return started, stopped
 
     # -- the app, on its way ------------------------------------------------------------------
@@ -300,6 +310,7 @@ class Lifecycle:
             self._move(AppState.STOPPING)
             self.alarms.stop()
             try:
+                await self.fronts.close()
                 self.notifier.status("Closing client connections", _STEP_EXTEND_S)
                 await app.drain()
                 await app.leave_off()

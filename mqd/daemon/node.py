@@ -27,6 +27,7 @@ from mqd.clock import Clock
 from mqd.config.applications import environment
 from mqd.config.erlang import Plain
 from mqd.config.load import Configuration
+from mqd.config.management import ManagementSettings
 from mqd.daemon import machine
 from mqd.daemon.compose import Blueprint
 from mqd.daemon.lifecycle import Lifecycle
@@ -129,6 +130,10 @@ class Node(Lifecycle):
         interface = settings.distribution_interface
         return Site(self, self.membership, interface, self.start_anew, settings.cluster)
 
+    @property
+    def management(self) -> ManagementSettings:
+        return self.blueprint.settings.management
+
     # -- what it holds ------------------------------------------------------------------------
 
     @property
@@ -205,7 +210,9 @@ class Node(Lifecycle):
             ListenerInfo(f"[{host}]" if ":" in host else host, port, "amqp", AMQP_PURPOSE)
             for host, port in bound
         ]
-        return [self.clustering, *amqp] if self.clustering else amqp
+        fronts = [ListenerInfo(*bound) for bound in self.fronts.listeners]
+        first = [self.clustering] if self.clustering else []
+        return [*first, *amqp, *fronts]
 
     def memory(self) -> MemoryUse:
         alarms = self.alarms

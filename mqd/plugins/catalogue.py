@@ -16,8 +16,8 @@ from typing import NamedTuple
 
 from mqd.broker.exchanges.base import Exchange
 from mqd.broker.exchanges.registry import BUILT_IN, Registry
-from mqd.plugins.contribution import Contribution, Service
-from mqd.plugins.table import PLUGINS, Plugin, Plugins, in_order, required
+from mqd.plugins.contribution import Contribution, Front, Service
+from mqd.plugins.table import PLUGINS, Plugin, Plugins, dependents, in_order, required
 
 Report = Callable[[str, str], None]  # name of a plugin, what is wrong with it
 
@@ -27,15 +27,22 @@ class Broken(Exception):
 
 
 class Running(NamedTuple):
-    """plugins: by name. exchange_types: the built-in ones and theirs. services: of all."""
+    """plugins: by name. exchange_types: the built-in ones and theirs. services: of all. fronts:
+    with the names of their plugins."""
 
     plugins: tuple[Plugin, ...]
     exchange_types: Registry
     services: tuple[type[Service], ...] = ()
+    fronts: tuple[tuple[str, type[Front]], ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(plugin.name for plugin in self.plugins)
+
+    def without(self, names: Iterable[str]) -> Running:
+        """Less those whose fronts could not be opened, and those that need them."""
+        gone = dependents(names, {plugin.name: plugin for plugin in self.plugins})
+        return self._replace(plugins=tuple(one for one in self.plugins if one.name not in gone))
 
 
 NONE = Running((), BUILT_IN)
@@ -61,6 +68,7 @@ def start(
     types = dict(BUILT_IN)
     running: list[str] = []
     services: list[type[Service]] = []
+    fronts: list[tuple[str, type[Front]]] = []
     wanted = required(names, plugins)
     for name in in_order(wanted, plugins):
         plugin = plugins[name]
@@ -73,8 +81,9 @@ def start(
         else:
             running.append(name)
             services += given.services
+            fronts += ((name, front) for front in given.fronts)
     rows = tuple(plugins[name] for name in sorted(running))
-    return Running(rows, MappingProxyType(types), tuple(services))
+    return Running(rows, MappingProxyType(types), tuple(services), tuple(fronts))
 
 
 def exchange_types(names: Iterable[str]) -> Registry:

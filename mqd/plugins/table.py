@@ -50,6 +50,12 @@ _ROWS: Final = (
         "Event Exchange Type",
         code="mqd.plugins.bundled:EVENT_EXCHANGE",
     ),
+    Plugin(
+        "rabbitmq_management",
+        "RabbitMQ Management Console",
+        needs=("rabbitmq_management_agent", "rabbitmq_web_dispatch"),
+        code="mqd.management.plugin:PLUGIN",
+    ),
     # what it collects in RabbitMQ is always counted here: there is nothing to switch
     Plugin("rabbitmq_management_agent", "RabbitMQ Management Agent"),
     Plugin(
@@ -67,6 +73,8 @@ _ROWS: Final = (
         "RabbitMQ Sharding Plugin",
         code="mqd.plugins.bundled:SHARDING",
     ),
+    # who serves HTTP brings its own server: there is nothing to share
+    Plugin("rabbitmq_web_dispatch", "RabbitMQ Web Dispatcher"),
 )
 PLUGINS: Final[Plugins] = {plugin.name: plugin for plugin in _ROWS}
 
@@ -94,11 +102,11 @@ NOT_YET: Final = _words(
     rabbitmq_amqp1_0 rabbitmq_auth_backend_cache rabbitmq_auth_backend_http
     rabbitmq_auth_backend_ldap rabbitmq_auth_backend_oauth2 rabbitmq_auth_mechanism_ssl
     rabbitmq_federation rabbitmq_federation_management
-    rabbitmq_jms_topic_exchange rabbitmq_management rabbitmq_mqtt rabbitmq_peer_discovery_aws
+    rabbitmq_jms_topic_exchange rabbitmq_mqtt rabbitmq_peer_discovery_aws
     rabbitmq_peer_discovery_common rabbitmq_peer_discovery_consul rabbitmq_peer_discovery_etcd
     rabbitmq_peer_discovery_k8s rabbitmq_prometheus rabbitmq_shovel rabbitmq_shovel_management
     rabbitmq_stomp rabbitmq_stream rabbitmq_stream_management rabbitmq_top rabbitmq_tracing
-    rabbitmq_trust_store rabbitmq_web_dispatch rabbitmq_web_mqtt rabbitmq_web_mqtt_examples
+    rabbitmq_trust_store rabbitmq_web_mqtt rabbitmq_web_mqtt_examples
     rabbitmq_web_stomp rabbitmq_web_stomp_examples
     """
 )

@@ -12,7 +12,7 @@ consumer documentation; observed: 3.10.8).
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, ClassVar, NoReturn
 
 from mqd.amqp.fields import Table
@@ -23,6 +23,7 @@ from mqd.broker.definitions import QueueDefinition
 from mqd.broker.events import INTERNAL
 from mqd.broker.message import Message
 from mqd.broker.ports import MessageStore
+from mqd.broker.queues.counts import NOTHING, Counts
 from mqd.broker.queues.rules import QueueRules, rules_of
 from mqd.broker.tickets import REJECTED as REJECTED
 from mqd.names import Pid
@@ -58,6 +59,7 @@ class Queue(ABC):
     __slots__ = (
         "active_consumer",
         "consumers",
+        "counts",
         "definition",
         "deleted",
         "due_ms",
@@ -102,6 +104,7 @@ class Queue(ABC):
         self.active_consumer: Consumer | None = None  # of a queue with a single one
         self.exclusive_consumer: Consumer | None = None
         self.unacked_count = 0
+        self.counts = Counts()
         self.had_consumer = False
         self.deleted = False
         if self.rules.expires_ms is not None:
@@ -243,6 +246,10 @@ class Queue(ABC):
         return iter(())
 
     # -- what can be seen ---------------------------------------------------------------------
+
+    def told(self) -> Mapping[str, int]:
+        """What it has done since it is there; see `counts`."""
+        return NOTHING
 
     @property
     def ready_bytes(self) -> int:

@@ -15,7 +15,7 @@ has to go at the head goes after it came, so that a length of 0 drops all that n
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from mqd.broker import expiry
@@ -114,6 +114,11 @@ class OrderedQueue(Queue):
     def resident(self) -> Iterable[Message]:
         return self.backlog.resident()
 
+    def told(self) -> Mapping[str, int]:
+        backlog = self.backlog
+        arrived, back = backlog.arrived_count, backlog.returned_count
+        return self.counts.told(arrived, len(backlog), self.unacked_count, back)
+
     # -- in -----------------------------------------------------------------------------------
 
     def publish(self, names: bytes, content: bytes, persistent: bool) -> int:
@@ -136,6 +141,7 @@ class OrderedQueue(Queue):
             consumer.send(names, content, False)
             self.ring.served(consumer)
             backlog.skip()
+            self.counts.silent += 1
             return 0
         message = Message(names, content, persistent)
         batch = self._keep(message) if persistent and self.durable else 0
@@ -154,6 +160,7 @@ class OrderedQueue(Queue):
 
     def recover(self, message: Message, delivered: bool) -> None:
         """A message that the store kept from an earlier run."""
+        self.counts.again += 1
         message.stored = True
         if self.ttl_ms is not None or expiry.has_expiration(message.content):
             expiry.restamp(message, self.ttl_ms, self._now_ms())
@@ -165,6 +172,7 @@ class OrderedQueue(Queue):
             self.backlog.push(message)
 
     def take_in(self, message: Message, delivered: bool) -> int:
+        self.counts.again += 1
         again = message.copy()
         again.delivery_count = message.delivery_count
         again.expires_ms = message.expires_ms
@@ -225,6 +233,7 @@ class OrderedQueue(Queue):
 
     def bury(self, message: Message, reason: str) -> None:
         """A message that was taken out will not be delivered: dead-letter it, or drop it."""
+        self.counts.dropped += 1
         if self.rules.dead_letter_exchange is None:
             self._forget(message)
             return
@@ -300,7 +309,7 @@ class OrderedQueue(Queue):
         backlog = self.backlog
         ring = self.ring
         share = _DRAIN_MESSAGES_MAX if self._served < _SERVED_MAX else 0
-        count = size = 0
+        count = size = silent = 0
         counted = self.counts_deliveries
         while backlog:
             consumer = ring.next()
@@ -320,6 +329,7 @@ class OrderedQueue(Queue):
             count += 1
             size += len(content)
             if consumer.no_ack:
+                silent += 1
                 self._forget(message)
             else:
                 consumer.unacked += 1
@@ -327,6 +337,7 @@ class OrderedQueue(Queue):
                 consumer.channel.unacked[tag] = (self, message, position, consumer)
             ring.served(consumer)
         self._served += count + (size >> 10)
+        self.counts.silent += silent
         if self._bounded and counted:
             self._trim()  # quorum queues serve first (observed: 3.10.8)
 
@@ -351,6 +362,7 @@ class OrderedQueue(Queue):
             return None
         taken = self.backlog.pop()
         self.unacked_count += 1
+        self.counts.fetched += 1
         if self.timed:
             self.expire(self._now_ms())  # what get-ok counts does not hold what is over
         return taken
@@ -371,6 +383,7 @@ class OrderedQueue(Queue):
     def refused(self, message: Message, consumer: Consumer | None, *, drain: bool = True) -> None:
         """Rejected without requeue: dead-lettered, or dropped."""
         self.unacked_count -= 1
+        self.counts.refused += 1
         if not self.deleted:
             self.bury(message, REFUSED)
         if consumer is not None:
@@ -383,6 +396,7 @@ class OrderedQueue(Queue):
         if consumer is not None:
             self.released(consumer, drain=False)
         self.unacked_count -= 1
+        self.counts.returned += 1
         if not self.deleted:
             self.backlog.put_back(position, message)
             if message.expires_ms:
@@ -403,7 +417,9 @@ class OrderedQueue(Queue):
     def purge(self) -> int:
         if self.durable and self.backlog:
             self.store.settle_all(self.definition.id, self._kept_messages())
-        return self.backlog.clear()
+        count = self.backlog.clear()
+        self.counts.emptied += count
+        return count
 
     def discard(self) -> None:
         if self.durable:

@@ -123,6 +123,7 @@ class QuorumQueue(OrderedQueue):
         self.unacked_count -= 1
         if self.deleted:
             return
+        self.counts.returned += 1
         message.delivery_count += 1
         self.store.returned(self.definition.id, message)
         limit = self.rules.delivery_limit
@@ -134,6 +135,7 @@ class QuorumQueue(OrderedQueue):
             self.backlog.put_back(self._came_back, message)
         else:
             restore(message)
+            self.counts.again += 1
             self.backlog.push(message)
         if message.expires_ms:
             self.watch()

@@ -115,6 +115,7 @@ class Sharded(OrderedQueue):
         tag = consumer.send(message.names, content, redelivered)
         if consumer.no_ack:
             backlog.skip()
+            self.counts.silent += 1
             self._forget(message)
         else:
             consumer.unacked += 1

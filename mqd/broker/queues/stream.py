@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import re
 import struct
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from mqd.amqp import properties
@@ -97,6 +98,10 @@ class StreamQueue(Queue):
     @property
     def ready_bytes(self) -> int:
         return self.log.bytes
+
+    def told(self) -> Mapping[str, int]:
+        """What is in the log counts as published, whenever that was."""
+        return {"publish": self.log.next_offset}
 
     def rules_changed(self, before: QueueRules) -> None:
         rules = self.rules

@@ -117,8 +117,8 @@ def test_keys_of_other_areas_load_and_are_checked(tmp_path: Path) -> None:
         "stream.tcp_listen_options.backlog = 4096\n"
     )
     assert configured(tmp_path, text)["heartbeat"] == 60
-    assert problems(tmp_path, "management.tcp.port = x") == [
-        "rabbitmq.conf:1: management.tcp.port = x: must be an integer, but is 'x'"
+    assert problems(tmp_path, "management.db_cache_multiplier = x") == [
+        "rabbitmq.conf:1: management.db_cache_multiplier = x: must be an integer, but is 'x'"
     ]
 
 

@@ -260,11 +260,11 @@ def test_the_service_manager_hears_of_every_step(tmp_path: Path) -> None:
         assert heard[0].startswith("STOPPING=1")
 
 
-def test_a_node_alone_loads_nothing_of_clusters() -> None:
+def test_a_node_alone_loads_nothing_of_clusters_nor_of_plugins() -> None:
     """They are loaded when it is or becomes a member: its start would take longer."""
     program = (
         "import sys, mqd.daemon.run, mqd.control.server\n"
-        "heavy = ('mqd.cluster', 'cryptography', 'nats')\n"
+        "heavy = ('mqd.cluster', 'mqd.management', 'aiohttp', 'cryptography', 'nats')\n"
         "print(*(name for name in sys.modules if name.startswith(heavy)))"
     )
     done = subprocess.run(

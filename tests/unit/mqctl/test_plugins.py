@@ -74,11 +74,11 @@ def test_retired_names_in_the_file_go(file: Path) -> None:
 
 
 def test_what_mqd_does_not_have_is_not_faked(file: Path) -> None:
-    done = plugins("enable", "rabbitmq_management", SHARDING)
+    done = plugins("enable", "rabbitmq_stomp", SHARDING)
     assert (done.code, file.read_text()) == (70, "[].\n")
     assert done.err == (
-        "Error:\n{:plugins_not_found, [:rabbitmq_management]}\n"
-        "rabbitmq_management: this version of mqd does not have it yet\n"
+        "Error:\n{:plugins_not_found, [:rabbitmq_stomp]}\n"
+        "rabbitmq_stomp: this version of mqd does not have it yet\n"
     )
 
 
