@@ -35,8 +35,8 @@ class Confirms:
     """Confirm state of a channel; exists once confirm.select was sent."""
 
     __slots__ = (
-        "_acked", "_channel_id", "_dirty", "_freed", "_nacks", "_open", "_order", "_outlet",
-        "_ready", "_runs", "_singled", "_tickets", "_told", "_wait", "seqno",
+        "_acked", "_channel_id", "_dirty", "_freed", "_misplaced", "_nacks", "_open", "_order",
+        "_outlet", "_ready", "_runs", "_singled", "_tickets", "_told", "_wait", "seqno",
     )  # fmt: skip
 
     def __init__(
@@ -45,7 +45,9 @@ class Confirms:
         outlet: Outlet,
         wait: Callable[[Confirms], None],
         tickets: Tickets | None = None,
+        misplaced: Callable[[int], None] | None = None,
     ) -> None:
+        """misplaced(seqno): another node answers for it; an ack that follows says nothing."""
         self.seqno = 0  # of the last publish
         self._channel_id = channel_id
         self._outlet = outlet
@@ -60,6 +62,7 @@ class Confirms:
         self._open: set[int] = set()  # those that wait for a ticket
         self._order: deque[int] = deque()  # the same, lowest first; some may have ended
         self._freed: list[int] = []  # whose ticket ended, when those around them had been acked
+        self._misplaced = misplaced
         self._singled = 0  # up to here what could be acked one by one was
 
     @property
@@ -97,12 +100,15 @@ class Confirms:
         self._order.append(seqno)
         self._tickets.wait(ticket, partial(self._ended, seqno))
 
-    def _ended(self, seqno: int, accepted: bool) -> None:
+    def _ended(self, seqno: int, accepted: bool | None) -> None:
         """Its ticket did."""
         if seqno not in self._open:
             return  # the channel is closed
         self._open.remove(seqno)
-        if not accepted:
+        is_misplaced = accepted is None and self._misplaced is not None
+        if is_misplaced and self._misplaced is not None:
+            self._misplaced(seqno)
+        if not accepted and not is_misplaced:
             self._nacks.append(seqno)
         elif seqno <= self._singled:
             self._freed.append(seqno)

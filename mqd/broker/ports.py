@@ -7,11 +7,12 @@ wait gets a callback, called exactly once, on the thread that runs the broker.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import Final, Protocol
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final, NamedTuple, Protocol
 
 from mqd.broker.definitions import BindingDefinition, ExchangeDefinition, QueueDefinition
 from mqd.broker.message import Message
+from mqd.broker.seen import ByOrigin
 
 Done = Callable[[Exception | None], None]
 
@@ -67,6 +68,15 @@ class MessageStore(Protocol):
         expires as any other does, so that its queue can dead-letter it."""
 
 
+class Unlanded(NamedTuple):
+    """A message on its way into a log. number: of its origin."""
+
+    origin: bytes
+    number: int
+    ticket: int
+    message: Message
+
+
 class SharedStore(MessageStore, Protocol):
     """Messages in a log that several nodes have and one of them, this one, writes. What is kept has
     a ticket (`mqd.broker.tickets`) and no batch; deliveries are not known to other nodes."""
@@ -75,8 +85,9 @@ class SharedStore(MessageStore, Protocol):
         """What the log has of the queue, in order, with `expires_ms` and `delivery_count`. From now
         on arrived(message) is called when the log has it, in the order of `enqueue`."""
 
-    def enqueue(self, queue_id: int, message: Message) -> int:
-        """A message of this node's; its ticket, which ends when the log has it."""
+    def enqueue(self, queue_id: int, message: Message, moved: bool = False) -> int:
+        """A message of this node's; its ticket, which ends when the log has it. moved: it was in
+        the queue before that was in the log."""
 
     def enqueue_from(self, queue_id: int, message: Message, origin: bytes, number: int) -> int:
         """One that another node numbered: see `Queue.publish_once`."""
@@ -84,10 +95,23 @@ class SharedStore(MessageStore, Protocol):
     def known(self, queue_id: int, origin: bytes, number: int) -> int | None:
         """None: it did not come yet. Else what its publisher has to wait for."""
 
+    def know(self, queue_id: int, origins: ByOrigin, late: Iterable[tuple[bytes, int]]) -> None:
+        """What came before the queue was in the log is known from now on: the log has it before
+        the messages that were enqueued in this turn, and `late` (of it, what may not be safe
+        without them) with the last of these."""
+
+    def numbers(self, queue_id: int) -> ByOrigin:
+        """What is in the log, or was."""
+
     def pending(self, queue_id: int) -> list[tuple[int, Message]]:
         """(number, message) of this node's own messages that the log does not have yet: for who
         goes on elsewhere when this node is not the one that writes any more. The number is the
-        ticket of who published it. All tickets of the queue that are open here are forgotten."""
+        ticket of who published it, which stays open; tickets of others are misplaced. What was
+        moved counts as delivered: it may come behind what was published later."""
+
+    def take_over(self, queue_id: int) -> tuple[Sequence[Unlanded], Sequence[int]]:
+        """What the log does not have yet, in order, and tickets that end with the last of it: all
+        this is who asks's from now on, for a queue that leaves the log."""
 
     def prove(self, queue_id: int, proved: Callable[[bool], None]) -> None:
         """proved(True) once it is certain that this node was still the one that writes when it was

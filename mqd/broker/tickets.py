@@ -17,6 +17,7 @@ from typing import Final
 
 REJECTED: Final = -1  # a queue did not take the message
 TICKETS: Final = 1 << 62  # from here on a number is a ticket
+Ended = Callable[[bool | None], None]
 
 
 class Tickets:
@@ -27,7 +28,7 @@ class Tickets:
     def __init__(self, when_durable: Callable[[int, Callable[[], None]], None]) -> None:
         self._when_durable = when_durable
         self._last = TICKETS
-        self._calls: dict[int, Callable[[bool], None] | None] = {}  # those that have not ended
+        self._calls: dict[int, Ended | None] = {}  # those that have not ended
 
     def __len__(self) -> int:
         return len(self._calls)
@@ -54,8 +55,16 @@ class Tickets:
         """Nobody will end it here: who waits is answered otherwise."""
         self._calls.pop(ticket, None)
 
-    def wait(self, ticket: int, call: Callable[[bool], None]) -> None:
-        """call(whether it was done), once; at once when it has ended. One waits for a ticket."""
+    def misplaced(self, ticket: int) -> None:
+        """The message is for another node to answer for: who sent it asks that. Whoever calls ends
+        the turn."""
+        call = self._calls.pop(ticket, None)
+        if call is not None:
+            call(None)
+
+    def wait(self, ticket: int, call: Ended) -> None:
+        """call(whether it was done, or None: it was misplaced), once; at once when it has ended.
+        One waits for a ticket."""
         if ticket in self._calls:
             self._calls[ticket] = call
         else:
@@ -70,7 +79,7 @@ class Tickets:
         else:
             self._when_durable(result, lambda: self.done(ticket))
 
-    def _end(self, ticket: int, accepted: bool) -> None:
+    def _end(self, ticket: int, accepted: bool | None) -> None:
         if accepted:
             self.done(ticket)
         else:
@@ -86,7 +95,7 @@ class Tickets:
         settled = list(results)
         left = len(waiting)
 
-        def ended(place: int, accepted: bool) -> None:
+        def ended(place: int, accepted: bool | None) -> None:
             nonlocal left
             settled[place] = 0 if accepted else REJECTED
             left -= 1

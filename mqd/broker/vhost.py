@@ -30,10 +30,9 @@ from mqd.broker.exchanges.registry import make_exchange
 from mqd.broker.headers import routing_keys
 from mqd.broker.homes import Done
 from mqd.broker.message import Message
-from mqd.broker.moving import Move, is_kept_otherwise, take_all
+from mqd.broker.moving import Move, is_kept_otherwise, move
 from mqd.broker.ports import MessageStore
 from mqd.broker.queues.base import Queue
-from mqd.broker.queues.ordered import OrderedQueue
 from mqd.broker.queues.registry import KINDS
 from mqd.broker.queues.remote import RemoteQueue
 from mqd.broker.queues.remote_kinds import REMOTE
@@ -300,9 +299,10 @@ class VHost:
         self.broker.deadlines.gone(old)
         self.queues[new.name] = new
         self.version += 1
-        origin = self.broker.origin
+        if is_kept_otherwise(old, new) and not isinstance(new, RemoteQueue):
+            move(self, old, new)
         for ticket, kept in pending:
-            result = new.publish_once(origin, ticket, *kept)
+            result = new.publish_once(self.broker.origin, ticket, *kept)
             self.tickets.follow(ticket, result)
         with self.events.silent():
             for consumer in consumers:
@@ -318,9 +318,9 @@ class VHost:
             if isinstance(old, Sharded):
                 new.adopt(old.pending())
             new.found()
-        if isinstance(old, OrderedQueue) and is_kept_otherwise(old, new):
-            Move(self, old.store, take_all(self, old), new)
-        if not isinstance(new, RemoteQueue):
+            if is_kept_otherwise(old, new):
+                move(self, old, new)
+        else:
             new.drain()
         if not new.is_remote:
             self.broker.homes.here(new.definition)

@@ -26,7 +26,8 @@ from mqd.broker.dead_letter import REJECTED as REFUSED
 from mqd.broker.definitions import QueueDefinition
 from mqd.broker.message import Message
 from mqd.broker.priorities import PriorityBacklog
-from mqd.broker.queues.base import REJECTED, Queue
+from mqd.broker.queues.base import REJECTED
+from mqd.broker.queues.once import TakesOnce
 from mqd.broker.queues.rules import Overflow, QueueRules
 from mqd.names import Pid
 from mqd.policies.applied import Applied
@@ -42,14 +43,16 @@ _DRAIN_BYTES_MAX = 1_048_576
 _SERVED_MAX = 16_384
 
 
-class OrderedQueue(Queue):
+class OrderedQueue(TakesOnce):
     """See the file's charter.
 
     counts_deliveries: messages that come back count how often they did, and show it.
+    trusts_counts: one that has such a count was delivered before.
     refusals: what makes a full queue refuse; with anything else its oldest messages go.
     """
 
     counts_deliveries: ClassVar[bool] = False
+    trusts_counts: ClassVar[bool] = False
     refusals: ClassVar[tuple[Overflow, ...]] = (
         Overflow.REJECT_PUBLISH,
         Overflow.REJECT_PUBLISH_DLX,
@@ -152,6 +155,17 @@ class OrderedQueue(Queue):
         self.unacked_count += 1
         consumer.channel.unacked[tag] = (self, message, backlog.skip(message), consumer)
         self.ring.served(consumer)
+        return batch
+
+    def publish_again(self, names: bytes, content: bytes, persistent: bool, returns: int) -> int:
+        if self._bounded and self.refuses(names, content, persistent):
+            return REJECTED
+        message = Message(names, content, persistent)
+        message.delivery_count = returns
+        if self.ttl_ms is not None or content[19] & 1:
+            expiry.stamp(message, self.ttl_ms, self._now_ms())
+        batch = self.take_in(message, True)
+        self.drain()
         return batch
 
     def _keep(self, message: Message) -> int:
@@ -310,7 +324,7 @@ class OrderedQueue(Queue):
         ring = self.ring
         share = _DRAIN_MESSAGES_MAX if self._served < _SERVED_MAX else 0
         count = size = silent = 0
-        counted = self.counts_deliveries
+        counted = self.trusts_counts
         while backlog:
             consumer = ring.next()
             if consumer is None:
@@ -338,7 +352,7 @@ class OrderedQueue(Queue):
             ring.served(consumer)
         self._served += count + (size >> 10)
         self.counts.silent += silent
-        if self._bounded and counted:
+        if self._bounded and self.counts_deliveries:
             self._trim()  # quorum queues serve first (observed: 3.10.8)
 
     def _drain_later(self) -> None:

@@ -17,6 +17,7 @@ writes it (DESIGN §5): deliveries are no records, what was not settled comes ba
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
@@ -52,6 +53,7 @@ class QuorumQueue(OrderedQueue):
     knows_exclusive = False
     deletes_on_condition = False
     counts_deliveries = True
+    trusts_counts = True
     refusals = (Overflow.REJECT_PUBLISH,)  # reject-publish-dlx drops the head (observed: 3.10.8)
 
     __slots__ = ("_came_back", "_fresh", "_full", "_owed", "_owed_bytes", "_owed_ms")
@@ -199,6 +201,11 @@ class QuorumQueue(OrderedQueue):
         self._owed.clear()
         self._owed_bytes = 0
         super().discard()
+
+    @property
+    def leaving(self) -> Iterable[Message]:
+        """Dead letters that are not safe elsewhere, those that are owed among them."""
+        return self._leaving.values()
 
     @property
     def owed_count(self) -> int:

@@ -94,13 +94,14 @@ class Sharded(OrderedQueue):
         again.stored = True
         again.expires_ms = message.expires_ms
         again.delivery_count = message.delivery_count + delivered
-        return self.shared.enqueue(self.definition.id, again)
+        return self.shared.enqueue(self.definition.id, again, moved=True)
 
     def arrived(self, message: Message) -> None:
         """The log has it. Whoever calls ends the turn."""
         if self.deleted:
             return
         backlog = self.backlog
+        redelivered = message.delivery_count > 0  # where it was before
         consumer = self.ring.next() if not backlog else None
         if consumer is None:
             backlog.push(message)
@@ -110,7 +111,6 @@ class Sharded(OrderedQueue):
             if self._bounded:
                 self._trim()
             return
-        redelivered = message.delivery_count > 0  # it came with `take_in`
         content = self.shown(message) if redelivered else message.content
         tag = consumer.send(message.names, content, redelivered)
         if consumer.no_ack:
@@ -149,7 +149,12 @@ class ShardedQuorum(Sharded, QuorumQueue):
 class ShardedClassic(Sharded, ClassicQueue):
     """A classic queue that a policy mirrors."""
 
+    trusts_counts = True
     __slots__ = ()
+
+    def get(self) -> tuple[int, Message, bool] | None:
+        taken = super().get()
+        return (*taken[:2], True) if taken is not None and taken[1].delivery_count else taken
 
 
 SHARDED: Final[Mapping[str, type[Sharded]]] = {

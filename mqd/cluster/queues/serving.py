@@ -16,6 +16,8 @@ from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from mqd.amqp.fields import from_json
@@ -66,11 +68,18 @@ class _Stream:
 
     __slots__ = ("confirms", "number", "origin", "vhost")
 
-    def __init__(self, number: int, vhost: VHost, origin: bytes, answers: Outlet) -> None:
+    def __init__(
+        self,
+        number: int,
+        vhost: VHost,
+        origin: bytes,
+        answers: Outlet,
+        misplaced: Callable[[int], None],
+    ) -> None:
         self.number = number
         self.vhost = vhost
         self.origin = origin
-        self.confirms = Confirms(number, answers, vhost.waiting.add, vhost.tickets)
+        self.confirms = Confirms(number, answers, vhost.waiting.add, vhost.tickets, misplaced)
 
 
 class Served:
@@ -84,10 +93,7 @@ class Served:
         self._streams: dict[int, _Stream] = {}
         self._found: dict[bytes, Queue] = {}
         self._names: dict[bytes, bytes] = {}
-        # (number, what it waits for) of the last numbered publish to a queue
-        self._last: dict[tuple[bytes, str, str, int], tuple[int, int]] = {}
         self._link = 0
-        self._origin = ""
 
     def down(self) -> None:
         """The link is gone. The caller ends the turn."""
@@ -136,12 +142,11 @@ class Served:
                 self._open(*json.loads(body))
             case Kind.STREAM:
                 number, vhost, origin = json.loads(body)
-                if origin != self._origin:  # another process: it numbers anew
-                    self._origin = origin
-                    self._last.clear()
                 found = self._broker.vhosts.get(vhost)
                 if found is not None:
-                    stream = _Stream(number, found, bytes.fromhex(origin), self._answers)
+                    misplaced = partial(self._misplaced, number)
+                    who = bytes.fromhex(origin)
+                    stream = _Stream(number, found, who, self._answers, misplaced)
                     self._streams[number] = stream
             case Kind.CONSUME:
                 question, *values = json.loads(body)
@@ -191,15 +196,14 @@ class Served:
             confirms.published(0)  # deleted on its way: as if it had come before
             return
         if isinstance(queue, RemoteQueue):
-            self._line.write(
-                record(Kind.MISPLACED, wire.MISPLACED.pack(number, confirms.seqno + 1))
-            )
+            self._misplaced(number, confirms.seqno + 1)
             confirms.published(0)
             return
         content, persistent = body[end:], bool(flags & wire.PERSISTENT)
         if flags & wire.NUMBERED:
             returns = flags >> wire.RETURNS_SHIFT
-            result = self._publish_once(stream, queue, ticket, names, content, persistent, returns)
+            which = (stream.origin, ticket)
+            result = queue.publish_once(*which, names, content, persistent, returns)
         else:
             result = queue.publish(names, content, persistent)
         if result < 0:
@@ -207,28 +211,9 @@ class Served:
         else:
             confirms.published(result)
 
-    def _publish_once(
-        self,
-        stream: _Stream,
-        queue: Queue,
-        ticket: int,
-        names: bytes,
-        content: bytes,
-        persistent: bool,
-        returns: int,
-    ) -> int:
-        """A kind that keeps numbers with its messages knows better; the others are asked to take
-        what is new since this process started."""
-        if not queue.gives_tickets:
-            key = (stream.origin, stream.vhost.name, queue.name, queue.definition.id)
-            last, waits_for = self._last.get(key, (0, 0))
-            if ticket <= last:
-                return waits_for
-            result = queue.publish(names, content, persistent)
-            if result >= 0:
-                self._last[key] = (ticket, result)
-            return result
-        return queue.publish_once(stream.origin, ticket, names, content, persistent, returns)
+    def _misplaced(self, stream: int, number: int) -> None:
+        """The sender asks who is the home now."""
+        self._line.write(record(Kind.MISPLACED, wire.MISPLACED.pack(stream, number)))
 
     # -- channels -----------------------------------------------------------------------------
 

@@ -1,8 +1,9 @@
 """Keeps as many logs, each with as many copies, as the members call for.
 
 Decides how many shards and copies there are and which member leads which log when that is asked
-for. Never writes a shard. One member acts: the one that leads the metadata's log, so that nobody
-works against it; what it cannot do now it tries again. All it does can be done twice.
+for. Never decides which queues go into them (`arrivals`), never writes a shard. One member acts:
+the one that leads the metadata's log, so that nobody works against it; what it cannot do now it
+tries again. All it does can be done twice.
 
 Leaders are spread when the logs are new and when an operator asks for it: a move makes consumers'
 deliveries come again, so nothing is moved for the sake of order alone.
@@ -15,24 +16,20 @@ import contextlib
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from mqd.broker.broker import Broker
-from mqd.broker.definitions import QueueDefinition
 from mqd.cluster.ports import Engine, LogInfo, Mesh, NoMajority
+from mqd.cluster.shards.arrivals import Arrivals
 from mqd.cluster.shards.shards import Shards, log_of
-from mqd.cluster.shards.whereabouts import Whereabouts, Written, shard_of
+from mqd.cluster.shards.whereabouts import Whereabouts, Written
 from mqd.errors import MqdError
 from mqd.limits import SHARD_COPIES_MAX
-from mqd.metadata.commands import Must, PutQueue
 from mqd.metadata.store import MetadataStore
-from mqd.policies.applied import Applied
 
 log = logging.getLogger(__name__)
 
 _LOOK_S = 2.0
 _META = "META"
-_BROUGHT_MAX = 32  # queues at a time
 
 
 class Reconciler:
@@ -57,6 +54,7 @@ class Reconciler:
         self._count = count
         self._stirred = asyncio.Event()
         self._fresh: set[int] = set()  # made by this process, to be spread
+        self._arrivals = Arrivals(engine, mesh, whereabouts, broker, metadata, count, self.stir)
 
     def stir(self) -> None:
         """Members came or went: look at once."""
@@ -70,7 +68,8 @@ class Reconciler:
             except (NoMajority, MqdError) as error:
                 log.debug("shards: %s", error)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stirred.wait(), _LOOK_S)
+                async with asyncio.timeout(_LOOK_S):  # `wait_for` may not let itself be cancelled
+                    await self._stirred.wait()
             self._stirred.clear()
 
     async def look(self) -> None:
@@ -78,7 +77,8 @@ class Reconciler:
         NoMajority, MqdError."""
         if self._engine.leads.get(_META) == self._mesh.node:
             await self._put_right()
-            await self._bring_in()
+            if not self._fresh:  # else leaders are about to move
+                await self._arrivals.step()
         for number, own in list(self._shards.own.items()):
             if own.began:
                 info = await self._engine.info(log_of(number))
@@ -119,38 +119,13 @@ class Reconciler:
         if self._fresh and all(self._engine.leads.get(log_of(n)) for n in self._fresh):
             await self.spread()
             self._fresh.clear()
+            self.stir()
 
     def _wanted(self) -> int:
         """Another member may be told of more, and has declared queues in those."""
         queues = self._metadata.state.queues.values()
         used = max((queue.shard for queue in queues if queue.shard is not None), default=0)
         return max(self._count, used + 1)
-
-    async def _bring_in(self) -> None:
-        """Queues that belong in a shard and are in none, a few at a time."""
-        found = []
-        for (vhost, name), queue in self._metadata.state.queues.items():
-            shard = self._shard_for(queue)
-            if queue.shard is None and shard in self._whereabouts.homes:
-                host = self._broker.vhosts.get(vhost)
-                live = host.queues.get(name) if host is not None else None
-                if belongs_in_shard(queue, live.policy if live is not None else None):
-                    found.append(PutQueue(replace(queue, shard=shard), Must.EXIST))
-            if len(found) >= _BROUGHT_MAX:
-                self._stirred.set()
-                break
-        for command in found:
-            with contextlib.suppress(MqdError):  # deleted meanwhile
-                await self._metadata.propose_async(command)
-
-    def _shard_for(self, queue: QueueDefinition) -> int:
-        """One that is written where the queue is, when it has been somewhere: with 3.10.8 mirrors
-        are added to a queue, which stays."""
-        homes = self._whereabouts.homes
-        here = [shard for shard, home in homes.items() if home == queue.node]
-        if queue.type == "quorum" or not here:
-            return shard_of(queue.vhost, queue.name, self._count)
-        return here[shard_of(queue.vhost, queue.name, len(here))]
 
     async def spread(self) -> None:
         """As many logs led by each member that runs, or one more; none by one that rests."""
@@ -161,17 +136,6 @@ class Reconciler:
             info = await self._engine.info(log_of(number))
             if member in info.current:
                 await self._engine.lead(log_of(number), member)
-
-
-def belongs_in_shard(queue: QueueDefinition, policy: Applied | None) -> bool:
-    """Every quorum queue, and a classic one that a policy mirrors: 3.10.8's mirrors survive the
-    node of the first, and so do these."""
-    if not queue.durable or queue.exclusive:
-        return False
-    if queue.type == "quorum":
-        return True
-    mirrors = policy is not None and "ha-mode" in dict(policy.definition)
-    return queue.type == "classic" and mirrors
 
 
 def moves(leads: Mapping[int, str | None], able: Sequence[str]) -> list[tuple[int, str]]:

@@ -15,14 +15,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from mqd.broker.message import Message
+from mqd.broker.seen import ByOrigin, seen_of
 from mqd.cluster.ports import Entry
 from mqd.cluster.shards import records
 from mqd.cluster.shards.index import QueueIndex
 from mqd.cluster.shards.records import FIRST_NUMBER, Part, Record, number_of
-from mqd.cluster.shards.seen import Seen
 from mqd.storage.format import Damaged
-
-ORIGINS_MAX = 64  # of a queue: those that published last
 
 
 @dataclass(slots=True)
@@ -32,7 +30,7 @@ class QueueState:
     id: int
     next_number: int = FIRST_NUMBER
     messages: dict[int, Message] = field(default_factory=dict)
-    origins: dict[bytes, Seen] = field(default_factory=dict)
+    origins: ByOrigin = field(default_factory=dict)
     index: QueueIndex = field(default_factory=QueueIndex)
     parts: list[Part] = field(default_factory=list)
     part_seq: int = 0
@@ -110,17 +108,6 @@ def _apply(state: QueueState, record: Record, seq: int, size: int) -> None:
         state.next_number = max(state.next_number, record.checkpoint.next_number)
         for origin, ranges in record.checkpoint.origins.items():
             seen_of(state.origins, origin).add_all(ranges)
-
-
-def seen_of(origins: dict[bytes, Seen], origin: bytes) -> Seen:
-    """What came of an origin, which is the one that published last."""
-    seen = origins.pop(origin, None)
-    if seen is None:
-        seen = Seen()
-        if len(origins) >= ORIGINS_MAX:
-            del origins[next(iter(origins))]
-    origins[origin] = seen
-    return seen
 
 
 def _enqueue(state: QueueState, messages: list[Message], seq: int, size: int) -> None:

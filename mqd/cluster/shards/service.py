@@ -6,7 +6,7 @@ engine (disc members): `begin(engine)` once it is ready, `stop` before it stops 
 when it is lost. On members without one there is nothing to begin. When one disc member is left:
 `bring_out` there, then `abandon`, then the engine may go.
 
-Queues go into shards by themselves once their homes are known (`reconciler`): new ones when they
+Queues go into shards by themselves once their homes are known (`arrivals`): new ones when they
 are declared, those of a node that was alone before when it has an engine, classic ones when a
 policy mirrors them.
 
@@ -24,8 +24,9 @@ from mqd.broker.broker import Broker
 from mqd.broker.definitions import QueueDefinition
 from mqd.clock import Clock
 from mqd.cluster.ports import Engine, Mesh
+from mqd.cluster.shards.arrivals import belongs_in_shard
 from mqd.cluster.shards.facts import ShardQueues
-from mqd.cluster.shards.reconciler import Reconciler, belongs_in_shard
+from mqd.cluster.shards.reconciler import Reconciler
 from mqd.cluster.shards.shards import Shards, log_of
 from mqd.cluster.shards.watch import Watch
 from mqd.cluster.shards.whereabouts import Whereabouts, shard_of
@@ -55,6 +56,7 @@ class ShardService:
         self._reconciling: asyncio.Task[None] | None = None
         self._watch: Watch | None = None
         self._watching: asyncio.Task[None] | None = None
+        self._deaf: Callable[[], None] | None = None  # ends that a reconciler hears of moves
         self._stops = [mesh.on_change(self._changed)]
 
     # -- for others ---------------------------------------------------------------------------
@@ -93,6 +95,7 @@ class ShardService:
         )
         self._shards = shards
         self.queues.use(engine, shards, reconciler)
+        self._deaf = self.whereabouts.on_move(lambda shard: reconciler.stir())
         shards.start()
         loop = asyncio.get_running_loop()
         self._reconciling = loop.create_task(reconciler.run(), name="reconciler of shards")
@@ -112,16 +115,20 @@ class ShardService:
             for queue in self._metadata.state.queues.values()
         )
 
+    def _inside(self) -> QueueDefinition | None:
+        queues = self._metadata.state.queues.values()
+        return next((queue for queue in queues if queue.shard is not None), None)
+
     async def bring_out(self) -> None:
         """Put every queue that is in a shard into this node's own store. Returns when their
         messages are safe there. For the only disc member that is left."""
         assert self._engine is not None
         if self._reconciling is not None:
             self._reconciling.cancel()
+            await asyncio.wait([self._reconciling])  # else it may bring them in again
         node = self._mesh.node
-        for queue in list(self._metadata.state.queues.values()):
-            if queue.shard is None:
-                continue
+        while (queue := self._inside()) is not None:
+            assert queue.shard is not None
             while self.whereabouts.home_of(queue.shard) != node:
                 if self._engine.leads.get(log_of(queue.shard)) not in (node, None):
                     await self._engine.lead(log_of(queue.shard), node)
@@ -142,6 +149,9 @@ class ShardService:
             if task is not None:
                 task.cancel()
         self._reconciling = self._watching = self._watch = None
+        if self._deaf is not None:
+            self._deaf()
+            self._deaf = None
         if self._shards is not None:
             self._shards.abandon()
             self._shards = None

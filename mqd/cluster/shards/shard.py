@@ -18,18 +18,19 @@ again after a failure is known if and only if it is in the log.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from mqd.broker.homes import Flow
 from mqd.broker.message import Message
+from mqd.broker.seen import ByOrigin, seen_of
 from mqd.broker.tickets import Tickets
 from mqd.cluster.shards import records
 from mqd.cluster.shards.index import GARBAGE_BYTES_MIN
 from mqd.cluster.shards.log import ShardLog
 from mqd.cluster.shards.proofs import Proofs
 from mqd.cluster.shards.records import Checkpoint, Origins, Purge, give_number, number_of
-from mqd.cluster.shards.replay import QueueState, seen_of, subject_of
+from mqd.cluster.shards.replay import QueueState, subject_of
 from mqd.cluster.shards.writer import Frame
 from mqd.limits import SETTLED_LULL_S, SHARD_GATHERED_BYTES_MAX
 
@@ -39,22 +40,30 @@ _SETTLED_MAX = 4096  # of a queue: more of them wait for no lull
 
 @dataclass(slots=True, eq=False)
 class Pending:
-    """A message that has not landed. number: of this node, where it comes from, which answers for
-    it also when it is not the writer any more; 0: it comes from another."""
+    """A message that has not landed. number: that it has at its origin. moved: it was in the queue
+    before that was in this log. also: more numbers that are known to have come when it landed."""
 
     message: Message
     ticket: int
+    origin: bytes
     number: int
+    moved: bool = False
+    also: Sequence[tuple[bytes, int]] = ()
+
+    def marks(self) -> Iterator[tuple[bytes, int]]:
+        """All of its (origin, number)."""
+        yield self.origin, self.number
+        yield from self.also
 
 
 @dataclass(slots=True, eq=False)
 class QueueLog:
     """One queue. `state.messages` is empty: its queue has them.
 
-    marks: (origin, number) of the new
-    ones. counts: delivery counts above 0 of messages
-    that are not settled. flying: what was put into frames that have not landed, in order. again:
-    tickets of messages that came again. arrived(message): it landed.
+    counts: delivery counts above 0 of messages that are not settled. flying: what was put into
+    frames that have not landed, in order. again: (ticket, origin) of messages that came again.
+    known: numbers that came before the queue was in this log. open: those that have not landed.
+    arrived(message): it landed.
     """
 
     state: QueueState
@@ -63,13 +72,14 @@ class QueueLog:
     end_turn: Callable[[], None]
     arrived: Callable[[Message], None] = lambda message: None
     new: list[Pending] = field(default_factory=list)
-    marks: list[tuple[bytes, int]] = field(default_factory=list)
     settled: list[int] = field(default_factory=list)
     returns: dict[int, int] = field(default_factory=dict)
     purge: Purge | None = None
     counts: dict[int, int] = field(default_factory=dict)
     flying: list[Pending] = field(default_factory=list)
-    again: list[int] = field(default_factory=list)
+    again: list[tuple[int, bytes]] = field(default_factory=list)
+    told_again: int = 0  # of `again`, the first ones: those that are in frames
+    known: ByOrigin = field(default_factory=dict)
     open: set[tuple[bytes, int]] = field(default_factory=set)
     is_dirty: bool = False
 
@@ -117,6 +127,15 @@ class Shard:
         self.fat.pop(queue, None)
         queue.is_dirty = True  # `touch` leaves it alone
 
+    def take_over(self, queue: QueueLog) -> tuple[list[Pending], list[tuple[int, bytes]]]:
+        """What has not landed, in order, and what `again` has: somebody else's from now on."""
+        taken = [*queue.flying, *queue.new], queue.again
+        self.gathered_bytes -= sum(len(one.message.content) for one in queue.new)
+        queue.flying, queue.new, queue.again = [], [], []
+        queue.told_again = 0
+        queue.open.clear()
+        return taken
+
     def relieve(self) -> None:
         """Nobody has to wait for it."""
         if self._presses:
@@ -125,15 +144,14 @@ class Shard:
 
     # -- what its queues say ------------------------------------------------------------------
 
-    def append(self, queue: QueueLog, pending: Pending, origin: bytes, number: int) -> None:
+    def append(self, queue: QueueLog, pending: Pending) -> None:
         """A message came, whose ticket waits for it to land."""
         state = queue.state
         message = pending.message
         give_number(message, state.next_number)
         state.next_number += 1
-        queue.marks.append((origin, number))
-        queue.open.add((origin, number))
-        seen_of(queue.state.origins, origin).add(number)
+        queue.open.add((pending.origin, pending.number))
+        seen_of(queue.state.origins, pending.origin).add(pending.number)
         queue.new.append(pending)
         self.gathered_bytes += len(message.content)
         if self.gathered_bytes > SHARD_GATHERED_BYTES_MAX:
@@ -222,18 +240,21 @@ class Shard:
     def _frames(self, queue: QueueLog) -> None:
         """All that the queue has to tell."""
         new, queue.new = queue.new, []
-        marks, queue.marks = queue.marks, []
-        again, queue.again = queue.again, []
+        again = queue.again[queue.told_again :]
+        queue.told_again += len(again)
         queue.flying += new
+        known, queue.known = queue.known, {}
+        for origin, seen in known.items():
+            self._tell_frame(queue, [records.origin_section({origin: seen.ranges()})])
         first, more = _news(queue)
         runs = records.cut([pending.message for pending in new])
         start = 0
         for run in runs[:-1]:
             end = start + len(run)
-            self._enqueue(queue, new[start:end], marks[start:end])
+            self._enqueue(queue, new[start:end])
             start = end
         if runs:
-            self._enqueue(queue, new[start:], marks[start:], first, again)
+            self._enqueue(queue, new[start:], first, again)
         elif first or again:
             self._tell_frame(queue, first, again)
         for section in more:
@@ -253,12 +274,12 @@ class Shard:
             self.fat[queue] = None
 
     def _tell_frame(
-        self, queue: QueueLog, sections: list[bytes], again: Sequence[int] = ()
+        self, queue: QueueLog, sections: list[bytes], again: Sequence[tuple[int, bytes]] = ()
     ) -> None:
         queue.state.index.told(sum(map(len, sections)))
 
         def landed(seq: int) -> None:
-            self._end_tickets(queue, again)
+            self._end_tickets(queue, (), len(again))
 
         self.log.offer(Frame(queue.subject, sections, landed))
 
@@ -266,9 +287,8 @@ class Shard:
         self,
         queue: QueueLog,
         run: Sequence[Pending],
-        marks: Sequence[tuple[bytes, int]],
         news: Sequence[bytes] = (),
-        again: Sequence[int] = (),
+        again: Sequence[tuple[int, bytes]] = (),
     ) -> None:
         """One frame of messages, or several of one message."""
         messages = [pending.message for pending in run]
@@ -276,7 +296,7 @@ class Shard:
         size = sum(map(len, bodies))
         held = queue.state.index.enqueued(number_of(messages[0]), len(run), size)
         tickets = [pending.ticket for pending in run]
-        tickets += again
+        marks = [mark for pending in run for mark in pending.marks()]
         content_bytes = sum(len(message.content) for message in messages)
 
         def begun(seq: int) -> None:
@@ -284,14 +304,16 @@ class Shard:
 
         def landed(seq: int) -> None:
             held.seq = held.seq or seq
-            del queue.flying[: len(run)]
             self.gathered_bytes -= content_bytes
             if self._presses and self.gathered_bytes <= SHARD_GATHERED_BYTES_MAX // 2:
                 self.relieve()
+            if not queue.flying or queue.flying[0] is not run[0]:
+                return  # taken over
+            del queue.flying[: len(run)]
             queue.open.difference_update(marks)
             for message in messages:
                 queue.arrived(message)
-            self._end_tickets(queue, tickets)
+            self._end_tickets(queue, tickets, len(again))
 
         for body in bodies[:-1]:
             self.log.offer(Frame(queue.subject, [body], begun))
@@ -299,10 +321,15 @@ class Shard:
         last.append(records.origin_section(_origins(marks)))
         self.log.offer(Frame(queue.subject, [*last, *news], landed))
 
-    def _end_tickets(self, queue: QueueLog, ended: Sequence[int]) -> None:
+    def _end_tickets(self, queue: QueueLog, ended: Sequence[int], again_count: int) -> None:
         done = queue.tickets.done
         for ticket in ended:
             done(ticket)
+        if again_count and queue.told_again:
+            for ticket, _ in queue.again[:again_count]:
+                done(ticket)
+            del queue.again[:again_count]
+            queue.told_again -= again_count
         queue.end_turn()
 
     # -- compaction: what `upkeep` asks -------------------------------------------------------

@@ -6,10 +6,11 @@ Decides what a queue is answered: which ticket to wait for. Never decides when a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from mqd.broker.message import Message
-from mqd.broker.ports import StreamLog
+from mqd.broker.ports import StreamLog, Unlanded
+from mqd.broker.seen import ByOrigin, Seen, seen_of
 from mqd.broker.tickets import Tickets
 from mqd.cluster.shards.replay import QueueState
 from mqd.cluster.shards.shard import Pending, QueueLog, Shard
@@ -60,16 +61,15 @@ class ShardStore:
                 message.expires_ms = max(message.expires_ms - self.shard.wall_offset_ms(), 1)
         return found
 
-    def enqueue(self, queue_id: int, message: Message) -> int:
+    def enqueue(self, queue_id: int, message: Message, moved: bool = False) -> int:
         ticket = self._tickets.new()
-        pending = Pending(message, ticket, ticket)
-        self.shard.append(self._queue(queue_id), pending, self._origin, ticket)
+        pending = Pending(message, ticket, self._origin, ticket, moved)
+        self.shard.append(self._queue(queue_id), pending)
         return ticket
 
     def enqueue_from(self, queue_id: int, message: Message, origin: bytes, number: int) -> int:
         ticket = self._tickets.new()
-        pending = Pending(message, ticket, number if origin == self._origin else 0)
-        self.shard.append(self._queue(queue_id), pending, origin, number)
+        self.shard.append(self._queue(queue_id), Pending(message, ticket, origin, number))
         return ticket
 
     def known(self, queue_id: int, origin: bytes, number: int) -> int | None:
@@ -80,17 +80,55 @@ class ShardStore:
         if (origin, number) not in queue.open:
             return 0
         ticket = self._tickets.new()
-        queue.again.append(ticket)  # it goes with the next frame, which lands after the message
+        queue.again.append((ticket, origin))  # it goes with the next frame, behind the message
         self.shard.touch(queue)
         return ticket
 
+    def know(self, queue_id: int, origins: ByOrigin, late: Iterable[tuple[bytes, int]]) -> None:
+        queue = self._queue(queue_id)
+        late = list(late)
+        for origin, seen in origins.items():
+            seen_of(queue.state.origins, origin).add_all(seen.ranges())
+            first = Seen(seen.ranges())
+            if queue.new:
+                first.drop(number for one, number in late if one == origin)
+            queue.known[origin] = first
+        if queue.new:
+            queue.new[-1].also = late
+            queue.open.update(late)
+        self.shard.touch(queue)
+
+    def numbers(self, queue_id: int) -> ByOrigin:
+        queue = self._queue(queue_id)
+        found: ByOrigin = {}
+        for origin, seen in queue.state.origins.items():
+            found[origin] = Seen(seen.ranges())
+            found[origin].drop(number for one, number in queue.open if one == origin)
+        return found
+
     def pending(self, queue_id: int) -> list[tuple[int, Message]]:
         queue = self._queue(queue_id)
-        pending = [*queue.flying, *queue.new]
-        for one in pending:
+        own = []
+        unlanded, again = self.shard.take_over(queue)
+        for one in unlanded:
+            if one.origin != self._origin:
+                self._tickets.misplaced(one.ticket)
+                continue
             if one.ticket != one.number:
                 self._tickets.forget(one.ticket)
-        return [(one.number, one.message) for one in pending if one.number]
+            one.message.delivery_count += one.moved  # others may have come before it by now
+            own.append((one.number, one.message))
+        for ticket, origin in again:
+            if origin == self._origin:
+                self._tickets.forget(ticket)
+            else:
+                self._tickets.misplaced(ticket)
+        return own
+
+    def take_over(self, queue_id: int) -> tuple[Sequence[Unlanded], Sequence[int]]:
+        unlanded, again = self.shard.take_over(self._queue(queue_id))
+        found = [Unlanded(one.origin, one.number, one.ticket, one.message) for one in unlanded]
+        return found, [ticket for ticket, _ in again]
 
     def prove(self, queue_id: int, proved: Callable[[bool], None]) -> None:
         self.shard.proofs.ask(self.shard, self._queue(queue_id), proved)
@@ -109,7 +147,7 @@ class ShardStore:
         self.shard.forget(queue)
         for one in (*queue.flying, *queue.new):  # it was taken, and is gone with its queue
             self._tickets.done(one.ticket)
-        for ticket in queue.again:
+        for ticket, _ in queue.again:
             self._tickets.done(ticket)
         self._upkeep.deleted(queue_id)
         self._end_turn()

@@ -10,6 +10,7 @@ When a shard has another home, or none, its queues on this node are rehomed.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
@@ -20,6 +21,8 @@ from mqd.broker.broker import Broker
 from mqd.cluster.ports import Mesh
 
 SERVICE: Final = "shards"
+ASK: Final = "shards.home"
+_ASK_S: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,11 @@ class Whereabouts:
         self._homes: dict[int, str] = {}
         self._last: dict[int, Written] = {}  # of the last writer, also when it is gone
         self._hearing: list[Callable[[int], None]] = []
-        self._stops = [mesh.take(SERVICE, self._take), mesh.on_change(self._changed)]
+        self._stops = [
+            mesh.take(SERVICE, self._take),
+            mesh.answer(ASK, self._answer),
+            mesh.on_change(self._changed),
+        ]
         for node in mesh.up:
             self._changed(node, True)
 
@@ -71,6 +78,18 @@ class Whereabouts:
         """As last told by who wrote it."""
         last = self._last.get(shard)
         return last.copies if last is not None else ()
+
+    async def is_agreed(self, shard: int) -> bool:
+        """Whether all linked members know the same home of it."""
+        home = self.home_of(shard)
+        question = str(shard).encode()
+        asked = (self._mesh.request(node, ASK, question, _ASK_S) for node in self._mesh.up)
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        told = [answer.decode() for answer in answers if isinstance(answer, bytes)]
+        return len(told) == len(answers) and {home} >= {*told, self.home_of(shard)}
+
+    async def _answer(self, node: str, payload: bytes) -> bytes:
+        return (self.home_of(int(payload)) or "").encode()
 
     @property
     def homes(self) -> Mapping[int, str]:

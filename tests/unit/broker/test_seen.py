@@ -1,4 +1,4 @@
-"""`mqd.cluster.shards.seen`, against a set."""
+"""`mqd.broker.seen`, against a set."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mqd.cluster.shards import seen as module
-from mqd.cluster.shards.seen import Seen
+from mqd.broker import seen as module
+from mqd.broker.seen import Seen
 
 
 @given(st.lists(st.integers(1, 60)), st.lists(st.tuples(st.integers(1, 60), st.integers(1, 9))))
