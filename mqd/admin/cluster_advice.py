@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from mqd.admin.membership_words import listed
 from mqd.cluster.membership.record import DISC, RAM
 from mqd.cluster.membership.start import RUNNING, STARTING
+from mqd.metadata.commands import ClusterRecord
+from mqd.metadata.generations import Relation, relation
 from mqd.rpc.v1 import explain_pb2
 from mqd.rpc.v1 import membership_pb2 as pb
 
@@ -24,7 +26,14 @@ def advise(node: str, answers: Mapping[str, pb.MemberFacts | None]) -> explain_p
         told.outcome = "alone"
         told.says = f"no cluster: {node} has never joined one, or left it"
         return told
-    ours = {name: facts for name, facts in answers.items() if not _has_left(facts, mine)}
+    apart = {
+        name for name, facts in answers.items() if facts is not None and _is_apart(facts, mine)
+    }
+    ours = {
+        name: facts
+        for name, facts in answers.items()
+        if name not in apart and not _has_left(facts, mine)
+    }
     kinds = {each.name: each.kind or DISC for facts in ours.values() if facts is not None
              for each in facts.members}  # fmt: skip
     newest = _newest(ours)
@@ -33,11 +42,23 @@ def advise(node: str, answers: Mapping[str, pb.MemberFacts | None]) -> explain_p
         if facts is None:
             _of_silent(told, name, kind, ours)
         elif name in ours:
-            _of_member(told, facts, kind, newest)
+            _of_member(told, facts, kind, newest, waits_for_choice=bool(apart))
+        elif name in apart:
+            _of_one_apart(told, mine, facts, kind)
         else:
             _of_one_that_left(told, mine, facts, kind)
     _sum_up(told, mine, ours, {name: kinds.get(name, DISC) for name in answers})
     return told
+
+
+def _is_apart(facts: pb.MemberFacts, mine: pb.MemberFacts) -> bool:
+    if facts.cluster_id != mine.cluster_id:
+        return False
+    return relation(_generation(mine), _generation(facts)) is Relation.APART
+
+
+def _generation(facts: pb.MemberFacts) -> ClusterRecord:
+    return ClusterRecord(facts.cluster_id, facts.generation, forks=tuple(facts.forks))
 
 
 def _has_left(facts: pb.MemberFacts | None, mine: pb.MemberFacts) -> bool:
@@ -84,12 +105,31 @@ def _of_one_that_left(
     )
 
 
+def _of_one_apart(
+    told: explain_pb2.Explanation, mine: pb.MemberFacts, facts: pb.MemberFacts, kind: str
+) -> None:
+    """Either side's command is named on either side; which one, nobody but an operator can tell."""
+    name = facts.node
+    told.reasons.add(
+        kind="apart",
+        says=f"{name} ({kind}) {_state(facts)}, generation {facts.generation}, metadata to change "
+        f"{facts.number}, and was forced to go on without {mine.node} (generation "
+        f"{mine.generation}, to change {mine.number}) as {mine.node} was without it: each may have "
+        f"changes that the other has not. To go on with those of {mine.node}, do this, then join "
+        f"{name} again; to go on with those of {name}, the same the other way round",
+        command=f"mqctl -n {name} stop_app && mqctl -n {name} reset && "
+        f"mqctl -n {name} join_cluster {mine.node} && mqctl -n {name} start_app",
+    )
+
+
 def _of_member(
     told: explain_pb2.Explanation,
     facts: pb.MemberFacts,
     kind: str,
     newest: pb.MemberFacts | None,
+    waits_for_choice: bool,
 ) -> None:
+    """waits_for_choice: whether a stopped one may go on is not said by the next command alone."""
     name = facts.node
     says = f"{name} ({kind}) {_state(facts)}, generation {facts.generation}"
     if facts.on_disc:
@@ -98,7 +138,8 @@ def _of_member(
             says += ", the newest of those that answer"
     if facts.ails:
         says += f"; its vote and its copies of messages do not count now: {facts.ails}"
-    told.reasons.add(kind=_kind(facts), says=says, command=_command(facts))
+    command = "" if waits_for_choice and facts.state != RUNNING else _command(facts)
+    told.reasons.add(kind=_kind(facts), says=says, command=command)
 
 
 def _kind(facts: pb.MemberFacts) -> str:

@@ -115,6 +115,26 @@ def disagreement(node: str, other: str) -> str:
     )
 
 
+def apart(node: str, others: Sequence[str]) -> str:
+    """Both parts of a cluster were forced to go on."""
+    return (
+        f"{{:inconsistent_cluster, 'Node {node} and {listed(others)} were each forced to go on "
+        "without the other, and each may have changes that the other has not. To go on with "
+        f"theirs: mqctl -n {node} reset, join_cluster {others[0]}, start_app. To go on with those "
+        f"of {node}: stop_app on the other, then mqctl -n {node} force_boot, start_app, and reset "
+        "the other'}"
+    )
+
+
+def between(node: str, others: Sequence[str]) -> str:
+    """Those that run are of two parts, and this node is of neither."""
+    return (
+        f"{{:inconsistent_cluster, '{listed(others)} run and were each forced to go on without the "
+        "other. stop_app on those whose changes shall be given up, then mqctl "
+        f"-n {node} start_app'}}"
+    )
+
+
 def inconsistent_update() -> MqdError:
     """The node whose members were to be learnt does not have us among them."""
     return _unavailable(_NOT_AMONG_THEM)

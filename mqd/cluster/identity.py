@@ -4,11 +4,11 @@ Decides the keys and certificates of one generation of a cluster, and the TLS th
 them: 1.3 only, both sides show one. Never decides who is a member, and never asks anybody: all
 that a node needs is the cookie, the cluster's id and its generation.
 
-The scheme, version 1. HMAC-SHA512(cookie, "mqd-cluster-1" | purpose | cluster id | generation)
-with purpose "authority" is, reduced to the range of the curve, the key of a certificate authority
-on P-256. Each member derives the same key, writes a certificate for it (same key and name, so
-all accept what any of them issued) and issues one for itself under a key of its own, anew at each
-start. So another cookie, another cluster or another generation is another authority: its
+The scheme, version 1. HMAC-SHA512(cookie, "mqd-cluster-1" | purpose | cluster id | generation
+[| fork]) with purpose "authority" is, reduced to the range of the curve, the key of a certificate
+authority on P-256. Each member derives the same key, writes a certificate for it (same key and
+name, so all accept what any of them issued) and issues one for itself under a key of its own, anew
+at each start. So another cookie, another cluster or another generation is another authority: its
 certificates are refused on both sides before a byte of ours is read. Whoever has the cookie can
 call itself any member; the cookie is the boundary, as in Erlang.
 
@@ -90,13 +90,15 @@ def issue(
     generation: int,
     node: str,
     addresses: Iterable[str],
+    fork: str = "",
 ) -> Identity:
     """Write this node's files for a generation, over older ones.
 
-    addresses: names and IP addresses it is reached at. Contexts that were made before go on with
-    what they have read.
+    addresses: names and IP addresses it is reached at. fork: see `mqd.metadata.generations`; two
+    generations of one number know each other no more than any two. Contexts that were made before
+    go on with what they have read.
     """
-    authority_key = _authority_key(cookie, cluster_id, generation)
+    authority_key = _authority_key(cookie, cluster_id, generation, fork)
     key = ec.generate_private_key(ec.SECP256R1())
     subject = _name(f"mqd {cluster_id} {generation}")
     authority = _certificate(subject, authority_key, subject, authority_key, None)
@@ -113,9 +115,12 @@ def issue(
     return identity
 
 
-def secret(cookie: str, cluster_id: str, generation: int, purpose: str) -> bytes:
-    """64 bytes that members of this generation share and nobody else can know."""
-    fields = (_LABEL, purpose.encode(), cluster_id.encode(), b"%d" % generation)
+def secret(cookie: str, cluster_id: str, generation: int, purpose: str, fork: str = "") -> bytes:
+    """64 bytes that members of this generation share and nobody else can know. fork "": a
+    generation that has none, the first one for instance."""
+    fields = [_LABEL, purpose.encode(), cluster_id.encode(), b"%d" % generation]
+    if fork:
+        fields.append(fork.encode())
     joined = b"".join(len(field).to_bytes(4, "big") + field for field in fields)
     return hmac.digest(cookie.encode(), joined, "sha512")
 
@@ -147,8 +152,10 @@ def write_private(path: Path, content: bytes) -> None:
     new.replace(path)
 
 
-def _authority_key(cookie: str, cluster_id: str, generation: int) -> ec.EllipticCurvePrivateKey:
-    number = int.from_bytes(secret(cookie, cluster_id, generation, "authority"), "big")
+def _authority_key(
+    cookie: str, cluster_id: str, generation: int, fork: str
+) -> ec.EllipticCurvePrivateKey:
+    number = int.from_bytes(secret(cookie, cluster_id, generation, "authority", fork), "big")
     # 512 bits over a range of 256: what the reduction favours is beyond notice.
     return ec.derive_private_key(number % (_ORDER - 1) + 1, ec.SECP256R1())
 

@@ -19,6 +19,7 @@ from mqd.clock import Clock
 from mqd.cluster.membership.record import DISC, RAM, Record
 from mqd.cluster.membership.start import (
     STARTING,
+    Apart,
     Force,
     Refuse,
     Rejoin,
@@ -136,7 +137,7 @@ class Admission:
     ) -> Admitted | None:
         self._waits(isinstance(verdict, Wait))
         match verdict:
-            case Serve(authority, via, fresh):
+            case Serve(authority, via, fresh, known):
                 self._take_addresses(answers)
                 if fresh:
                     _log.warning(
@@ -144,7 +145,7 @@ class Admission:
                         "went on without it", via,
                     )  # fmt: skip
                     await self._wipe()
-                cluster = seen(answers[via]).cluster if via is not None else None
+                cluster = seen(answers[via]).cluster if via is not None else known
                 return Admitted(authority, cluster or self._record.cluster, via)
             case Force(left):
                 self._tell_of_force(answers, left)
@@ -156,9 +157,22 @@ class Admission:
             case Refuse(by):
                 self._membership.forgotten = by
                 raise words.start_failed(words.disagreement(self._record.node, by))
+            case Apart(nodes, between):
+                raise self._kept_apart(nodes, between)
             case Wait(nodes):
                 self._membership.waits_for = nodes
         return None
+
+    def _kept_apart(self, nodes: tuple[str, ...], between: bool) -> MqdError:
+        """Until somebody says which part goes on."""
+        record = self._record
+        if between:
+            reason = words.between(record.node, nodes)
+        else:
+            reason = words.apart(record.node, nodes)
+            self._membership.remember(replace(record, yields_to=nodes))
+        self._membership.apart = nodes
+        return words.start_failed(reason)
 
     def _is_known_there(self, facts: pb.MemberFacts) -> bool:
         """By the name that this node had."""

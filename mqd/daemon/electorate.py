@@ -151,6 +151,11 @@ class Electorate:
         """Members came, went or changed."""
         self._stirred.set()
 
+    def renewed(self) -> None:
+        """The certificates are of another generation."""
+        self._used = ()
+        self.stir()
+
     async def _started(self, how: str, names: Sequence[str] | None = None) -> NatsEngine:
         async with self._starting:
             if self._engine is None:
@@ -206,6 +211,7 @@ class Electorate:
         elif len(discs) > 1 and (self._has_store() or self._engine is not None):
             engine = await self._started(AGAIN)
             self._begin_shards(engine)
+            await self._use_members(engine)
         if cluster.authority != self._node or self._stopping:
             return
         if self._engine is not None and not await self._can_decide(self._engine):

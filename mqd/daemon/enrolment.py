@@ -14,8 +14,10 @@ from mqd.admin import membership_words as words
 from mqd.cluster.membership.record import DISC, Record
 from mqd.cluster.ports import NoMajority
 from mqd.daemon.admission import Admitted
+from mqd.daemon.roll import new_fork
 from mqd.daemon.side import Side, Site
-from mqd.metadata.commands import Batch, Member, PutCluster, PutMember
+from mqd.metadata.commands import Batch, ClusterRecord, Member, PutCluster, PutMember
+from mqd.metadata.generations import Relation, begun, relation
 from mqd.metadata.store import MetadataStore
 from mqd.storage.writer import Writer
 
@@ -42,9 +44,10 @@ class Enrolment:
         store.member_number = me.number
         if admitted.forced:
             await _begin_generation(store, record.node)
+            membership.remember(replace(record, yields_to=()))
         cluster = admitted.cluster
         if admitted.via is None and store.state.cluster is not None:
-            cluster = store.state.cluster
+            cluster = _later(store.state.cluster, admitted.cluster)
         if admitted.authority == record.node and cluster.authority != record.node:
             # what made it the authority was not on its disc yet: the same again
             cluster = replace(cluster, authority=record.node)
@@ -91,10 +94,17 @@ async def _begin_generation(store: MetadataStore, node: str) -> None:
     """The others' incarnations are over: they join again when they come back."""
     cluster = store.state.cluster
     assert cluster is not None
-    begun = replace(cluster, generation=cluster.generation + 1, authority=node)
+    forced = replace(begun(cluster, new_fork()), authority=node)
     others = [
         PutMember(replace(member, incarnation=""))
         for member in store.state.members.values()
         if member.name != node and member.kind == DISC
     ]
-    await store.propose_async(Batch((PutCluster(begun), *others)))
+    await store.propose_async(Batch((PutCluster(forced), *others)))
+
+
+def _later(mine: ClusterRecord, told: ClusterRecord) -> ClusterRecord:
+    """Another one that starts, too, may have heard of a generation that this node missed."""
+    if mine.id == told.id and relation(mine, told) is Relation.LATER:
+        return replace(told, authority=mine.authority)
+    return mine

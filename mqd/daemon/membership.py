@@ -23,19 +23,19 @@ from mqd.cluster.handshake import Unreachable
 from mqd.cluster.membership import file
 from mqd.cluster.membership.record import DISC, RAM, Record, host_of
 from mqd.cluster.membership.start import RUNNING, STARTING, STOPPED
-from mqd.daemon.peers import Peers, entry_of, member_of, members_of
+from mqd.daemon.peers import Peers, cluster_of, entry_of, member_of, members_of
 from mqd.daemon.ports import free_port
 from mqd.daemon.roll import Roll, new_incarnation
 from mqd.errors import ErrorCode, MqdError
 from mqd.limits import PEER_LOOK_S
 from mqd.metadata.commands import (
-    ClusterRecord,
     Command,
     DeleteMember,
     Member,
     PutCluster,
     PutMember,
 )
+from mqd.metadata.generations import Relation, relation
 from mqd.metadata.store import MetadataStore
 from mqd.rpc.v1 import membership_pb2 as pb
 
@@ -55,7 +55,8 @@ _STATES = {
 class Membership(Roll):
     """Of one node. `record` is None while the node has never met another one.
 
-    forgotten: the member that says that this node is none. waits_for: whom a start waits for.
+    forgotten: the member that says that this node is none. apart: members that went on without
+    this one as it did without them. waits_for: whom a start waits for.
     gate: who of the others runs, while the app does. ails(): why this one's vote does not count.
     """
 
@@ -63,6 +64,7 @@ class Membership(Roll):
         super().__init__(node, peers, Member(node, "", 0, DISC, host_of(node), control_port))
         self.record = file.read(data)
         self.forgotten: str | None = None
+        self.apart: tuple[str, ...] = ()
         self.waits_for: tuple[str, ...] = ()
         self.unmet = ""  # why the last start gave up
         self.gate: Gate | None = None
@@ -132,12 +134,12 @@ class Membership(Roll):
 
     async def serving(self) -> None:
         """The app runs."""
-        self.forgotten = None
+        self.forgotten, self.apart = None, ()
         self.keep()
 
     def forget_all(self) -> None:
         """The files are gone: the node is alone again."""
-        self.record, self.forgotten, self.waits_for = None, None, ()
+        self.record, self.forgotten, self.waits_for, self.apart = None, None, (), ()
 
     def facts(self, state: AppState) -> pb.MemberFacts:
         """What others are told."""
@@ -162,6 +164,7 @@ class Membership(Roll):
         reply.cluster_id = record.cluster.id
         reply.generation = record.cluster.generation
         reply.authority = record.cluster.authority
+        reply.forks.extend(record.cluster.forks)
         reply.kind, reply.incarnation = record.kind, record.incarnation
         reply.number = record.number
         reply.on_disc = record.kind == DISC
@@ -207,7 +210,7 @@ class Membership(Roll):
         record = self.record
         if record is None or not record.others:
             return
-        facts = await self._agreeing(record)
+        facts = await self._agreeing(record) or await self._agreeing(record, in_other_part=True)
         disc = [each.name for each in facts.members if each.kind != RAM] if facts else record.disc
         if list(disc) == [self.node]:
             raise words.only_disc_node()
@@ -300,21 +303,26 @@ class Membership(Roll):
         """One that does not run has forgotten whom it was clustered with (observed: 3.10.8)."""
         return self.record is not None and self.record.kind == RAM
 
-    def _agrees(self, facts: pb.MemberFacts) -> bool:
-        """Whether both sides take this node for the same member of the same cluster."""
+    def _agrees(self, facts: pb.MemberFacts, in_other_part: bool = False) -> bool:
+        """Whether both sides take this node for the same member of the same cluster, or of the part
+        of it that went on without this node's."""
         record = self.record
         if record is None or record.cluster.id != facts.cluster_id or not facts.cluster_id:
+            return False
+        if in_other_part is not (relation(record.cluster, cluster_of(facts)) is Relation.APART):
             return False
         mine = [each for each in facts.members if each.name == self.node]
         return bool(mine) and mine[0].incarnation in ("", record.incarnation)
 
-    async def _agreeing(self, record: Record) -> pb.MemberFacts | None:
+    async def _agreeing(self, record: Record, in_other_part: bool = False) -> pb.MemberFacts | None:
         """A member that runs and takes this node for one: the one with the latest metadata."""
         others = [member for name, member in record.members.items() if name != self.node]
         answers = await self.peers.ask_all(others)
         self._answered = bool(answers)
         agreeing = [
-            each for each in answers.values() if each.state == RUNNING and self._agrees(each)
+            each
+            for each in answers.values()
+            if each.state == RUNNING and self._agrees(each, in_other_part)
         ]
         return max(
             agreeing,
@@ -334,5 +342,4 @@ def record_of(node: str, admitted: pb.AdmitMemberReply) -> Record:
     """Of a node that was just admitted, with nothing of the metadata yet."""
     members: Mapping[str, Member] = members_of(admitted.members)
     me = members[node]
-    cluster = ClusterRecord(admitted.cluster_id, admitted.generation, admitted.authority)
-    return Record(node, cluster, me.kind, me.incarnation, members)
+    return Record(node, cluster_of(admitted), me.kind, me.incarnation, members)

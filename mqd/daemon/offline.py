@@ -26,6 +26,7 @@ from mqd.cluster.membership import file
 from mqd.cluster.membership.record import DISC, FILE_NAME, Record, host_of, renamed
 from mqd.daemon.locks import DataLock
 from mqd.daemon.paths import METADATA_FILE
+from mqd.daemon.roll import new_fork
 from mqd.errors import ErrorCode, MqdError
 from mqd.metadata.commands import (
     Batch,
@@ -36,6 +37,7 @@ from mqd.metadata.commands import (
     PutMember,
     PutQueue,
 )
+from mqd.metadata.generations import begun
 from mqd.metadata.machine import State
 from mqd.metadata.store import MetadataStore
 
@@ -46,8 +48,8 @@ BEFORE_RENAME: Final = "before_rename"  # what a start under the old name goes b
 
 
 async def forget(data: Path, node: str, target: str) -> None:
-    """Strike a lost member out. When it ordered the changes, this node does from now on, in a new
-    generation: what only the lost one knew is given up. Raises MqdError."""
+    """Strike a lost member out, in a new generation. When it ordered the changes, this node does
+    from now on: what only the lost one knew is given up. Raises MqdError."""
     record = _record(data, node)
     if target == node:
         raise words.last_replica(target)
@@ -106,11 +108,11 @@ def _without(state: State, node: str, target: str) -> Iterator[Command]:
     for queue in state.queues.values():
         if queue.node == target and queue.shard is None:
             yield DeleteQueue(queue.vhost, queue.name)
-    yield DeleteMember(target)
-    cluster = state.cluster
+    fork, cluster = new_fork(), state.cluster
+    yield DeleteMember(target, fork)
     if cluster is None or cluster.authority == node:
         return
-    yield PutCluster(replace(cluster, generation=cluster.generation + 1, authority=node))
+    yield PutCluster(replace(begun(cluster, fork), authority=node))
     for member in state.members.values():
         if member.name not in (node, target) and member.kind == DISC:
             yield PutMember(replace(member, incarnation=""))

@@ -17,8 +17,10 @@ from mqd.cluster.membership.start import RUNNING
 from mqd.cluster.ports import Mesh
 from mqd.config.settings import ClusterSettings
 from mqd.daemon.membership import Membership
+from mqd.daemon.peers import cluster_of
 from mqd.errors import MqdError
 from mqd.limits import PARTITION_LOOK_S
+from mqd.metadata.generations import Relation, relation
 
 _log = logging.getLogger(__name__)
 
@@ -128,11 +130,17 @@ class PartitionWatch:
         answers = await self._membership.peers.ask_all(others)
         found: set[str] = set()
         for name, facts in answers.items():
-            ours = facts.cluster_id == record.cluster.id
-            if ours and facts.state == RUNNING and facts.generation == record.cluster.generation:
-                found.add(name)
-                if name in self._gate.up:
-                    found.update(facts.running)
+            if facts.cluster_id != record.cluster.id or facts.state != RUNNING:
+                continue
+            match relation(record.cluster, cluster_of(facts)):
+                case Relation.SAME:
+                    found.add(name)
+                    if name in self._gate.up:
+                        found.update(facts.running)
+                case Relation.APART:  # both were forced to go on: no link will come by itself
+                    found.add(name)
+                case _:
+                    pass
         return found
 
     def _note(self, running: set[str]) -> None:

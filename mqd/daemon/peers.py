@@ -107,18 +107,21 @@ class Peers:
 
 def seen(facts: pb.MemberFacts) -> Seen:
     """As `decide` wants it."""
-    cluster = None
-    if facts.cluster_id:
-        cluster = ClusterRecord(facts.cluster_id, facts.generation, facts.authority)
     return Seen(
         facts.node,
         facts.state or STOPPED,
-        cluster,
+        cluster_of(facts) if facts.cluster_id else None,
         facts.kind or DISC,
         facts.incarnation,
         {each.name: each.incarnation for each in facts.members},
         facts.number,
     )
+
+
+def cluster_of(facts: pb.MemberFacts | pb.AdmitMemberReply) -> ClusterRecord:
+    """The cluster that it tells of. numbers are not told."""
+    forks = tuple(facts.forks)
+    return ClusterRecord(facts.cluster_id, facts.generation, facts.authority, forks=forks)
 
 
 def entry_of(member: Member) -> pb.MemberEntry:

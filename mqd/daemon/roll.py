@@ -35,6 +35,7 @@ from mqd.rpc.v1 import membership_pb2 as pb
 
 _ADMISSION_TRIES = 8  # others may be admitted at the same time
 _INCARNATION_BYTES = 4
+_FORK_BYTES = 8
 _CLUSTER_ID_BYTES = 16
 
 _log = logging.getLogger(__name__)
@@ -129,6 +130,7 @@ class Roll:
             cluster_id=cluster.id,
             generation=cluster.generation,
             authority=cluster.authority,
+            forks=cluster.forks,
             members=map(entry_of, metadata.state.members.values()),
             number=metadata.last_number,
         )
@@ -168,7 +170,9 @@ class Roll:
         if not any(each.kind == DISC for each in others):
             raise words.last_replica(target)
         _log.info("Removing node %s from cluster", target)
-        await self._strike_out(metadata, target)
+        # It has a certificate, and its server's name is barred for minutes only: from now on both
+        # are of an earlier generation, which nobody links to or routes to.
+        await self._strike_out(metadata, target, new_fork())
 
     async def _runs(self, member: Member) -> bool:
         """Also one that cannot reach us by a link may run; of another cluster it is no matter."""
@@ -179,14 +183,14 @@ class Roll:
         cluster = self.record.cluster.id if self.record is not None else ""
         return bool(facts.state == RUNNING and facts.cluster_id == cluster)
 
-    async def _strike_out(self, metadata: MetadataStore, name: str) -> None:
-        """With the queues whose messages nobody else has."""
+    async def _strike_out(self, metadata: MetadataStore, name: str, fork: str = "") -> None:
+        """With the queues whose messages nobody else has. fork: in a new generation."""
         lost = [
             DeleteQueue(queue.vhost, queue.name)
             for queue in metadata.state.queues.values()
             if queue.node == name and queue.shard is None
         ]
-        await metadata.propose_async(Batch((*lost, DeleteMember(name))))
+        await metadata.propose_async(Batch((*lost, DeleteMember(name, fork))))
         self.keep()
 
     def _running_metadata(self) -> MetadataStore:
@@ -210,3 +214,8 @@ async def _unchanged(_cluster: ClusterRecord, me: Member) -> Member:
 
 def new_incarnation() -> str:
     return secrets.token_hex(_INCARNATION_BYTES)
+
+
+def new_fork() -> str:
+    """Of a generation: `mqd.metadata.generations`."""
+    return secrets.token_hex(_FORK_BYTES)

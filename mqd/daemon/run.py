@@ -147,13 +147,17 @@ async def _serve(
 async def _start_member(node: Node, setup: Setup, opened: contextlib.AsyncExitStack) -> None:
     """Others must be able to ask it, and tools to help it, while it waits. One that its cluster has
     forgotten stays for a tool to reset it, and is down for everything else (as with 3.10.8, whose
-    process ends)."""
+    process ends). One that would have to give up what it was forced to go on with stays, too, its
+    app stopped, until it is told."""
     await _serve_control(node, setup, opened)
     try:
         await node.start_app()
     except GivenUp as error:
         _log.info("%s", error.detail)
     except MqdError as error:
+        if node.membership.apart:
+            _log.error("%s", error.detail)
+            return
         if node.membership.forgotten is None:
             if unmet := node.membership.unmet:
                 raise MqdError(error.code, f"{unmet}\n{error.detail}") from error

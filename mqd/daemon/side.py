@@ -25,7 +25,7 @@ from mqd.cluster.identity import Identity, issue
 from mqd.cluster.ledger.ledger import Ledger
 from mqd.cluster.ledger.timers import loop_timers
 from mqd.cluster.links.greeting import Hello
-from mqd.cluster.links.mesh import LinkMesh, Passport, Refused
+from mqd.cluster.links.mesh import LinkMesh, Passport
 from mqd.cluster.membership.record import DISC
 from mqd.cluster.ports import NoMajority, PeerDown
 from mqd.cluster.queues.remote_queues import RemoteQueues
@@ -47,6 +47,7 @@ from mqd.metadata.commands import (
     PutCluster,
     PutMember,
 )
+from mqd.metadata.generations import Relation, fork_of, relation
 from mqd.metadata.store import MetadataStore
 
 IDENTITY_FOLDER: Final = "cluster"
@@ -94,6 +95,9 @@ class Side:
         self._switching: asyncio.Task[None] | None = None
         self._route = route
         self._watch: GenerationWatch | None = None
+        self._me, self._epoch = me, 0
+        self._goes_by: ClusterRecord | None = None  # its certificates are of that generation
+        self._renewing: asyncio.Task[None] | None = None
         self._queues: RemoteQueues | None = None
         self._shards: ShardService | None = None
         self.gate = Gate(mesh)
@@ -129,14 +133,43 @@ class Side:
         cls, site: Site, store: MetadataStore, cluster: ClusterRecord, me: Member
     ) -> tuple[Side, Member]:
         """Linked to nobody yet; the second is this node as others reach it now."""
-        watch = GenerationWatch(site.membership, site.overtaken)
-        mesh, identity = await _mesh(site, cluster, me, watch.refused)
+        sides: list[Side] = []
+        watch = GenerationWatch(
+            site.membership, site.overtaken, lambda cluster: sides[0].go_by(cluster)
+        )
+        epoch = site.node.clock.wall_ms()
+        passport, identity = await _passport(site, cluster, me, epoch)
+        mesh = LinkMesh(passport, site.node.clock, watch.refused)
         link = await mesh.listen(site.host, candidates(me))
         route = Reserved(me, site.host, link)
         here = replace(me, link_port=link, route_port=route.port)
         side = cls(site, store, mesh, identity, here, route)
-        side._watch = watch
+        side._watch, side._goes_by, side._me, side._epoch = watch, cluster, here, epoch
+        sides.append(side)
         return side, here
+
+    def go_by(self, cluster: ClusterRecord) -> None:
+        """Of this generation from now on, if it is a later one: a member was struck out. Links that
+        stand stay; whoever comes anew must be of it."""
+        if self._goes_by is None or relation(self._goes_by, cluster) is not Relation.LATER:
+            return
+        self._goes_by = cluster
+        if self._renewing is None and not self._closed:
+            loop = asyncio.get_running_loop()
+            self._renewing = loop.create_task(self._renew())
+
+    async def _renew(self) -> None:
+        done = None
+        while done is not (cluster := self._goes_by):
+            assert cluster is not None
+            done = cluster
+            passport, _ = await _passport(self._site, cluster, self._me, self._epoch)
+            self.mesh.use_passport(passport, keep=True)
+        if self._electorate is not None:
+            self._electorate.renewed()
+        self._renewing = None
+        assert cluster is not None
+        _log.info("this node is of generation %d of the cluster now", cluster.generation)
 
     # -- taking part --------------------------------------------------------------------------
 
@@ -241,8 +274,9 @@ class Side:
             return
         self._closed = True
         self._partitions.close()
-        if self._switching is not None:
-            self._switching.cancel()
+        for task in (self._switching, self._renewing):
+            if task is not None:
+                task.cancel()
         self._unsubscribe()
         if self.view is not None:
             self.view.stop()
@@ -271,6 +305,9 @@ class Side:
             command, PutMember | DeleteMember | PutCluster
         ):
             self._electorate.stir()
+        cluster = self._store.state.cluster
+        if isinstance(command, DeleteMember | PutCluster) and cluster is not None:
+            self.go_by(cluster)
         if isinstance(command, PutCluster):
             self._cluster_changed()
         self._site.membership.hear(command)
@@ -306,9 +343,10 @@ class Side:
             self._broker.turn.end()
 
 
-async def _mesh(
-    site: Site, cluster: ClusterRecord, me: Member, refused: Callable[[Refused], None]
-) -> tuple[LinkMesh, Identity]:
+async def _passport(
+    site: Site, cluster: ClusterRecord, me: Member, epoch: int
+) -> tuple[Passport, Identity]:
+    """Of a member of this generation; its files are written. epoch: of this process."""
     node = site.node
     identity = await asyncio.to_thread(
         issue,
@@ -318,8 +356,8 @@ async def _mesh(
         cluster.generation,
         str(node.name),
         [me.host],
+        fork_of(cluster),
     )
-    epoch = node.clock.wall_ms()
     hello = Hello(str(node.name), me.incarnation, epoch, cluster.id, cluster.generation)
     passport = Passport(hello, identity.server_context(), identity.client_context())
-    return LinkMesh(passport, node.clock, refused), identity
+    return passport, identity

@@ -76,14 +76,16 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class ClusterRecord:
-    """The cluster as a whole. generation grows with everything that shuts former members out;
-    authority: "" while the engine orders commands, else the one node that does. numbers: the
-    highest that a member ever had."""
+    """The cluster as a whole. generation grows with everything that shuts former members out
+    (`mqd.metadata.generations`); authority: "" while the engine orders commands, else the one node
+    that does. numbers: the highest that a member ever had. forks: ids of the generations that led
+    here, its own the last."""
 
     id: str
     generation: int = 1
     authority: str = ""
     numbers: int = 0
+    forks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,9 +232,10 @@ class PutMember:
 
 @dataclass(frozen=True, slots=True)
 class DeleteMember:
-    """Nothing happens when there is none."""
+    """Nothing happens when there is none. fork: begins a generation of that id without it."""
 
     name: str
+    fork: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,6 +328,7 @@ _READERS: dict[type[Any], dict[str, _Reader]] = {
     User: {"tags": tuple, "password_hash": base64.b64decode},
     ExchangeDefinition: {"arguments": from_json},
     QueueDefinition: {"arguments": from_json, "members": tuple},
+    ClusterRecord: {"forks": tuple},
     BindingDefinition: {"arguments": from_json},
     PutVhost: {"vhost": _nested(VhostRecord), "must": Must},
     PutUser: {"user": _nested(User), "must": Must},

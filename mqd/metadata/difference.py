@@ -52,7 +52,8 @@ def replay(state: State, command: Command) -> None:
 
 def difference(old: State, new: State) -> list[Command]:
     """Commands that make `new` out of `old`. Deletes come first; a queue of the same name and
-    another id, and an exchange that is declared otherwise, go with their bindings and come anew.
+    another id, and an exchange that is declared otherwise, go with their bindings and come anew,
+    and so does another record of the cluster, which knows better than one that it is put over.
     Neither state is changed."""
     work = State()
     work.restore(old)
@@ -62,8 +63,6 @@ def difference(old: State, new: State) -> list[Command]:
         commands.append(command)
     had = set(map(_key, commands_of(work)))
     commands += (each for each in commands_of(new) if _key(each) not in had)
-    if old.cluster is not None and new.cluster is None:
-        commands.append(PutCluster(None))
     return commands
 
 
@@ -97,6 +96,8 @@ def _deletes(work: State, new: State) -> Iterator[Command]:
         yield DeleteBinding(work.bindings[binding])
     for name in _too_much(work.members, new.members):
         yield DeleteMember(name)
+    if work.cluster not in (None, new.cluster):
+        yield PutCluster(None)
 
 
 def _too_much(have: dict[Any, Any], want: dict[Any, Any]) -> list[Any]:

@@ -12,7 +12,6 @@ name that means another one by now: who proposed it must hear that its own did n
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -52,6 +51,7 @@ from mqd.metadata.commands import (
     PutVhost,
     VhostRecord,
 )
+from mqd.metadata.generations import begun, numbered, put_over
 from mqd.names import Resource
 
 
@@ -418,27 +418,24 @@ def _delete_binding(state: State, command: DeleteBinding) -> tuple[Command, ...]
 
 
 def _put_member(state: State, command: PutMember) -> tuple[Command, ...]:
-    """Two nodes that are admitted at the same time do not get one number."""
-    member, cluster = command.member, state.cluster
-    found = state.members.get(member.name)
-    if cluster is not None and (found is None or found.number != member.number):
-        if member.number <= cluster.numbers:
-            text = f"the number {member.number} was given to another member: ask again"
-            raise MqdError(ErrorCode.ALREADY_EXISTS, text)
-        state.clusters[""] = replace(cluster, numbers=member.number)
+    member, found = command.member, state.members.get(command.member.name)
+    if state.cluster is not None and (found is None or found.number != member.number):
+        state.clusters[""] = numbered(state.cluster, member.number)
     state.members[member.name] = member
     return ()
 
 
 def _delete_member(state: State, command: DeleteMember) -> tuple[Command, ...]:
-    state.members.pop(command.name, None)
+    gone = state.members.pop(command.name, None)
+    if gone is not None and command.fork and state.cluster is not None:
+        state.clusters[""] = begun(state.cluster, command.fork)
     return ()
 
 
 def _put_cluster(state: State, command: PutCluster) -> tuple[Command, ...]:
-    state.clusters.clear()
+    old = state.clusters.pop("", None)
     if command.cluster is not None:
-        state.clusters[""] = command.cluster
+        state.clusters[""] = put_over(old, command.cluster)
     return ()
 
 

@@ -14,7 +14,9 @@ from mqd.metadata.machine import State
 def history_of(state: State) -> str:
     """Equal where entry numbers mean the same entries."""
     cluster = state.cluster
-    return f"{cluster.id}:{cluster.generation}" if cluster is not None else ""
+    if cluster is None:
+        return ""
+    return ":".join((cluster.id, str(cluster.generation), *cluster.forks[-1:]))
 
 
 def disc_members(state: State, but: str) -> list[str]:

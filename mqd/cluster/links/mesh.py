@@ -195,11 +195,13 @@ class LinkMesh:
             self._tick()
         return port
 
-    def use_passport(self, passport: Passport) -> None:
-        """Another generation, or cluster: links of the old one end, and are made anew."""
+    def use_passport(self, passport: Passport, keep: bool = False) -> None:
+        """Another generation, or cluster: links of the old one end, and are made anew. keep: those
+        that are up stay, when all their members only go by another generation, too."""
         self._passport = passport
         for link in list(self._all):
-            link.finish("this node goes by another passport")
+            if not (keep and self._up.get(link.node) is link):
+                link.finish("this node goes by another passport")
         for dialler in self._diallers.values():
             dialler.wake()
 

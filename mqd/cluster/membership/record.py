@@ -20,7 +20,7 @@ from mqd.metadata.commands import RAM as RAM
 from mqd.metadata.commands import ClusterRecord, Member
 
 FILE_NAME: Final = "cluster.json"
-_FORMAT: Final = 1
+_FORMAT: Final = 2  # 1: generations without forks; read as ones that have none
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,9 @@ class Record:
     had when this was written. ran: the members that ran beside it then. seeds: whom to ask for
     the members at the next start (update_cluster_nodes). boots: how often a ram member started.
     former: the name that the others know it by, after a rename that they have not heard of.
-    gone: (name, incarnation) of disc members that are none any more; the engine may know them."""
+    gone: (name, incarnation) of disc members that are none any more; the engine may know them.
+    yields_to: members of the cluster's other part, which was met after both had been forced to go
+    on: this one does not start beside them unless it is told to."""
 
     node: str
     cluster: ClusterRecord
@@ -42,6 +44,7 @@ class Record:
     boots: int = 0
     former: str = ""
     gone: tuple[tuple[str, str], ...] = ()
+    yields_to: tuple[str, ...] = ()
 
     @property
     def disc(self) -> tuple[str, ...]:
@@ -104,6 +107,7 @@ def renamed(record: Record, names: Mapping[str, str]) -> Record:
         cluster=cluster,
         members=members,
         ran=tuple(map(new, record.ran)),
+        yields_to=tuple(map(new, record.yields_to)),
         seeds=tuple(map(new, record.seeds)),
         former=record.node if new(record.node) != record.node else record.former,
     )
@@ -129,6 +133,7 @@ def encode(record: Record) -> str:
         "boots": record.boots,
         "former": record.former,
         "gone": [list(each) for each in record.gone],
+        "yields_to": list(record.yields_to),
     }
     return json.dumps(plain, indent=1) + "\n"
 
@@ -143,9 +148,10 @@ def decode(text: str) -> Record:
                 f"{FILE_NAME} was written by a newer mqd: start that one",
             )
         members = [_known(Member, each) for each in plain["members"]]
+        cluster = _known(ClusterRecord, plain["cluster"])
         return Record(
             node=plain["node"],
-            cluster=_known(ClusterRecord, plain["cluster"]),
+            cluster=replace(cluster, forks=tuple(map(str, cluster.forks))),
             kind=plain["kind"],
             incarnation=plain["incarnation"],
             members={each.name: each for each in members},
@@ -155,6 +161,7 @@ def decode(text: str) -> Record:
             boots=int(plain.get("boots", 0)),
             former=plain.get("former", ""),
             gone=tuple((str(name), str(each)) for name, each in plain.get("gone", ())),
+            yields_to=tuple(map(str, plain.get("yields_to", ()))),
         )
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise MqdError(

@@ -14,6 +14,12 @@ itself, so it changes at one number for everybody, and of two members the one wi
   is known to one of them.
 - force_boot makes this node the authority of the next generation. Members that come back find
   that their incarnation is over, and join again with an empty table.
+- Generations that were forced on two members, each without the other, are *apart*
+  (`mqd.metadata.generations`): each was promised things that the other never had. Nobody gives
+  that up by itself. Who runs goes on; who starts beside one that runs does not, keeps what it has
+  and remembers that, until an operator says which of the two parts goes on. Of two that start at
+  once the one with the greater generation and fork does. A third member, older than both, chooses
+  neither.
 - A ram member has no table: it starts from a disc member that runs, or not at all.
 
 A running member of our cluster that does not know us has forgotten us: we must not start (RabbitMQ:
@@ -27,11 +33,13 @@ member has nothing to go on with, and refuses as RabbitMQ does.)
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from itertools import combinations
 
 from mqd.cluster.membership.record import DISC, RAM, Record
 from mqd.metadata.commands import ClusterRecord
+from mqd.metadata.generations import Relation, precedence, relation
 
 RUNNING = "running"
 STARTING = "starting"  # waits for others, or is past that
@@ -55,11 +63,13 @@ class Seen:
 @dataclass(frozen=True, slots=True)
 class Serve:
     """Start. authority: as in ClusterRecord. via: a running member that has the metadata, when
-    there is one. fresh: what this node has on disc of it counts no more."""
+    there is one. fresh: what this node has on disc of it counts no more. cluster: as another one
+    knows it that does not run, and better than this node; None: there is none such."""
 
     authority: str
     via: str | None = None
     fresh: bool = False
+    cluster: ClusterRecord | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,29 +101,46 @@ class Refuse:
     by: str
 
 
-Verdict = Serve | Force | Rejoin | Wait | Refuse
+@dataclass(frozen=True, slots=True)
+class Apart:
+    """Neither of two parts is given up by itself. nodes: of another part than this node; or, when
+    between is set, of two parts between which this node would have to choose."""
+
+    nodes: tuple[str, ...]
+    between: bool = False
+
+
+Verdict = Serve | Force | Rejoin | Wait | Refuse | Apart
 
 
 def decide(me: Record, seen: Mapping[str, Seen], forced: bool) -> Verdict:
     """seen: the other members that answered."""
     knowing = [each for each in seen.values() if _knows(each, me)]
-    running = [each for each in knowing if each.state == RUNNING]
+    running = [
+        each
+        for each in knowing
+        if each.state == RUNNING and _relation(each, me) is not Relation.EARLIER
+    ]
+    if rivals := _rivals(running):
+        return Apart(rivals, between=True)
     if running:
         return _under(me, running)
+    if forced and me.kind == DISC:
+        return Force()
+    left = {each.node for each in seen.values() if _has_left(each, me)}
+    if others := _other_part(me, seen, left):
+        return Apart(others)
     strangers = [
         each
         for each in seen.values()
         if each.state == RUNNING
-        and not _is_past(each, me)
+        and _relation(each, me) not in (Relation.EARLIER, Relation.APART)
         and not (me.kind == DISC and _has_left(each, me))
     ]
     if strangers and not forced:
         return Refuse(min(each.node for each in strangers))
     if me.kind == RAM:
         return Wait(me.disc, enough=1)
-    if forced:
-        return Force()
-    left = {each.node for each in seen.values() if _has_left(each, me)}
     return _among_stopped(me, knowing, left)
 
 
@@ -122,26 +149,54 @@ def majority(count: int) -> int:
     return count // 2 + 1
 
 
-def _knows(other: Seen, me: Record) -> bool:
-    """Of our cluster, not of one of its pasts, and with us in it."""
+def _relation(other: Seen, me: Record) -> Relation | None:
+    """None: it is of no generation of our cluster."""
     if other.cluster is None or other.cluster.id != me.cluster.id:
+        return None
+    return relation(me.cluster, other.cluster)
+
+
+def _knows(other: Seen, me: Record) -> bool:
+    """Of our cluster with us in it, and not of one of its pasts: but for a past that only struck
+    out a third member since."""
+    if me.node not in other.members:
         return False
-    return me.node in other.members and other.cluster.generation >= me.cluster.generation
+    match _relation(other, me):
+        case Relation.SAME | Relation.LATER:
+            return True
+        case Relation.EARLIER:
+            there = me.members.get(other.node)
+            is_same = there is not None and there.incarnation == other.incarnation
+            return is_same and other.members[me.node] == me.incarnation
+        case _:
+            return False
+
+
+def _rivals(running: Sequence[Seen]) -> tuple[str, ...]:
+    """Names, when they are not of one part."""
+    clusters = [each.cluster for each in running if each.cluster is not None]
+    if any(relation(*pair) is Relation.APART for pair in combinations(clusters, 2)):
+        return tuple(sorted(each.node for each in running))
+    return ()
+
+
+def _other_part(me: Record, seen: Mapping[str, Seen], left: Set[str]) -> tuple[str, ...]:
+    """Members that this one does not start beside."""
+    if me.yields_to and not left >= {*me.yields_to}:
+        return tuple(name for name in me.yields_to if name not in left)
+    found = []
+    for each in seen.values():
+        if _relation(each, me) is Relation.APART:
+            assert each.cluster is not None
+            is_first = precedence(each.cluster) > precedence(me.cluster)
+            if each.state == RUNNING or (each.state == STARTING and is_first):
+                found.append(each.node)
+    return tuple(sorted(found))
 
 
 def _has_left(other: Seen, me: Record) -> bool:
     """What it had of our cluster is gone."""
     return other.cluster is None or other.cluster.id != me.cluster.id
-
-
-def _is_past(other: Seen, me: Record) -> bool:
-    """It has not heard yet that our cluster began a new generation."""
-    cluster = other.cluster
-    return (
-        cluster is not None
-        and cluster.id == me.cluster.id
-        and cluster.generation < me.cluster.generation
-    )
 
 
 def _rank(cluster: ClusterRecord, number: int) -> tuple[int, int]:
@@ -181,16 +236,17 @@ def _among_stopped(me: Record, knowing: list[Seen], left: Set[str]) -> Verdict:
         assert each.cluster is not None
         if each.kind == DISC and _rank_of(each) > best:
             cluster, best = each.cluster, _rank_of(each)
+    newer = cluster if cluster != me.cluster else None
     if cluster.authority == me.node:
-        return Serve(me.node)
+        return Serve(me.node, cluster=newer)
     disc = me.disc
     others = {*disc} - {me.node}
     if others and others <= left:
         return Force(tuple(sorted(others)))
     if cluster.authority:
         return Wait((cluster.authority,))
-    there = {each.node for each in knowing if each.state == STARTING and each.node in disc}
+    there = {each.node for each in knowing if each.state != STOPPED and each.node in disc}
     enough = majority(len(disc))
     if len(there) + 1 >= enough:
-        return Serve("")
+        return Serve("", cluster=newer)
     return Wait(tuple(name for name in disc if name not in there and name != me.node), enough - 1)

@@ -54,6 +54,7 @@ class MemberFacts(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     ON_DISC_FIELD_NUMBER: _builtins.int
     AILS_FIELD_NUMBER: _builtins.int
+    FORKS_FIELD_NUMBER: _builtins.int
     node: _builtins.str
     state: _builtins.str
     """running, starting, stopped"""
@@ -83,6 +84,10 @@ class MemberFacts(_message.Message):
 
     @_builtins.property
     def waits_for(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def forks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """of the generations that led to its own: mqd/metadata/generations.py"""
+
     def __init__(
         self,
         *,
@@ -101,10 +106,11 @@ class MemberFacts(_message.Message):
         version: _builtins.str = ...,
         on_disc: _builtins.bool = ...,
         ails: _builtins.str = ...,
+        forks: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ails", b"ails", "authority", b"authority", "cluster_id", b"cluster_id", "forgotten", b"forgotten", "generation", b"generation", "incarnation", b"incarnation", "kind", b"kind", "members", b"members", "node", b"node", "number", b"number", "on_disc", b"on_disc", "running", b"running", "state", b"state", "version", b"version", "waits_for", b"waits_for"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ails", b"ails", "authority", b"authority", "cluster_id", b"cluster_id", "forgotten", b"forgotten", "forks", b"forks", "generation", b"generation", "incarnation", b"incarnation", "kind", b"kind", "members", b"members", "node", b"node", "number", b"number", "on_disc", b"on_disc", "running", b"running", "state", b"state", "version", b"version", "waits_for", b"waits_for"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -189,12 +195,15 @@ class AdmitMemberReply(_message.Message):
     AUTHORITY_FIELD_NUMBER: _builtins.int
     MEMBERS_FIELD_NUMBER: _builtins.int
     NUMBER_FIELD_NUMBER: _builtins.int
+    FORKS_FIELD_NUMBER: _builtins.int
     cluster_id: _builtins.str
     generation: _builtins.int
     authority: _builtins.str
     number: _builtins.int
     @_builtins.property
     def members(self) -> _containers.RepeatedCompositeFieldContainer[Global___MemberEntry]: ...
+    @_builtins.property
+    def forks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
         self,
         *,
@@ -203,10 +212,11 @@ class AdmitMemberReply(_message.Message):
         authority: _builtins.str = ...,
         members: _abc.Iterable[Global___MemberEntry] | None = ...,
         number: _builtins.int = ...,
+        forks: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["authority", b"authority", "cluster_id", b"cluster_id", "generation", b"generation", "members", b"members", "number", b"number"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["authority", b"authority", "cluster_id", b"cluster_id", "forks", b"forks", "generation", b"generation", "members", b"members", "number", b"number"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

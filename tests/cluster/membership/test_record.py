@@ -28,13 +28,21 @@ tables = st.dictionaries(names, member).map(
 records = st.builds(
     Record,
     node=names,
-    cluster=st.builds(ClusterRecord, st.just("id"), st.integers(1, 5), names, st.integers(0, 9)),
+    cluster=st.builds(
+        ClusterRecord,
+        st.just("id"),
+        st.integers(1, 5),
+        names,
+        st.integers(0, 9),
+        st.lists(st.sampled_from(["f", "g"]), max_size=3).map(tuple),
+    ),
     kind=st.sampled_from(["disc", "ram"]),
     incarnation=st.just("11"),
     members=tables,
     number=st.integers(0, 99),
     ran=st.lists(names).map(tuple),
     boots=st.integers(0, 9),
+    yields_to=st.lists(names, max_size=2).map(tuple),
 )
 
 
@@ -70,6 +78,23 @@ def test_its_file_is_its_owners_alone(tmp_path: Path) -> None:
     assert file.read(tmp_path) == record
     file.remove(tmp_path)
     assert file.read(tmp_path) is None
+
+
+def test_one_of_a_time_without_forks_is_read(tmp_path: Path) -> None:
+    """As mqd wrote it before: its generation goes on as one that has none."""
+    text = Path(__file__).with_name("cluster-1.json").read_text()
+    (tmp_path / "cluster.json").write_text(text)
+    record = file.read(tmp_path)
+    assert record is not None
+    assert record.cluster == ClusterRecord(
+        "2a6c1f0e9b7d4c538e1f6a0b9c8d7e6f", 2, "rabbit@a", 2, forks=()
+    )
+    assert record.disc == ("rabbit@a", "rabbit@b")
+    assert record.gone == (("rabbit@c", "deadbeef"),)
+    assert (record.number, record.ran, record.yields_to) == (41, ("rabbit@a",), ())
+    file.write(tmp_path, record)
+    assert '"format": 2' in (tmp_path / "cluster.json").read_text()
+    assert file.read(tmp_path) == record
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"format": 99}', '{"format": 1, "members": 3}'])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
@@ -11,14 +12,17 @@ from mqd.cluster.membership.start import (
     RUNNING,
     STARTING,
     STOPPED,
+    Apart,
     Force,
     Refuse,
+    Rejoin,
     Seen,
     Serve,
     Wait,
     decide,
 )
 from mqd.metadata.commands import ClusterRecord, Member
+from mqd.metadata.generations import begun
 
 A, B, C = "a@h", "b@h", "c@h"
 OURS = ClusterRecord("ours", authority=A)
@@ -66,3 +70,70 @@ def test_a_ram_member_has_nothing_to_go_on_with() -> None:
 def test_a_member_that_was_struck_out_does_not_start() -> None:
     seen: Mapping[str, Seen] = alone(B, RUNNING, OURS)
     assert decide(record(A, a=DISC, b=DISC), seen, forced=False) == Refuse(B)
+
+
+# -- two that were forced, each without the other --------------------------------------------------
+
+
+def forced(me: str, fork: str, **kinds: str) -> Record:
+    old = record(me, "", **kinds)
+    members = {
+        name: each if name == me else replace(each, incarnation="")
+        for name, each in old.members.items()
+    }
+    cluster = replace(begun(old.cluster, fork), authority=me)
+    return replace(old, cluster=cluster, members=members, number=8)
+
+
+def seen_of(other: Record, state: str) -> Seen:
+    incarnations = {each.name: each.incarnation for each in other.members.values()}
+    return Seen(
+        other.node, state, other.cluster, other.kind, other.incarnation, incarnations, other.number
+    )
+
+
+MINE = forced(A, "a0", a=DISC, b=DISC, c=DISC)
+THEIRS = forced(B, "b0", a=DISC, b=DISC, c=DISC)
+
+
+def test_nobody_starts_beside_the_other_part_or_joins_it() -> None:
+    assert decide(MINE, {B: seen_of(THEIRS, RUNNING)}, forced=False) == Apart((B,))
+    assert decide(THEIRS, {A: seen_of(MINE, RUNNING)}, forced=False) == Apart((A,))
+
+
+def test_of_two_that_start_at_once_both_know_which_one_does() -> None:
+    assert decide(MINE, {B: seen_of(THEIRS, STARTING)}, forced=False) == Apart((B,))
+    assert decide(THEIRS, {A: seen_of(MINE, STARTING)}, forced=False) == Serve(B)
+
+
+def test_who_gave_way_does_so_until_it_is_told_or_the_other_one_left() -> None:
+    me = replace(MINE, yields_to=(B,))
+    assert decide(me, {}, forced=False) == Apart((B,))
+    assert decide(me, {B: seen_of(THEIRS, STOPPED)}, forced=False) == Apart((B,))
+    assert decide(me, {}, forced=True) == Force()
+    assert decide(me, alone(B), forced=False) == Serve(A)
+
+
+def test_a_part_of_its_own_that_runs_is_joined_whatever_else_does() -> None:
+    beside = replace(MINE, node=C, incarnation="ic")
+    beside = replace(
+        beside, members={**MINE.members, C: replace(MINE.members[C], incarnation="ic")}
+    )
+    seen = {B: seen_of(THEIRS, RUNNING), A: seen_of(replace(MINE, members=beside.members), RUNNING)}
+    assert decide(beside, seen, forced=False) == Serve(A, A)
+
+
+def test_one_that_is_older_than_both_does_not_choose() -> None:
+    me = record(C, "", a=DISC, b=DISC, c=DISC)
+    both = {A: seen_of(MINE, RUNNING), B: seen_of(THEIRS, RUNNING)}
+    assert decide(me, both, forced=False) == Apart((A, B), between=True)
+    assert decide(me, {A: both[A]}, forced=False) == Rejoin(A)
+
+
+def test_a_member_that_missed_that_another_one_was_struck_out_counts() -> None:
+    old = record(B, "", a=DISC, b=DISC, c=DISC)
+    members = {name: each for name, each in old.members.items() if name != C}
+    me = replace(record(A, "", a=DISC, b=DISC), members=members, cluster=begun(old.cluster, "f"))
+    assert decide(me, {B: seen_of(old, STARTING)}, forced=False) == Serve("")
+    there = {A: seen_of(me, STARTING)}
+    assert decide(old, there, forced=False) == Serve("", cluster=me.cluster)

@@ -1,0 +1,95 @@
+"""Members that are forced to go on, each without the other, as real processes."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.membership.members import Member, eventually, members
+
+pytestmark = [pytest.mark.timeout(200), pytest.mark.slow]
+
+
+def forced(node: Member, user: str) -> None:
+    """With its process down."""
+    node.ctl("force_boot")
+    node.begin()
+    node.ctl("add_user", user, "pw")
+
+
+def three(one: Member, two: Member, other: Member) -> None:
+    for node in (two, other):
+        node.join(one)
+    eventually(other.is_ordered_by_majority)
+
+
+def test_neither_gives_up_what_it_was_promised_until_somebody_chooses(tmp_path: Path) -> None:
+    with members(tmp_path, "a", "b", "c") as (a, b, c):
+        three(a, b, c)
+        for node in (a, b, c):
+            node.kill()
+        forced(a, "on_a")
+        a.kill()
+        forced(b, "on_b")  # it never heard of the other one
+        a.launch()
+        eventually(a.answers)
+        eventually(lambda: "each forced to go on without the other" in a.log)
+        code, _, error = a.call("start_app")
+        assert code == 69
+        assert "inconsistent_cluster" in error
+        assert f"join_cluster {b.name}" in error
+        assert f"mqctl -n {a.name} force_boot" in error
+        for asked, other in ((a, b), (b, a)):
+            told = asked.call("explain", "cluster")[1]
+            assert f"forced to go on without {asked.name}" in told, told
+            assert f"mqctl -n {other.name} reset" in told
+        assert b.users() == {"guest", "on_b"}
+        c.begin()  # of neither part: the one that runs is joined
+        assert c.users() == {"guest", "on_b"}
+        b.kill()
+        c.kill()
+        code, _, error = a.call("start_app")  # nor when the other part is down
+        assert code == 69, error
+        a.ctl("force_boot")
+        a.ctl("start_app")
+        assert a.users() == {"guest", "on_a"}  # nothing was lost
+        a.ctl("stop_app")
+        b.launch()
+        c.begin()
+        eventually(b.runs)
+        a.ctl("reset")
+        a.ctl("join_cluster", b.name)
+        a.ctl("start_app")
+        assert a.users() == {"guest", "on_b"}
+        eventually(lambda: len(a.status()["running_nodes"]) == 3)
+        told = b.call("explain", "cluster")[1]
+        assert "forced to go on" not in told
+
+
+def test_two_parts_that_meet_while_they_run_say_so_and_serve(tmp_path: Path) -> None:
+    with members(tmp_path, "a", "b") as (a, b):
+        b.join(a)
+        eventually(b.is_ordered_by_majority)
+        a.kill()
+        b.kill()
+        forced(a, "on_a")
+        assert a.process is not None
+        a.process.send_signal(signal.SIGSTOP)
+        forced(b, "on_b")
+        a.process.send_signal(signal.SIGCONT)
+        for node, other in ((a, b), (b, a)):
+            said = f"Node {node.name} and {other.name} were each forced to go on"
+            eventually(lambda node=node, said=said: said in node.log)
+            eventually(lambda node=node, other=other: other.name in partitioned(node))
+            assert f"forced to go on without {node.name}" in node.call("explain", "cluster")[1]
+        assert a.users() == {"guest", "on_a"}
+        assert b.users() == {"guest", "on_b"}
+        assert a.runs()
+        assert b.runs()
+
+
+def partitioned(node: Member) -> str:
+    return json.dumps(node.status()["partitions"])
