@@ -1,8 +1,9 @@
 """Noticing, while the app runs, that the cluster has begun a new generation.
 
 Theory. Members of another generation show certificates that are no good here, so links to them are
-refused. A refusal is a reason to ask: whoever was refused tells over its control port which
-generation it is of, and what that is to this node's (`mqd.metadata.generations`):
+refused. A refusal is a reason to ask, and so is silence: nobody calls a member that was struck out.
+Whoever is asked tells over its control port which generation it is of, and what that is to this
+node's follows (`mqd.metadata.generations`):
 
 - a later one, with this node still in it and the same authority: a third member was struck out
   while this node was cut off. It goes by the new generation and reads what it missed.
@@ -57,6 +58,7 @@ class GenerationWatch:
         self._overtaken = overtaken
         self._adopt = adopt
         self._asking: asyncio.Task[None] | None = None
+        self._is_overtaken = False
 
     def refused(self, _refused: Refused) -> None:
         """A link did not come to be."""
@@ -79,26 +81,30 @@ class GenerationWatch:
                 facts = await self._membership.peers.ask(name, record.members[name])
             except Unreachable:
                 continue
-            mine = self._membership.facts(AppState.RUNNING)
-            match verdict(mine, facts):
-                case Relation.APART:
-                    self._tell_apart(name)
-                case Relation.LATER:
-                    self._adopt(cluster_of(facts))
-                case Overtaken(generation):
-                    _log.error(
-                        "%s runs in generation %d of the cluster, this node in %d: the cluster "
-                        "went on without it, and it joins again",
-                        name,
-                        generation,
-                        mine.generation,
-                    )
-                    self._overtaken()
-                    return
-                case _:
-                    pass
+            self.hear(name, facts)
         await asyncio.sleep(OVERTAKEN_LOOK_S)
         self._asking = None
+
+    def hear(self, name: str, facts: pb.MemberFacts) -> None:
+        """What a member says of itself to which there is no link."""
+        mine = self._membership.facts(AppState.RUNNING)
+        match verdict(mine, facts):
+            case Relation.APART:
+                self._tell_apart(name)
+            case Relation.LATER:
+                self._adopt(cluster_of(facts))
+            case Overtaken(generation) if not self._is_overtaken:
+                self._is_overtaken = True
+                _log.error(
+                    "%s runs in generation %d of the cluster, this node in %d: the cluster went on "
+                    "without it, and it joins again",
+                    name,
+                    generation,
+                    mine.generation,
+                )
+                self._overtaken()
+            case _:
+                pass
 
     def _tell_apart(self, name: str) -> None:
         """Once for each."""

@@ -21,13 +21,14 @@ from mqd.daemon.peers import cluster_of
 from mqd.errors import MqdError
 from mqd.limits import PARTITION_LOOK_S
 from mqd.metadata.generations import Relation, relation
+from mqd.rpc.v1 import membership_pb2 as pb
 
 _log = logging.getLogger(__name__)
 
 
 class PartitionWatch:
     """Of one app. mesh: all links; gate: to members whose app runs. pause() sends the clients away
-    and takes no more, resume() takes them again."""
+    and takes no more, resume() takes them again; hear(name, facts) of members without a link."""
 
     def __init__(
         self,
@@ -37,12 +38,13 @@ class PartitionWatch:
         gate: Mesh,
         pause: Callable[[], Awaitable[None]],
         resume: Callable[[], Awaitable[None]],
+        hear: Callable[[str, pb.MemberFacts], None],
     ) -> None:
         mode = settings.partition_handling or IGNORE
         self._mode = mode
         self._membership = membership
         self._mesh, self._gate = mesh, gate
-        self._pause, self._resume = pause, resume
+        self._pause, self._resume, self._tell = pause, resume, hear
         self._horizon = Horizon(gate.node, Handling(mode, settings.pause_unless), ())
         self._away = asyncio.Event()
         self._turn = asyncio.Event()
@@ -130,6 +132,8 @@ class PartitionWatch:
         answers = await self._membership.peers.ask_all(others)
         found: set[str] = set()
         for name, facts in answers.items():
+            if name not in self._mesh.up:
+                self._tell(name, facts)
             if facts.cluster_id != record.cluster.id or facts.state != RUNNING:
                 continue
             match relation(record.cluster, cluster_of(facts)):

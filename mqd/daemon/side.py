@@ -123,7 +123,13 @@ class Side:
             electorate = self._electorate = Electorate(station, store, self.ledger)
             membership.ails = lambda: electorate.ails
         self._partitions = PartitionWatch(
-            site.membership, site.settings, mesh, self.gate, self._pause, self._resume
+            site.membership,
+            site.settings,
+            mesh,
+            self.gate,
+            self._pause,
+            self._resume,
+            lambda name, facts: self._watch.hear(name, facts) if self._watch else None,
         )
         self._unsubscribe = store.subscribe(self._hear)
         site.membership.gate = self.gate

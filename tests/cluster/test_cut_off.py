@@ -1,4 +1,5 @@
-"""Network partitions between real processes: who pauses, who goes on, what is told of it."""
+"""Network partitions between real processes: who pauses, who goes on, what is told of it; and what
+becomes of a member that is forgotten behind one."""
 
 from __future__ import annotations
 
@@ -12,11 +13,12 @@ from tests.cluster.trio import PROJECT, why_no_cells
 
 @pytest.mark.slow
 @pytest.mark.timeout(240)
-def test_a_minority_pauses_and_partitions_are_told() -> None:
+@pytest.mark.parametrize("play", ["cut_off", "struck_out"])
+def test_it_goes_as_played(play: str) -> None:
     if why := why_no_cells():
         pytest.skip(why)
     done = subprocess.run(
-        [sys.executable, "-m", "tests.cluster.cut_off"],
+        [sys.executable, "-m", f"tests.cluster.{play}"],
         cwd=PROJECT,
         capture_output=True,
         text=True,
