@@ -191,8 +191,8 @@ class OrderedQueue(TakesOnce):
         again.delivery_count = message.delivery_count
         again.expires_ms = message.expires_ms
         batch = self._keep(again) if self.durable and again.persistent else 0
-        if delivered:
-            self.backlog.push_redelivered(again)
+        if delivered and not (self.trusts_counts and again.delivery_count):
+            self.backlog.push_redelivered(again)  # and so are those before it
         else:
             self.backlog.push(again)
         if again.expires_ms:

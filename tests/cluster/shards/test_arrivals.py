@@ -79,6 +79,7 @@ class Play:
         three.run()
         self.publishers = [Witness(three[node]) for node in random.sample(NODES, 2)]
         self.consumers = [Witness(three[name]) for name in NODES]
+        self.keeps_order = True
         self.acks = random.random()
         self.late = random.random() < 0.5  # they consume when all was sent
         if not self.late:
@@ -158,7 +159,7 @@ class Play:
         assert not any(one.nacked for one in self.publishers)
         first = [body for body, again in got if not again]
         assert len(first) == len(set(first)), "twice, and not said to be redelivered"
-        for consumer in self.consumers:
+        for consumer in self.consumers if self.keeps_order else ():
             fresh = [body for body, again in consumer.got if not again]
             for at in range(len(self.publishers)):
                 numbers = [int(body[2:]) for body in fresh if body.startswith(f"{at}.")]
@@ -208,4 +209,56 @@ async def test_a_queue_goes_into_a_shard_in_order(seed: int) -> None:
                 one.cut()
             await one.step()
         assert one.now().shard is not None
+        await one.end(counts)
+
+
+@pytest.mark.parametrize("seed", range(100))
+async def test_leaders_move_while_a_queue_goes_into_a_shard(seed: int) -> None:
+    """Order is another matter then (man mqd-cluster, limits)."""
+    random = Random(seed)
+    async with play(random) as one:
+        one.keeps_order = False
+        begins = random.randrange(10, 60)
+        counts = [0, 0]
+        for at in range(200):
+            if at == begins:
+                begin(one.three)
+            who = random.randrange(2)
+            one.publish(who, counts[who])
+            counts[who] += 1
+            if at > begins and random.random() < 0.1:
+                one.move()
+            await one.step()
+        await one.end(counts)
+
+
+@pytest.mark.parametrize("seed", range(100))
+async def test_a_queue_comes_out_of_a_shard_in_order(seed: int) -> None:
+    """Two members are left, one of which is a ram member."""
+    random = Random(seed)
+    async with play(random) as one:
+        three = one.three
+        three.propose(PutMember(Member("c", "00000002", 3, "ram")))
+        begin(three, "ab")
+        await three.until(lambda: one.now().shard is not None)
+        brought = asyncio.get_running_loop().create_task(three["a"].service.brought_in())
+        await three.until(brought.done)
+        leaves = random.randrange(10, 60)
+        counts = [0, 0]
+        out: asyncio.Task[None] | None = None
+        at = 0
+        while at < 300 and (at < 120 or out is None or not out.done()):
+            at += 1
+            if at == leaves:
+                three.engines.drop(["b", "c"], alone="a")
+                three["b"].service.abandon()
+                out = asyncio.get_running_loop().create_task(three["a"].service.bring_out())
+            who = random.randrange(2)
+            one.publish(who, counts[who])
+            counts[who] += 1
+            await one.step()
+        assert out is not None
+        await three.until(out.done)
+        out.result()
+        assert one.now().shard is None
         await one.end(counts)

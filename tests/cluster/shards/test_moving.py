@@ -9,8 +9,9 @@ import pytest
 from mqd.broker.queues.quorum import QuorumQueue
 from mqd.broker.queues.sharded import ShardedClassic, ShardedQuorum
 from tests.cluster.shards.asking import get
+from tests.cluster.shards.messages import message
 from tests.cluster.shards.test_shards import DEFINITION, Cluster, cluster
-from tests.harness import Client, World
+from tests.harness import Client, Confirm, World
 
 pytestmark = pytest.mark.asyncio
 
@@ -96,3 +97,82 @@ async def test_what_was_left_on_the_way_is_brought() -> None:
         world.vhost.rehome("l")
         await three.until(lambda: 10 not in world.store.kept)
         assert await rest(three, world.connect()) == ["m*"]
+
+
+@pytest.mark.parametrize("kind", ["quorum", "classic"])
+async def test_what_comes_into_a_queue_that_has_messages_says_that_it_was_delivered(
+    kind: str,
+) -> None:
+    async with cluster() as three:
+        world = three["a"].world
+        put(three, type=kind, shard=0)
+        world.connect().publish("l", "new", mode=2)
+        queue = world.vhost.queues["l"]
+        await three.until(lambda: queue.ready_count == 1)
+        world.vhost.left_behind[10] = [(message(b"old", "l"), True)]
+        world.vhost.rehome("l")
+        await three.until(lambda: queue.ready_count == 2)
+        client = world.connect()
+        client.consume("l")
+        told = [(got.body, got.method.redelivered) for got in client.take()]
+        assert told == [(b"new", False), (b"old", True)]
+
+
+async def test_what_is_on_its_way_into_the_log_comes_out_with_the_queue() -> None:
+    """In order, with what waits for it, and known when it is sent again."""
+    async with cluster() as three:
+        put(three, shard=0)
+        world = three["a"].world
+        client = world.connect()
+        client.call(Confirm.Select())
+        client.publish("l", "1", mode=2)
+        await three.confirmed(client, 1)
+        client.publish("l", "2", mode=2)
+        queue = world.vhost.queues["l"]
+        other = message(b"3", "l")
+        queue.publish_once(b"other", 5, other.names, other.content, True, 2)
+        put(three)
+        queue = world.vhost.queues["l"]
+        assert type(queue) is QuorumQueue
+        queue.publish_once(b"other", 5, other.names, other.content, True, 2)
+        await three.confirmed(client, 2)
+        assert await rest(three, world.connect()) == ["1", "2", "3*"]
+
+
+async def test_what_was_sent_before_a_queue_went_into_a_shard_is_known_there() -> None:
+    """Also to the next writer."""
+    async with cluster() as three:
+        put(three)
+        world = three["a"].world
+        first, second = message(b"1", "l"), message(b"2", "l")
+        queue = world.vhost.queues["l"]
+        for number, one in ((8, first), (9, second)):
+            queue.publish_once(b"other", number, one.names, one.content, True)
+        assert world.connect().get("l", no_ack=True) is not None
+        put(three, shard=0)
+        again = world.vhost.queues["l"]
+        again.publish_once(b"other", 9, second.names, second.content, True)
+        await three.until(lambda: not world.vhost.moves)
+        three.crash("a")
+        await three.home("b")
+        queue = three["b"].world.vhost.queues["l"]
+        for number, one in ((8, first), (9, second)):
+            assert queue.publish_once(b"other", number, one.names, one.content, True) == 0
+        left = await rest(three, three["b"].world.connect())
+        assert [body.rstrip("*") for body in left] == ["2"]
+
+
+async def test_who_waits_for_a_message_of_another_node_is_told_to_ask_the_next_home() -> None:
+    async with cluster() as three:
+        put(three, shard=0)
+        world = three["a"].world
+        told: list[bool | None] = []
+        one = message(b"1", "l")
+        three.engines.fail("a", stored=False)
+        for _ in range(2):  # the second one comes again
+            ticket = world.vhost.queues["l"].publish_once(b"other", 1, one.names, one.content, True)
+            world.vhost.tickets.wait(ticket, told.append)
+        three.engines.elect("Q0", "b")
+        await three.home("b")
+        assert told == [None, None]
+        assert not world.vhost.tickets

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.cluster.shards.messages import message
 from tests.harness import Basic, Client, Confirm, Exchange, Got, Queue, World, small_pages
 
 QUORUM = {"x-queue-type": "quorum"}
@@ -308,3 +309,20 @@ def test_a_queue_that_is_deleted_owes_nothing(world: World, client: Client) -> N
 
 def _exchange(name: str) -> Any:
     return Exchange.Declare(0, name, durable=True)
+
+
+def test_a_message_of_another_node_is_taken_once_and_says_how_often_it_came_back(
+    world: World, client: Client
+) -> None:
+    declare(client)
+    queue = world.vhost.queues["q"]
+    for number, returns in ((1, 3), (2, 0), (1, 3), (2, 0)):
+        taken = message(b"m%d" % number)
+        queue.publish_once(b"origin", number, taken.names, taken.content, True, returns)
+    got = client.get("q")
+    assert got is not None
+    assert (got.body, got.method.redelivered, count_of(got)) == (b"m1", True, 3)
+    got = client.get("q")
+    assert got is not None
+    assert (got.body, got.method.redelivered) == (b"m2", False)
+    assert client.get("q") is None
