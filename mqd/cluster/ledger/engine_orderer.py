@@ -5,6 +5,10 @@ of an entry is its sequence. What is appended and not answered is appended again
 PROPOSAL_TIMEOUT_S is over; then it is said what is known: that nothing was changed when it never
 left, else that nobody knows. If it was ordered all the same it is applied like any other.
 
+An entry that names an authority is the last one: what was on its way and comes into the log behind
+it is an entry for nobody. So the authority goes on from that number without a look at who may still
+append, and who proposed it proposes it again, to the authority.
+
 Entries come as they are told; what is not told is seen by the gap it leaves, by an append that is
 answered with a number not seen, or by looking now and then. What the log has dropped already, and
 everything while it cannot be read, comes over a link from another disc node. The node that leads
@@ -114,14 +118,25 @@ class EngineOrderer(Orderer):
         """Wait for what is under way and apply all that the log has; nothing may be proposed
         meanwhile (`MetadataStore.hold`). Raises NoMajority."""
         self._finishing = True
-        while self._under_way:
-            await asyncio.wait(list(self._tasks))
-        while (info := await self._engine.info(META)).last_seq > self._store.last_number:
+        while self._under_way and not self._is_over:
+            await asyncio.wait(list(self._tasks), return_when=asyncio.FIRST_COMPLETED)
+        while not self._is_over:
+            info = await self._engine.info(META)
+            if info.last_seq <= self._store.last_number:
+                return
             if info.first_seq > self._store.last_number + 1:
                 raise NoMajority("this node lags behind what the log has dropped")
             self._take_all(
                 await self._engine.read(META, self._store.last_number + 1, META_READ_MAX)
             )
+            if self._closed:
+                raise NoMajority("the log cannot be followed")
+
+    @property
+    def _is_over(self) -> bool:
+        """Its last entry is applied."""
+        cluster = self._store.state.cluster
+        return cluster is not None and cluster.authority != ""
 
     # proposals
 
@@ -131,7 +146,7 @@ class EngineOrderer(Orderer):
         self._pump()
 
     def _can_append(self) -> bool:
-        if self._finishing or self._under_way >= PROPOSALS_UNDER_WAY_MAX:
+        if self._finishing or self._is_over or self._under_way >= PROPOSALS_UNDER_WAY_MAX:
             return False
         return self._engine.leads.get(META, "?") is not None
 
@@ -199,6 +214,8 @@ class EngineOrderer(Orderer):
     def _take_all(self, entries: Sequence[Entry]) -> bool:
         """False: some are missing in between."""
         for entry in entries:
+            if self._is_over:
+                return True
             try:
                 if not self._store.take(entry.seq, entry.data.decode()):
                     return False
@@ -233,7 +250,7 @@ class EngineOrderer(Orderer):
             self._lag(info.first_seq)
             return
         self._intake.stop()
-        if info.last_seq <= after:
+        if info.last_seq <= after or self._is_over:
             return
         entries = await self._engine.read(META, after + 1, META_READ_MAX)
         if self._closed or not entries:

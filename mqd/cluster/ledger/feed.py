@@ -179,7 +179,7 @@ class Feed:
     def _send_part(self, reader: _Reader, number: int, data: bytes, sent: int) -> None:
         end = sent + FEED_BYTES
         is_last = end >= len(data)
-        part = wire.Part(reader.token, number, is_last, data[sent:end])
+        part = wire.Part(reader.token, number, sent, is_last, data[sent:end])
         reader.greeted = False  # what follows it says how far this node is
         reader.snapshot = None if is_last else (number, data, end)
         self._mesh.send(reader.node, wire.SNAPSHOT, wire.pack_part(part))

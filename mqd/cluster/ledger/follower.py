@@ -99,7 +99,7 @@ class Follower(Orderer):
         waiting = self._store.waiting
         self._tries = {each: self._tries.get(each, 0) + 1 for each in waiting}
         late = _TRIES if self._intake.source is not None else _TRIES // 2
-        for proposal, tries in self._tries.items():
+        for proposal, tries in list(self._tries.items()):  # who is told may ask again at once
             if tries > late:
                 self._store.fail(proposal, self._unknown())
         if self._intake.source is not None:

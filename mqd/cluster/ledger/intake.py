@@ -168,6 +168,8 @@ class Intake:
         if node != self.source or part.token != self._token or self._stuck:
             return
         self._heard = True
+        if part.start == 0:
+            self._parts.clear()
         self._parts.append(part.data)
         if not part.is_last:
             return

@@ -49,10 +49,12 @@ class Entries:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Of a snapshot that is as after entry `number`."""
+    """Of a snapshot that is as after entry `number`. start: how many bytes came before; 0: another
+    one begins, whatever there is of an earlier one."""
 
     token: int
     number: int
+    start: int
     is_last: bool
     data: bytes
 
@@ -89,13 +91,13 @@ def unpack_entries(payload: bytes) -> Entries:
 
 
 def pack_part(part: Part) -> bytes:
-    return _packed([part.token, part.number, part.is_last], part.data)
+    return _packed([part.token, part.number, part.start, part.is_last], part.data)
 
 
 def unpack_part(payload: bytes) -> Part:
     header, _, rest = payload.partition(b"\n")
-    token, number, is_last = json.loads(header)
-    return Part(token, number, is_last, rest)
+    token, number, start, is_last = json.loads(header)
+    return Part(token, number, start, is_last, rest)
 
 
 def pack_refusal(proposal: str, number: int, error: MqdError) -> bytes:

@@ -283,3 +283,40 @@ async def test_from_one_node_to_the_engine_and_back(tmp_path: Path) -> None:
     stand.check_equal()
     for node in list(stand.running):
         node.crash()
+
+
+@pytest.mark.asyncio
+async def test_what_comes_into_the_log_after_it_was_handed_over_is_ordered_anew(
+    stand: Stand,
+) -> None:
+    asked = Asked()
+    asked.propose(stand["c"], VHOST)
+    await stand.settle()
+    stand.engines.hold("c")  # it does not know yet
+    asked.propose(stand["b"], PutCluster(ClusterRecord("c", 1, "a")))
+    await stand.settle()
+    number = await held(stand, "a")
+    stand.ledger("a").order_here()
+    late = asked.propose(stand["c"], value(1))
+    taken = asked.propose(stand["c"], VHOST)
+    await stand.settle()
+    assert (await stand.engines["a"].info(META)).last_seq == number + 2
+    mine = asked.propose(stand["a"], value(2))
+    await stand.settle()
+    stand.engines.release("c")
+    await stand.settle()
+    assert (asked.text(late), asked.text(taken)) == (None, None)
+    for name in ("b", "c"):
+        await held(stand, name)
+        stand.ledger(name).follow()
+    await stand.pass_time(3)
+    assert (asked.text(late), asked.text(mine)) == ("", "")
+    assert asked.text(taken) == "Virtual host '/' already exists"
+    stand.check_equal()
+    assert stand["a"].store.state.global_parameters == {"g": 1}
+
+
+async def held(stand: Stand, name: str) -> int:
+    task = asyncio.ensure_future(stand.ledger(name).hold())
+    await stand.settle()
+    return await task

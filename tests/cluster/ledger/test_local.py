@@ -11,6 +11,7 @@ import pytest_asyncio
 
 from mqd.broker.definitions import QueueDefinition
 from mqd.cluster.ledger import feed as feed_module
+from mqd.cluster.ledger import wire
 from mqd.limits import PROPOSAL_TIMEOUT_S
 from mqd.metadata.commands import (
     ClusterRecord,
@@ -369,3 +370,56 @@ async def test_the_order_is_handed_over_while_others_propose(stand: Stand) -> No
     assert texts[:15] == [""] * 15
     assert texts[15:19] == ["Virtual host '/' already exists"] * 4
     stand.check_equal()
+
+
+@pytest.mark.asyncio
+async def test_a_snapshot_that_is_begun_anew_is_no_second_part_of_the_first(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed_module, "FEED_BYTES", 100)
+    asked = Asked()
+    stand.meshes.isolate("r")
+    asked.propose(stand["a"], VHOST)
+    for number in range(9):
+        asked.propose(stand["a"], PutQueue(QueueDefinition(number, "/", f"q{number}")))
+    await stand.settle()
+    sent: list[str] = []
+    whole = stand.meshes["a"].send
+
+    def send(node: str, service: str, payload: bytes) -> bool:
+        if service == wire.SNAPSHOT and node == "r":
+            sent.append(service)
+            if len(sent) == 3:
+                stand.meshes.congest("a", "r")
+        return whole(node, service, payload)
+
+    monkeypatch.setattr(stand.meshes["a"], "send", send)
+    stand["a"].store.load_snapshot(*stand["a"].store.snapshot())  # nothing is left of the log
+    stand.meshes.heal()
+    await stand.settle()
+    assert len(sent) == 3  # the beginning of one
+    number, lines = stand["a"].store.snapshot()
+    stand["a"].store.load_snapshot(number + 1, lines)
+    await stand.settle()
+    stand.meshes.relieve("a", "r")
+    await stand.settle()
+    assert len(sent) > 6
+    stand.check_equal()
+
+
+@pytest.mark.asyncio
+async def test_who_asks_again_at_once_when_nobody_knows_hinders_no_other(stand: Stand) -> None:
+    asked = Asked()
+    stand.meshes.hold("r", "a")
+    again: list[int] = []
+    for number in range(3):
+        asked.propose(stand["r"], value(number))
+    stand["r"].store.propose(value(9), lambda _e: again.append(asked.propose(stand["r"], VHOST)))
+    for number in range(3):
+        asked.propose(stand["r"], value(10 + number))
+    await stand.pass_time(2 * PROPOSAL_TIMEOUT_S + 5)
+    for number in range(6):
+        assert "not known" in asked.text(number), number
+    stand.meshes.release("r", "a")
+    await stand.pass_time(5)
+    assert [asked.text(each) for each in again] == [""]
