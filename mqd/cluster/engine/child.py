@@ -40,6 +40,7 @@ _LEFT_OVER_TIMEOUT_S: Final = 5.0
 _LINE: Final = re.compile(rb"^\[\d+\] \S+ \S+ \[(\w+)\] (.*)$")
 _AILS: Final = re.compile(rb"(?i)critical write error|will be disabled")
 _LISTENING: Final = re.compile(rb"Listening for (client|leafnode) connections on \S+:(\d+)$")
+_PORTS: Final = (b"client", b"leafnode")
 # What it calls a warning or an error while all is as expected: others are down, or not yet up.
 _USUAL: Final = re.compile(
     rb"connect to route|onnection (closed|refused)|Waiting for routing|Plaintext passwords|"
@@ -64,7 +65,7 @@ class Child:
 
     def __init__(self, binary: Path, config: Path, lock: int) -> None:
         """lock: the descriptor it inherits. Must be made on the loop's thread, whose end would be
-        its end too."""
+        its end too. Raises OSError; then there is no process."""
         self._loop = asyncio.get_running_loop()
         self.ended: asyncio.Future[int] = self._loop.create_future()
         self.ports: asyncio.Future[Ports] = self._loop.create_future()
@@ -73,12 +74,18 @@ class Child:
         self._reload: asyncio.Future[bool] | None = None
         self._rest = b""
         self._process = self._start(binary, config, lock)
-        os.pwrite(lock, b"%-20d" % self._process.pid, 0)  # in room that `Lock` has taken
         assert self._process.stderr is not None
         self._log_pipe = self._process.stderr.fileno()
+        try:
+            os.pwrite(lock, b"%-20d" % self._process.pid, 0)  # in room that `Lock` has taken
+            self._end_pipe = os.pidfd_open(self._process.pid)
+        except OSError:  # nobody would notice its end, and there would be another one beside it
+            self._process.kill()
+            self._process.wait()
+            self._process.stderr.close()
+            raise
         os.set_blocking(self._log_pipe, False)
         self._loop.add_reader(self._log_pipe, self._read_log)
-        self._end_pipe = os.pidfd_open(self._process.pid)
         self._loop.add_reader(self._end_pipe, self._gone)
 
     @property
@@ -102,12 +109,10 @@ class Child:
         """Have it read its configuration again; whether it took it."""
         if self.ended.done():
             return False
-        self._reload = self._loop.create_future()
+        taken = self._reload = self._loop.create_future()
         self._process.send_signal(signal.SIGHUP)
-        try:
-            return await asyncio.wait_for(self._reload, _STOP_TIMEOUT_S)
-        except TimeoutError:
-            return False
+        await asyncio.wait([taken], timeout=_STOP_TIMEOUT_S)
+        return taken.done() and taken.result()
 
     async def stop(self) -> None:
         """It hands over what it leads, then ends."""
@@ -155,7 +160,8 @@ class Child:
         if listening := _LISTENING.search(text):
             self._listening[listening[1]] = int(listening[2])
         elif text == b"Server is ready" and not self.ports.done():
-            self.ports.set_result(Ports(self._listening[b"client"], self._listening[b"leafnode"]))
+            if len(self._listening) == len(_PORTS):  # else it was told to stop while it started
+                self.ports.set_result(Ports(*(self._listening[kind] for kind in _PORTS)))
         elif _AILS.search(text) and not self.ails.done():
             self.ails.set_result(text.decode("utf-8", "replace"))
         elif self._reload is not None and not self._reload.done():

@@ -155,7 +155,10 @@ class Connection:
         """All messages of a subject go there from now on."""
 
         async def each(message: Msg) -> None:
-            take(message)
+            try:
+                take(message)
+            except Exception:  # noqa: BLE001 - nats-py would tell `_complain`, which tells nobody
+                _log.exception("what follows from a message of %s was not done", message.subject)
 
         await self._client.subscribe(subject, cb=each)
 

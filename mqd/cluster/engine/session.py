@@ -205,7 +205,7 @@ class Session:
         log = (message.headers or {})["Nats-Stream"]
         for name, hear in list(self._followers):
             if name == log:
-                hear(entry)
+                _call(hear, entry)
 
     def _elected(self, message: Msg) -> None:
         said = json.loads(message.data)
@@ -218,10 +218,18 @@ class Session:
     def _tell_leaders(self, changes: Sequence[Change]) -> None:
         for log, leader in changes:
             for hear in list(self._watchers):
-                hear(log, leader)
+                _call(hear, log, leader)
 
     def _close(self) -> None:
         self._client = self._system = None
         self._opened.clear()
         self.meta_leader, self.voters = None, ()
         self._tell_leaders(self._leaders.nobody())
+
+
+def _call(hear: Callable[..., None], *news: object) -> None:
+    """One listener's fault is not the others', nor the connection's."""
+    try:
+        hear(*news)
+    except Exception:  # noqa: BLE001 - told
+        _log.exception("what follows from news of the logs was not done")

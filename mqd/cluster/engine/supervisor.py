@@ -59,6 +59,8 @@ class Supervisor:
         self._anchor_password = ""
         self._config_text = b""
         self._wait_s = 0.0
+        self._telling = asyncio.Lock()  # of a change: a server takes one at a time
+        self._untold: Child | None = None  # it was starting when its configuration changed
         self.ails = ""  # why there is no server now that is of use, as far as that is known
 
     async def start(self, config: str, anchor_password: str) -> None:
@@ -80,15 +82,22 @@ class Supervisor:
     async def configure(self, config: str) -> None:
         """The server goes by this one from now on, after a restart if it must. Raises MqdError."""
         self._config_text = config.encode()
-        child = self._child
-        if child is None or child.ended.done():
-            return  # the next one reads it
-        try:
-            write_private(self._config, self._config_text)
-        except OSError as error:
-            text = f"nats-server is not told of changes: {error}"
-            raise MqdError(ErrorCode.UNAVAILABLE, text) from error
-        if child.ports.done() and not await child.reload():
+        async with self._telling:
+            child = self._child
+            if child is None or child.ended.done():
+                return  # the next one reads it
+            try:
+                write_private(self._config, self._config_text)
+            except OSError as error:
+                text = f"nats-server is not told of changes: {error}"
+                raise MqdError(ErrorCode.UNAVAILABLE, text) from error
+            if child.ports.done():
+                await self._tell(child)
+            else:
+                self._untold = child  # it may have read the old one
+
+    async def _tell(self, child: Child) -> None:
+        if not await child.reload():
             _log.warning("nats-server did not take its new configuration; it is started again")
             await child.stop()
 
@@ -123,7 +132,7 @@ class Supervisor:
         assert self._lock is not None
         self._child = None
         try:
-            if not self._has_room():
+            if shutil.disk_usage(self._folder).free < ENGINE_ROOM_BYTES_MIN:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             write_private(self._config, self._config_text)
             self._child = Child(self._binary, self._config, self._lock.descriptor)
@@ -135,8 +144,13 @@ class Supervisor:
             _log.error("%s; this node's copies of the logs do not count until it serves", why)
             self.ails = why
 
-    def _has_room(self) -> bool:
-        return shutil.disk_usage(self._folder).free >= ENGINE_ROOM_BYTES_MIN
+    def _hindrance(self) -> str:
+        """Why it is of no use to start one now; empty if it may be."""
+        try:
+            room = shutil.disk_usage(self._folder).free >= ENGINE_ROOM_BYTES_MIN
+        except OSError as error:
+            return str(error)
+        return "" if room else "the disc is full"
 
     async def _run(self) -> None:
         """Cancelled by `stop`, which ends the child with the patience that it needs."""
@@ -151,8 +165,8 @@ class Supervisor:
                 await asyncio.sleep(wait_s)
             else:
                 await asyncio.sleep(self._next_wait_s(0.0))
-            while not self._has_room():
-                self._fail("nats-server is not started: the disc is full")
+            while hindrance := self._hindrance():
+                self._fail(f"nats-server is not started: {hindrance}")
                 await asyncio.sleep(_ROOM_LOOK_S)
             self._begin()
 
@@ -163,14 +177,17 @@ class Supervisor:
 
     async def _attend(self, child: Child) -> None:
         """Until it ended."""
-        try:
-            ports = await asyncio.wait_for(asyncio.shield(child.ports), _START_TIMEOUT_S)
-        except MqdError:
-            return
-        except TimeoutError:
+        # Not wait_for, which may take no notice of being cancelled in the turn in which it ends.
+        await asyncio.wait([child.ports], timeout=_START_TIMEOUT_S)
+        if not child.ports.done():
             await child.kill()
+        if child.ports.exception() is not None:
             return
+        ports = child.ports.result()
         self.ails = ""
+        if self._untold is child:
+            async with self._telling:
+                await self._tell(child)
         loop = asyncio.get_running_loop()
         tasks = [
             loop.create_task(self._served.serves(ports)),
