@@ -33,7 +33,7 @@ _NOT_FOUND: Final = ("Object Not Found", "Not Found")
 class Refused(Exception):
     """The request is answered with an error. reason None: an empty body."""
 
-    def __init__(self, status: int, error: str, reason: str | None) -> None:
+    def __init__(self, status: int, error: str, reason: Json | None) -> None:
         super().__init__(f"{status} {error}: {reason}")
         self.status = status
         self.error = error
@@ -130,8 +130,10 @@ class Call:
         found = self.json()
         missing = [key for key in keys if key not in found]
         if missing:
-            listed = ",".join(f"{{key_missing,{_atom(key)}}}" for key in missing)
-            raise bad_request(f"[{listed}]")
+            terms = [f"{{key_missing,{_atom(key)}}}" for key in missing]
+            narrow = ",".join(terms)  # Erlang breaks lines of 80 characters
+            wide = ",\n ".join(terms)
+            raise bad_request(f"[{narrow if len(narrow) < 78 else wide}]")
         return found
 
 

@@ -9,9 +9,29 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from mqd.management import about, health, overview
+from mqd.management import (
+    about,
+    bindings,
+    channels,
+    connections,
+    consumers,
+    definitions,
+    exchanges,
+    health,
+    limits,
+    messages,
+    nodes,
+    overview,
+    parameters,
+    permissions,
+    policies,
+    queues,
+    users,
+    vhosts,
+)
 from mqd.management.access import Need
 from mqd.management.calls import Handler
+from mqd.policies.model import OPERATOR_POLICY, POLICY
 
 
 class Route(NamedTuple):
@@ -79,6 +99,13 @@ class Routes:
 
 
 _GET, _PUT, _POST, _DELETE = "GET", "PUT", "POST", "DELETE"
+_BINDINGS = "/exchanges/{vhost}/{exchange}/bindings"
+_ENDS = "/bindings/{vhost}/e/{source}/{kind}/{destination}"
+_TOPIC, _TOPICS = "/topic-permissions/{vhost}/{user}", "{vhost}/topic-permissions"
+_POLICY = "/policies/{vhost}/{name}"
+_OPERATOR = "/operator-policies/{vhost}/{name}"
+_PARAMETER = "/parameters/{component}/{vhost}/{name}"
+_GLOBAL = "/global-parameters/{name}"
 
 ABOUT: Final[tuple[Route, ...]] = (
     Route(_GET, "/overview", Need.LOGIN, overview.show),
@@ -114,4 +141,108 @@ HEALTH: Final[tuple[Route, ...]] = (
     Route(_GET, f"{_CHECK}/node-is-quorum-critical", Need.LOGIN, health.quorum_critical),
 )
 
-ROUTES: Final = tuple(row._replace(path=f"/api{row.path}") for row in (*ABOUT, *HEALTH))
+OBJECTS: Final[tuple[Route, ...]] = (
+    Route(_GET, "/nodes", Need.MONITOR, nodes.listing),
+    Route(_GET, "/nodes/{node}", Need.MONITOR, nodes.show),
+    Route(_GET, "/nodes/{node}/memory", Need.MONITOR, nodes.memory),
+    Route(_GET, "/nodes/{node}/memory/relative", Need.MONITOR, nodes.memory_relative),
+    Route(_GET, "/connections", Need.LOGIN, connections.listing),
+    Route(_GET, "/connections/{connection}", Need.LOGIN, connections.show),
+    Route(_DELETE, "/connections/{connection}", Need.LOGIN, connections.close),
+    Route(_GET, "/connections/username/{user}", Need.LOGIN, connections.of_user),
+    Route(_DELETE, "/connections/username/{user}", Need.LOGIN, connections.close_of_user),
+    Route(_GET, "/connections/{connection}/channels", Need.LOGIN, channels.of_connection),
+    Route(_GET, "/channels", Need.LOGIN, channels.listing),
+    Route(_GET, "/channels/{channel}", Need.LOGIN, channels.show),
+    Route(_GET, "/consumers", Need.LOGIN, consumers.listing),
+    Route(_GET, "/consumers/{vhost}", Need.VHOST, consumers.listing),
+    Route(_GET, "/exchanges", Need.LOGIN, exchanges.listing),
+    Route(_GET, "/exchanges/{vhost}", Need.VHOST, exchanges.listing),
+    Route(_GET, "/exchanges/{vhost}/{exchange}", Need.VHOST, exchanges.show),
+    Route(_PUT, "/exchanges/{vhost}/{exchange}", Need.VHOST, exchanges.put),
+    Route(_DELETE, "/exchanges/{vhost}/{exchange}", Need.VHOST, exchanges.delete),
+    Route(_POST, "/exchanges/{vhost}/{exchange}/publish", Need.VHOST, messages.publish),
+    Route(_GET, f"{_BINDINGS}/source", Need.VHOST, bindings.of_source),
+    Route(_GET, f"{_BINDINGS}/destination", Need.VHOST, bindings.of_destination),
+    Route(_GET, "/queues", Need.LOGIN, queues.listing),
+    Route(_GET, "/queues/{vhost}", Need.VHOST, queues.listing),
+    Route(_GET, "/queues/{vhost}/{queue}", Need.VHOST, queues.show),
+    Route(_PUT, "/queues/{vhost}/{queue}", Need.VHOST, queues.put),
+    Route(_DELETE, "/queues/{vhost}/{queue}", Need.VHOST, queues.delete),
+    Route(_GET, "/queues/{vhost}/{queue}/bindings", Need.VHOST, bindings.of_queue),
+    Route(_DELETE, "/queues/{vhost}/{queue}/contents", Need.VHOST, queues.purge),
+    Route(_POST, "/queues/{vhost}/{queue}/get", Need.VHOST, messages.get),
+    Route(_POST, "/queues/{vhost}/{queue}/actions", Need.ADMINISTRATOR, queues.act),
+    Route(_GET, "/bindings", Need.LOGIN, bindings.listing),
+    Route(_GET, "/bindings/{vhost}", Need.VHOST, bindings.listing),
+    Route(_GET, _ENDS, Need.VHOST, bindings.between),
+    Route(_POST, _ENDS, Need.VHOST, bindings.create),
+    Route(_GET, f"{_ENDS}/{{key}}", Need.VHOST, bindings.show),
+    Route(_DELETE, f"{_ENDS}/{{key}}", Need.VHOST, bindings.delete),
+)
+
+RULES: Final[tuple[Route, ...]] = (
+    Route(_GET, "/vhosts", Need.LOGIN, vhosts.listing),
+    Route(_GET, "/vhosts/{vhost}", Need.ADMINISTRATOR, vhosts.show),
+    Route(_PUT, "/vhosts/{vhost}", Need.ADMINISTRATOR, vhosts.put),
+    Route(_DELETE, "/vhosts/{vhost}", Need.ADMINISTRATOR, vhosts.delete),
+    Route(_POST, "/vhosts/{vhost}/start/{node}", Need.ADMINISTRATOR, vhosts.start),
+    Route(_GET, "/vhosts/{vhost}/permissions", Need.ADMINISTRATOR, permissions.of_vhost),
+    Route(_GET, f"/vhosts/{_TOPICS}", Need.ADMINISTRATOR, permissions.topics_of_vhost),
+    Route(_GET, "/vhosts/{vhost}/connections", Need.VISIBLE, connections.of_vhost),
+    Route(_GET, "/vhosts/{vhost}/channels", Need.VISIBLE, channels.of_vhost),
+    Route(_GET, "/users", Need.ADMINISTRATOR, users.listing),
+    Route(_GET, "/users/without-permissions", Need.ADMINISTRATOR, users.without_permissions),
+    Route(_POST, "/users/bulk-delete", Need.ADMINISTRATOR, users.bulk_delete),
+    Route(_GET, "/users/{user}", Need.ADMINISTRATOR, users.show),
+    Route(_PUT, "/users/{user}", Need.ADMINISTRATOR, users.put),
+    Route(_DELETE, "/users/{user}", Need.ADMINISTRATOR, users.delete),
+    Route(_GET, "/users/{user}/permissions", Need.ADMINISTRATOR, permissions.of_user),
+    Route(_GET, "/users/{user}/topic-permissions", Need.ADMINISTRATOR, permissions.topics_of_user),
+    Route(_GET, "/permissions", Need.ADMINISTRATOR, permissions.listing),
+    Route(_GET, "/permissions/{vhost}/{user}", Need.ADMINISTRATOR, permissions.show),
+    Route(_PUT, "/permissions/{vhost}/{user}", Need.ADMINISTRATOR, permissions.put),
+    Route(_DELETE, "/permissions/{vhost}/{user}", Need.ADMINISTRATOR, permissions.delete),
+    Route(_GET, "/topic-permissions", Need.ADMINISTRATOR, permissions.topics),
+    Route(_GET, _TOPIC, Need.ADMINISTRATOR, permissions.show_topics),
+    Route(_PUT, _TOPIC, Need.ADMINISTRATOR, permissions.put_topic),
+    Route(_DELETE, _TOPIC, Need.ADMINISTRATOR, permissions.delete_topics),
+    Route(_DELETE, f"{_TOPIC}/{{exchange}}", Need.ADMINISTRATOR, permissions.delete_topics),
+    Route(_GET, "/policies", Need.LOGIN, policies.listing(POLICY)),
+    Route(_GET, "/policies/{vhost}", Need.VHOST, policies.listing(POLICY)),
+    Route(_GET, _POLICY, Need.POLICYMAKER, policies.show(POLICY)),
+    Route(_PUT, _POLICY, Need.POLICYMAKER, policies.put(POLICY)),
+    Route(_DELETE, _POLICY, Need.POLICYMAKER, policies.delete(POLICY)),
+    Route(_GET, "/operator-policies", Need.LOGIN, policies.listing(OPERATOR_POLICY)),
+    Route(_GET, "/operator-policies/{vhost}", Need.VHOST, policies.listing(OPERATOR_POLICY)),
+    Route(_GET, _OPERATOR, Need.POLICYMAKER, policies.show(OPERATOR_POLICY)),
+    Route(_PUT, _OPERATOR, Need.ADMINISTRATOR, policies.put(OPERATOR_POLICY)),
+    Route(_DELETE, _OPERATOR, Need.ADMINISTRATOR, policies.delete(OPERATOR_POLICY)),
+    Route(_GET, "/parameters", Need.POLICYMAKER, parameters.listing),
+    Route(_GET, "/parameters/{component}", Need.POLICYMAKER, parameters.listing),
+    Route(_GET, "/parameters/{component}/{vhost}", Need.POLICYMAKER, parameters.listing),
+    Route(_GET, _PARAMETER, Need.POLICYMAKER, parameters.show),
+    Route(_PUT, _PARAMETER, Need.POLICYMAKER, parameters.put),
+    Route(_DELETE, _PARAMETER, Need.POLICYMAKER, parameters.delete),
+    Route(_GET, "/global-parameters", Need.POLICYMAKER, parameters.global_listing),
+    Route(_GET, _GLOBAL, Need.POLICYMAKER, parameters.show_global),
+    Route(_PUT, _GLOBAL, Need.ADMINISTRATOR, parameters.put_global),
+    Route(_DELETE, _GLOBAL, Need.ADMINISTRATOR, parameters.delete_global),
+    Route(_GET, "/vhost-limits", Need.LOGIN, limits.of_vhosts),
+    Route(_GET, "/vhost-limits/{vhost}", Need.VISIBLE, limits.of_vhosts),
+    Route(_PUT, "/vhost-limits/{vhost}/{name}", Need.ADMINISTRATOR, limits.put_vhost),
+    Route(_DELETE, "/vhost-limits/{vhost}/{name}", Need.ADMINISTRATOR, limits.delete_vhost),
+    Route(_GET, "/user-limits", Need.LOGIN, limits.of_users),
+    Route(_GET, "/user-limits/{user}", Need.LOGIN, limits.of_users),
+    Route(_PUT, "/user-limits/{user}/{name}", Need.ADMINISTRATOR, limits.put_user),
+    Route(_DELETE, "/user-limits/{user}/{name}", Need.ADMINISTRATOR, limits.delete_user),
+    Route(_GET, "/definitions", Need.ADMINISTRATOR, definitions.show),
+    Route(_POST, "/definitions", Need.ADMINISTRATOR, definitions.put),
+    Route(_GET, "/all-configuration", Need.ADMINISTRATOR, definitions.show),
+    Route(_POST, "/all-configuration", Need.ADMINISTRATOR, definitions.put),
+    Route(_GET, "/definitions/{vhost}", Need.ADMINISTRATOR, definitions.show_vhost),
+    Route(_POST, "/definitions/{vhost}", Need.ADMINISTRATOR, definitions.put_vhost),
+)
+
+_ROWS: Final = (*ABOUT, *HEALTH, *OBJECTS, *RULES)
+ROUTES: Final = tuple(row._replace(path=f"/api{row.path}") for row in _ROWS)

@@ -251,6 +251,8 @@ def _refusal(request: web.BaseRequest, error: Exception) -> Answer:
         error = of_failure(error)
     elif isinstance(error, AmqpError):
         error = of_amqp(error)
+    elif isinstance(error, UnicodeEncodeError):  # a name that is kept as text
+        error = Refused(400, "bad_request", "a name in the path or the body is not UTF-8")
     elif isinstance(error, TimeoutError):
         error = Refused(503, "timeout", "the answer took too long")
     if not isinstance(error, Refused):

@@ -13,7 +13,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Sequence
 
-from mqd.amqp.fields import Field
+from mqd.amqp.fields import Field, Table
 
 _M32 = 0xFFFF_FFFF
 _M64 = 0xFFFF_FFFF_FFFF_FFFF
@@ -39,6 +39,11 @@ def portable_hash(value: bytes | Field) -> int:
 def portable_hash_of_all(keys: Sequence[bytes]) -> int:
     """phash2 of a list of binaries. 27 bits."""
     return _term(list(keys), 0) & _RANGE
+
+
+def portable_hash_of_table(table: Table) -> int:
+    """phash2 of arguments, with a range of 32 bits."""
+    return _term(_value(("table", table)), 0)
 
 
 def bucket_of(key: int, count: int) -> int:

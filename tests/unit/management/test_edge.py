@@ -133,3 +133,21 @@ def test_checks(api: Api) -> None:
     assert api.get("/aliveness-test/%2F") == {"status": "ok"}
     assert api("GET", "/aliveness-test/nosuch").json == NOT_FOUND
     assert api("GET", "/healthchecks/node/nosuch").json == NOT_FOUND
+
+
+def test_names_that_are_no_utf_8(api: Api) -> None:
+    """AMQP takes them; what is text for the tools does not."""
+    assert api("PUT", "/queues/%2F/%FF", {}).status == 201
+    assert api("GET", "/queues/%2F/%FF").status == 200
+    assert api("DELETE", "/queues/%2F/%FF").status == 204
+    for path in ("/vhosts/%FF", "/policies/%2F/%FF", "/global-parameters/%FF"):
+        body = {"tags": "", "pattern": "a", "definition": {"max-length": 1}, "value": 1}
+        reply = api("PUT", path, body)
+        assert (reply.status, reply.json["error"]) == (400, "bad_request"), path
+
+
+def test_names_are_decoded_once(api: Api) -> None:
+    assert api("PUT", "/queues/%2F/a%2525", {}).status == 201
+    assert api("GET", "/queues/%2F/a%2525").json["name"] == "a%25"
+    assert api("GET", "/queues/%2F/a%25").status == 404
+    assert api("DELETE", "/queues/%2F/a%2525").status == 204
