@@ -56,7 +56,9 @@ def introduce(link: Link, node: str, cookie: str) -> Session:
 def _ask(link: Link, step: str, request: Any, reply_class: Any) -> Any:
     path = f"/mqd.rpc.v1.Peer/{step}"
     try:
-        call = link.call(path, [], REACH_WITHIN_S, request.SerializeToString())
+        sent = request.SerializeToString().hex().encode()
+        metadata = [(challenge.STEP_KEY.encode(), sent)]
+        call = link.call(path, metadata, REACH_WITHIN_S, b"")
         messages = list(call.messages())
     except TimeoutError as error:
         raise Broken(f"no answer to the handshake within {REACH_WITHIN_S:.0f} s") from error

@@ -199,7 +199,8 @@ class _Attempt:
 
         with self._translated(grpc.aio.AioRpcError):
             step = channel.unary_unary(method, None, None)
-            reply: bytes = await step(request.SerializeToString(), timeout=REACH_S)
+            sent = ((challenge.STEP_KEY, request.SerializeToString().hex()),)
+            reply: bytes = await step(b"", metadata=sent, timeout=REACH_S)
             return reply
 
     @contextlib.contextmanager

@@ -32,7 +32,7 @@ def handlers(guard: Guard) -> list[grpc.GenericRpcHandler[Any, Any]]:
 
 
 def _handshake(guard: Guard) -> grpc.GenericRpcHandler[Any, Any]:
-    make = grpc.unary_unary_rpc_method_handler
+    make = grpc.stream_unary_rpc_method_handler  # of a unary one gRPC reads the body before us
     hello = guard.handshake("Peer.Hello", pb.HelloRequest.FromString, guard.peers.hello)
     prove = guard.handshake("Peer.Prove", pb.ProveRequest.FromString, guard.peers.prove)
     return grpc.method_handlers_generic_handler(

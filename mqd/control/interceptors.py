@@ -26,6 +26,7 @@ from mqd.admin.context import AdminContext, AppState, NodeControl, app_running, 
 from mqd.control import status
 from mqd.control.peers import NotAdmitted, Peers
 from mqd.errors import ErrorCode, MqdError
+from mqd.rpc.challenge import STEP_KEY
 from mqd.rpc.v1 import verb_pb2
 
 Message = Any  # a protobuf message: its type is known to the descriptors only
@@ -113,14 +114,23 @@ class Guard:
 
     def handshake(
         self, name: str, parse: Parse, step: Callable[[Message, str], Message]
-    ) -> Callable[[bytes, Call], Awaitable[Message]]:
-        """The gRPC handler of a step that comes before anyone is admitted."""
+    ) -> Callable[[object, Call], Awaitable[Message]]:
+        """The gRPC handler of a step that comes before anyone is admitted. Reads no body."""
 
-        async def handle(data: bytes, call: Call) -> Message:
+        async def handle(_bodies: object, call: Call) -> Message:
             try:
-                return step(_parsed(parse, data), call.peer())
+                sent = dict(call.invocation_metadata() or ())
+                return step(_parsed(parse, _step(sent.get(STEP_KEY))), call.peer())
             except Exception as error:  # noqa: BLE001 - the edge: see the charter
                 await _fail(name, error, call)
+
+        return handle
+
+    def turn_away(self, name: str) -> Callable[[object, Call], Awaitable[Message]]:
+        """The gRPC handler of a call by a stranger. Reads no body."""
+
+        async def handle(_bodies: object, call: Call) -> Message:
+            await _fail(name, NotAdmitted(), call)
 
         return handle
 
@@ -175,6 +185,14 @@ class Guard:
 def _path(name: str) -> str:
     service, _, method = name.rpartition(".")
     return f"/{service}/{method}"
+
+
+def _step(sent: str | bytes | None) -> bytes:
+    try:
+        return bytes.fromhex(str(sent))
+    except ValueError as error:
+        text = "a handshake that cannot be read: use tools of the node's release"
+        raise MqdError(ErrorCode.PRECONDITION_FAILED, text) from error
 
 
 def _parsed(parse: Parse, data: bytes) -> Message:

@@ -78,6 +78,14 @@ class Peers:
         shown = challenge.proof(self._node.cookie, challenge.SERVER, session.transcript)
         return pb.ProveReply(proof=shown)
 
+    def knows(self, sent: Mapping[str, str | bytes]) -> bool:
+        """Whether metadata name a session that is proven. Whose it is, `check` finds out."""
+        try:
+            session = self._sessions.get(bytes.fromhex(str(sent.get(challenge.SESSION_KEY, ""))))
+        except ValueError:
+            return False
+        return session is not None and session.proven and self._now() < session.ends_ms
+
     def check(
         self, path: str, actor: str, sent: Mapping[str, str | bytes], request: bytes, peer: str
     ) -> None:

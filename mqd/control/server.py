@@ -1,9 +1,10 @@
 """The control socket, and the port for other machines: gRPC on the daemon's own loop.
 
-Decides where the socket stands, that nobody else's is taken over, and how long calls may take
-to end when the server stops. Health and reflection answer strangers on the port, too: what they
-tell is public. Serves whatever state the broker application is in, so that a
-stopped one can be started. Never decides what an rpc does (`bind`) or who may call
+Decides where the socket stands, that nobody else's is taken over, how long calls may take to end
+when the server stops, and what strangers on the port may hold: so many connections, which are cut
+when they say nothing or ask for nothing, and no body of a request (`door`). Health and reflection,
+which would read some, are on the socket alone. Serves whatever state the broker application is in,
+so that a stopped one can be started. Never decides what an rpc does (`bind`) or who may call
 (`interceptors`, and the mode of the directory: gRPC tells no peer uid on a unix socket).
 """
 
@@ -15,8 +16,9 @@ import logging
 import os
 import socket
 import stat
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -27,10 +29,13 @@ from mqd.admin.context import NodeControl
 from mqd.admin.operations import services
 from mqd.control.bind import handlers
 from mqd.control.clustering import Clustering
+from mqd.control.door import Door
 from mqd.control.interceptors import Guard
 from mqd.errors import ErrorCode, MqdError
 
 _log = logging.getLogger(__name__)
+
+Handlers = Sequence[Any]  # of grpc.GenericRpcHandler, which is generic in its stub only
 
 _CALL: Final = "_schedule_rpc_coro"  # gRPC's task of a call, from its begin to its end
 _OPTIONS = (
@@ -38,13 +43,20 @@ _OPTIONS = (
     ("grpc.max_send_message_length", limits.CONTROL_MESSAGE_BYTES_MAX),
     ("grpc.so_reuseport", 0),
 )
+_OF_THE_PORT = (
+    *_OPTIONS,
+    ("grpc.server_handshake_timeout_ms", limits.PEER_PREFACE_MS),
+    ("grpc.max_connection_idle_ms", limits.PEER_IDLE_MS),
+    ("grpc.max_concurrent_streams", limits.PEER_STREAMS_MAX),
+    ("grpc.max_allowed_incoming_connections", limits.PEER_CONNECTIONS_MAX),
+)
 
 
 class ControlServer:
     """A control socket that is being served."""
 
-    def __init__(self, server: grpc.aio.Server, guard: Guard, path: Path) -> None:
-        self._server = server
+    def __init__(self, servers: Sequence[grpc.aio.Server], guard: Guard, path: Path) -> None:
+        self._servers = servers
         self._guard = guard
         self.path = path
 
@@ -56,7 +68,7 @@ class ControlServer:
         """
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._guard.close(), grace_s)
-        await self._server.stop(None)
+        await _stop(self._servers)
         await _ended()
         with contextlib.suppress(FileNotFoundError):
             self.path.unlink()
@@ -82,21 +94,28 @@ async def serve(
     daemon answers on `path`, MqdError(UNAVAILABLE) when the directory or the port cannot be used.
     """
     _prepare(path, node.name)
-    server = grpc.aio.server(options=_OPTIONS)
     guard = Guard(node)
+    served = handlers(guard)
+    servers: list[grpc.aio.Server] = []
     try:
-        server.add_generic_rpc_handlers(handlers(guard))
-        await _add_standard_services(server)
-        await _open(server, path, clustering)
+        if clustering is not None:
+            servers.append(grpc.aio.server(options=_OF_THE_PORT, interceptors=(Door(guard),)))
+            await _open_port(servers[-1], served, clustering)
+        servers.append(grpc.aio.server(options=_OPTIONS))
+        await _open(servers[-1], served, path)
     except BaseException:
-        await server.stop(None)  # left to the collector, it prints that its loop is gone
+        await _stop(servers)  # left to the collector, they print that their loop is gone
         raise
-    return ControlServer(server, guard, path)
+    return ControlServer(servers, guard, path)
 
 
-async def _open(server: grpc.aio.Server, path: Path, clustering: Clustering | None) -> None:
-    if clustering is not None:
-        _bind(server, clustering)
+async def _stop(servers: Sequence[grpc.aio.Server]) -> None:
+    await asyncio.gather(*(server.stop(None) for server in servers))
+
+
+async def _open(server: grpc.aio.Server, served: Handlers, path: Path) -> None:
+    server.add_generic_rpc_handlers(served)
+    await _add_standard_services(server)
     try:
         server.add_insecure_port(f"unix:{path}")
         await server.start()
@@ -107,9 +126,11 @@ async def _open(server: grpc.aio.Server, path: Path, clustering: Clustering | No
         ) from error
 
 
-def _bind(server: grpc.aio.Server, clustering: Clustering) -> None:
+async def _open_port(server: grpc.aio.Server, served: Handlers, clustering: Clustering) -> None:
+    server.add_generic_rpc_handlers(served)
     try:
         server.add_insecure_port(f"{clustering.interface}:{clustering.port}")
+        await server.start()
     except RuntimeError as error:  # gRPC tells no reason
         raise clustering.unusable() from error
 

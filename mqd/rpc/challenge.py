@@ -13,6 +13,9 @@ MAC(role, fields) is HMAC-SHA256(K, "mqd-peer-1" | role | fields).
  3. Each call carries the session's id, a sequence number above every earlier one, and
     MAC("call", T | path | sequence | actor | SHA-256 of the request).
 
+Hello and Prove travel in metadata (STEP_KEY), their bodies are empty: what a stranger can make a
+node take in is bounded by what gRPC allows there, not by the largest message of the catalogue.
+
 So the cookie is never on the wire; a recorded proof is worth nothing: another session has other
 random bytes, and in the same one its sequence number is used up. A proof cannot be turned round
 (the roles differ) nor moved to another call, request or actor. A session belongs to the
@@ -31,6 +34,7 @@ from typing import Final
 
 VERSION: Final = 1
 NONCE_BYTES: Final = 32
+STEP_KEY: Final = "mqd-step"  # metadata of Hello and Prove: the request, hexadecimal
 SESSION_KEY: Final = "mqd-session"  # metadata of a call: session id, hexadecimal
 SEQUENCE_KEY: Final = "mqd-sequence"  # decimal
 PROOF_KEY: Final = "mqd-proof"  # hexadecimal

@@ -15,10 +15,14 @@ import ssl
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.exceptions import ProtocolError
 
 from mqd.cluster.identity import issue
 from tests.cluster.trio import Member, Trio
@@ -34,6 +38,7 @@ _GARBAGE = {
     "huge frame": b"\xff" * 64,
 }
 _READ_S = 3.0
+_SILENT_S = 20.0  # our own ports: 5, the engine's: 2
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -210,6 +215,87 @@ def test_a_recorded_conversation_is_worth_nothing(trio: Trio, tmp_path: Path) ->
     target.ctl("-q", "delete_user", "replayed")
     answer_to(port, heard.read_bytes())
     assert "replayed" not in target.ctl("-q", "list_users")
+
+
+@pytest.mark.parametrize("path", ["/mqd.rpc.v1.Peer/Hello", "/mqd.rpc.v1.Definitions/Import"])
+def test_a_stranger_cannot_have_a_node_hold_its_messages(trio: Trio, path: str) -> None:
+    """Twelve that begin one of 60 MiB, and send what the node takes of it."""
+    member = trio.members[1]
+    assert member.process is not None
+    before = resident_mib(member.process.pid)
+    port = int(member.environment["RABBITMQ_DIST_PORT"])
+    with contextlib.ExitStack() as opened:
+        senders = [opened.enter_context(Sender(port, path)) for _ in range(12)]
+        for sender in senders:
+            sender.send()
+        assert max(sender.sent for sender in senders) < 4 << 20
+        assert resident_mib(member.process.pid) < before + 100
+
+
+class Sender:
+    """A call over HTTP/2 whose message does not end."""
+
+    def __init__(self, port: int, path: str) -> None:
+        self.sent = 0
+        self._socket = socket.create_connection(("127.0.0.1", port), 5)
+        self._socket.settimeout(_READ_S)
+        self._http = H2Connection(H2Configuration())
+        self._http.initiate_connection()
+        headers = {":method": "POST", ":scheme": "http", ":path": path, ":authority": "x"}
+        more = {"te": "trailers", "content-type": "application/grpc"}
+        self._http.send_headers(1, list((headers | more).items()))
+        self._http.send_data(1, b"\0" + (60 << 20).to_bytes(4, "big"))
+
+    def __enter__(self) -> Sender:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+
+    def send(self) -> None:
+        """Until the node wants no more."""
+        with contextlib.suppress(OSError, ProtocolError):
+            while self.sent < 59 << 20:
+                room = min(self._http.local_flow_control_window(1), 16_384)
+                self._http.send_data(1, bytes(room))
+                self.sent += room
+                self._socket.sendall(self._http.data_to_send())
+                if room == 0:
+                    data = self._socket.recv(65_536)
+                    if not data:
+                        return
+                    self._http.receive_data(data)
+
+
+def resident_mib(pid: int) -> int:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(re.findall(r"VmRSS:\s+(\d+)", status)[0]) // 1024
+
+
+def test_hundreds_that_connect_and_say_nothing(trio: Trio) -> None:
+    """On every port: they are sent away, and the cluster is there meanwhile."""
+    member = trio.members[2]
+    with contextlib.ExitStack() as opened:
+        silent = [
+            opened.enter_context(socket.create_connection(("127.0.0.1", port), 5))
+            for port in between_nodes(member)
+            for _ in range(150)
+        ]
+        assert len(member.status()["running_nodes"]) == 3
+        with selectors.DefaultSelector() as selector:
+            for one in silent:
+                selector.register(one, selectors.EVENT_READ)
+            end = time.monotonic() + _SILENT_S
+            while selector.get_map() and time.monotonic() < end:
+                for key, _ in selector.select(1):
+                    assert isinstance(key.fileobj, socket.socket)
+                    with contextlib.suppress(OSError):
+                        if key.fileobj.recv(4096):
+                            continue
+                    selector.unregister(key.fileobj)
+            left = [key.fileobj for key in selector.get_map().values()]
+        assert left == []
+    assert len(member.status()["running_nodes"]) == 3
 
 
 def _tool() -> list[str]:

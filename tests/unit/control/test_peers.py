@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -195,6 +196,18 @@ async def channel(stand: Stand, tmp_path: Path) -> AsyncIterator[grpc.aio.Channe
     await control.stop(0)
 
 
+NO_BODY = peer_pb2.HelloRequest()
+
+
+def step(request: Any) -> tuple[tuple[str, str]]:
+    return ((challenge.STEP_KEY, request.SerializeToString().hex()),)
+
+
+async def say_hello(channel: grpc.aio.Channel, name: str) -> Any:
+    request = peer_pb2.HelloRequest(version=1, node=name, nonce=NONCE)
+    return await peer_pb2_grpc.PeerStub(channel).Hello(NO_BODY, metadata=step(request))
+
+
 async def refused(call: Any) -> str | None:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call
@@ -215,12 +228,14 @@ async def test_the_hash_that_opens_the_socket_does_not_open_the_port(
 async def test_a_handshake_opens_the_port_for_each_call_once(
     channel: grpc.aio.Channel, stand: Stand
 ) -> None:
-    stub = peer_pb2_grpc.PeerStub(channel)
     name = stand.node.name
-    hello = await stub.Hello(peer_pb2.HelloRequest(version=1, node=name, nonce=NONCE))
+    hello = await say_hello(channel, name)
     seen = challenge.transcript(name, NONCE, hello.session, hello.nonce)
     shown = challenge.proof(stand.node.cookie, challenge.CLIENT, seen)
-    reply = await stub.Prove(peer_pb2.ProveRequest(session=hello.session, proof=shown))
+    proving = peer_pb2.ProveRequest(session=hello.session, proof=shown)
+    reply = await peer_pb2_grpc.PeerStub(channel).Prove(
+        peer_pb2.ProveRequest(), metadata=step(proving)
+    )
     assert reply.proof == challenge.proof(stand.node.cookie, challenge.SERVER, seen)
     proof = challenge.call_proof(stand.node.cookie, seen, PROBE, 1, "me", b"")
     metadata = (
@@ -238,8 +253,45 @@ async def test_a_handshake_opens_the_port_for_each_call_once(
 async def test_a_wrong_proof_is_answered_like_a_wrong_cookie(
     channel: grpc.aio.Channel, stand: Stand
 ) -> None:
-    stub = peer_pb2_grpc.PeerStub(channel)
-    request = peer_pb2.HelloRequest(version=1, node=stand.node.name, nonce=NONCE)
-    hello = await stub.Hello(request)
+    hello = await say_hello(channel, stand.node.name)
     wrong = peer_pb2.ProveRequest(session=hello.session, proof=b"x" * 32)
-    assert await refused(stub.Prove(wrong)) == "ACCESS_REFUSED"
+    stub = peer_pb2_grpc.PeerStub(channel)
+    assert (
+        await refused(stub.Prove(peer_pb2.ProveRequest(), metadata=step(wrong))) == "ACCESS_REFUSED"
+    )
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("sent", [None, "", "zz", "ff"])
+async def test_a_handshake_without_a_request(channel: grpc.aio.Channel, sent: str | None) -> None:
+    metadata = () if sent is None else ((challenge.STEP_KEY, sent),)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await peer_pb2_grpc.PeerStub(channel).Hello(NO_BODY, metadata=metadata)
+    code = dict(caught.value.trailing_metadata()).get("mqd-code")
+    assert code in ("PRECONDITION_FAILED", "INVALID_ARGUMENT")
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    "path", ["/grpc.health.v1.Health/Check", "/mqd.rpc.v1.Users/Add", "/no/one"]
+)
+async def test_strangers_are_sent_away_from_everything_else(
+    channel: grpc.aio.Channel, path: str
+) -> None:
+    assert await refused(channel.unary_unary(path)(b"")) == "ACCESS_REFUSED"
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("path", ["/mqd.rpc.v1.Definitions/Import", "/mqd.rpc.v1.Peer/Hello"])
+async def test_a_strangers_body_is_not_waited_for(channel: grpc.aio.Channel, path: str) -> None:
+    """It is never finished, and the answer comes all the same."""
+
+    async def never_done() -> AsyncIterator[bytes]:
+        yield b"x"
+        await asyncio.Event().wait()
+
+    call = channel.stream_unary(path)(never_done())
+    async with asyncio.timeout(5):
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await call
+    assert dict(caught.value.trailing_metadata()).get("mqd-code")
