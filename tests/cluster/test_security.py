@@ -38,6 +38,7 @@ _GARBAGE = {
     "huge frame": b"\xff" * 64,
 }
 _READ_S = 3.0
+_ENGINES_S = 30.0
 _SILENT_S = 20.0  # our own ports: 5, the engine's: 2
 
 pytestmark = pytest.mark.timeout(120)
@@ -49,9 +50,18 @@ def trio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trio]:
     try:
         made.start()
         made.await_whole()
+        await_engines(made)
         yield made
     finally:
         made.end()
+
+
+def await_engines(trio: Trio) -> None:
+    """They come after the members."""
+    end = time.monotonic() + _ENGINES_S
+    while not all(any("nats" in each[2] for each in listeners(member)) for member in trio):
+        assert time.monotonic() < end
+        time.sleep(0.1)
 
 
 def listeners(member: Member) -> set[tuple[str, int, str]]:
