@@ -124,6 +124,8 @@ class Admission:
         record = self._record
         others = [member for name, member in record.members.items() if name != record.node]
         answers = await self._membership.peers.ask_all(others)
+        await self._membership.tell_where(answers)
+        record = self._record  # one of them may have told where it is reached
         found = {name: seen(facts) for name, facts in answers.items()}
         return decide(record, found, self._is_forced()), answers
 

@@ -97,7 +97,7 @@ class Electorate:
         return self._engine.ails if self._engine is not None else "its nats-server is not started"
 
     def _members_of(self, names: Sequence[str]) -> list[Member]:
-        members = self._store.state.members
+        members = {**self._store.state.members, **self._station.moved}
         found = [members[name] for name in names if name in members]
         return [self._station.me if each.name == self._node else each for each in found]
 

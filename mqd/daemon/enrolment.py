@@ -14,6 +14,7 @@ from mqd.admin import membership_words as words
 from mqd.cluster.membership.record import DISC, Record
 from mqd.cluster.ports import NoMajority
 from mqd.daemon.admission import Admitted
+from mqd.daemon.membership import Membership
 from mqd.daemon.roll import new_fork
 from mqd.daemon.side import Side, Site
 from mqd.metadata.commands import Batch, ClusterRecord, Member, PutCluster, PutMember
@@ -54,6 +55,8 @@ class Enrolment:
             await store.propose_async(PutCluster(cluster))
         side, here = await Side.link(self.site, store, cluster, _moved(me, membership.address))
         opened.push_async_callback(side.close)
+        membership.moved = side.reach
+        membership.stand_at(here)
         if cluster.authority == record.node:
             side.order()
             if here != me:
@@ -65,11 +68,22 @@ class Enrolment:
             if cluster.authority == "" and record.kind == DISC:
                 if via is not None:  # most of it comes faster that way, and for a joiner all
                     await side.follow(record.members, (via,))
-                await _vote(side, record)
+                elif here != me:
+                    await self._tell_those_that_start(membership)
+                await _vote(side, membership.record or record)
+                if via is None and here != store.state.members.get(record.node):
+                    await store.propose_async(PutMember(here))
             else:
                 await side.follow(record.members, (via or cluster.authority,))
         membership.use(store)
         return store, side
+
+    async def _tell_those_that_start(self, membership: Membership) -> None:
+        """Nobody runs whom the metadata would tell; who starts after this asks where this is."""
+        record = membership.record
+        assert record is not None
+        others = [record.members[name] for name in record.others]
+        await membership.tell_where(await membership.peers.ask_all(others))
 
     def _open(self, path: str, writer: Writer, record: Record) -> MetadataStore:
         if record.kind == DISC:

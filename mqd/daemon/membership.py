@@ -132,6 +132,35 @@ class Membership(Roll):
         """This from now on."""
         self._write(record)
 
+    def stand_at(self, me: Member) -> None:
+        """This node is reached there, which may not be in the metadata yet: who asks is told."""
+        assert self.record is not None
+        self._write(replace(self.record, members={**self.record.members, self.node: me}))
+
+    async def tell_where(self, answers: Mapping[str, pb.MemberFacts]) -> None:
+        """Those that wait or start, and look for this node where it was. Who runs hears of it
+        through the metadata."""
+        if self.record is None or self.node not in self.record.members:
+            return
+        me = replace(
+            self.record.members[self.node],
+            host=self.address.host,
+            control_port=self.address.control_port,
+        )
+        stale = [
+            name
+            for name, facts in answers.items()
+            if facts.state != RUNNING and facts.cluster_id == self.record.cluster.id
+            for entry in facts.members
+            if entry.name == self.node and entry.incarnation == me.incarnation
+            if _place(member_of(entry)) != _place(me)
+        ]
+        for name in stale:
+            try:
+                await self.peers.tell_address(name, self.record.members.get(name), me)
+            except MqdError as error:
+                _log.debug("%s is not told where this node is reached: %s", name, error.detail)
+
     async def serving(self) -> None:
         """The app runs."""
         self.forgotten, self.apart = None, ()
@@ -336,6 +365,10 @@ class Membership(Roll):
             return await self.peers.ask(target, known)
         except Unreachable as problem:
             raise MqdError(ErrorCode.NOT_FOUND, problem.detail) from problem
+
+
+def _place(member: Member) -> tuple[str, int, int, int]:
+    return member.host, member.control_port, member.link_port, member.route_port
 
 
 def record_of(node: str, admitted: pb.AdmitMemberReply) -> Record:

@@ -130,6 +130,7 @@ class PartitionWatch:
             return set()
         others = [each for name, each in record.members.items() if name != record.node]
         answers = await self._membership.peers.ask_all(others)
+        await self._membership.tell_where(answers)
         found: set[str] = set()
         for name, facts in answers.items():
             if name not in self._mesh.up:

@@ -20,6 +20,7 @@ from mqd.rpc.v1 import membership_pb2 as pb
 from mqd.rpc.v1.values_pb2 import Done
 
 _SERVICE = "/mqd.rpc.v1.Membership/"
+_ELSEWHERE = (handshake.Why.NO_HOST, handshake.Why.REFUSED, handshake.Why.OTHER_NODE)
 
 
 class Peers:
@@ -41,7 +42,8 @@ class Peers:
             raise Unreachable(node, handshake.Why.OTHER_NODE, error.detail) from error
 
     async def tell_address(self, node: str, known: Member | None, me: Member) -> None:
-        """Have a running member write down where this node is reached. Raises MqdError."""
+        """Have a member know where this node is reached: write it down, if it runs. Raises
+        MqdError."""
         await self._change(node, known, "Move", pb.MoveMember(member=entry_of(me)), Done)
 
     async def ask_all(self, members: Iterable[Member]) -> dict[str, pb.MemberFacts]:
@@ -91,18 +93,32 @@ class Peers:
         reply: type[Reply],
         timeout_s: float,
     ) -> Reply:
-        port = known.control_port if known is not None else 0
-        return await handshake.call(
-            node,
-            _SERVICE + rpc,
-            request,
-            reply,
-            cookie=self._cookie,
-            port_default=port or self._port_default,
-            timeout_s=timeout_s,
-            host=known.host if known is not None and port else None,
-            actor="peer",
-        )
+        """Where it was last known, then where its name and this node's port say: it may have been
+        moved while nobody could be told."""
+        places: list[tuple[str | None, int]] = [(None, self._port_default)]
+        if known is not None and known.control_port:
+            there = (known.host or None, known.control_port)
+            places = [there] if there[1] == self._port_default else [there, *places]
+        first: Unreachable | None = None
+        for host, port in places:
+            try:
+                return await handshake.call(
+                    node,
+                    _SERVICE + rpc,
+                    request,
+                    reply,
+                    cookie=self._cookie,
+                    port_default=port,
+                    timeout_s=timeout_s,
+                    host=host,
+                    actor="peer",
+                )
+            except Unreachable as problem:
+                first = first or problem
+                if problem.was_asked or problem.why not in _ELSEWHERE:
+                    break
+        assert first is not None
+        raise first
 
 
 def seen(facts: pb.MemberFacts) -> Seen:

@@ -35,7 +35,7 @@ class Reserved:
         for port in [*preferred, *candidates(me)]:
             if port == but:
                 continue
-            held = socket.socket()
+            held = _socket(host)
             # Connections of a server that crashed a moment ago do not count, and from then on
             # nobody else can bind to it: a port that changed must be known to a majority first.
             held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -55,12 +55,18 @@ class Reserved:
             self._socket = None
 
 
+def _socket(host: str | None) -> socket.socket:
+    """Of its family; None: all addresses, which those of IPv4 tell enough of."""
+    is_six = host is not None and ":" in host
+    return socket.socket(socket.AF_INET6 if is_six else socket.AF_INET)
+
+
 def free_port(me: Member, host: str | None, but: Sequence[int] = ()) -> int:
     """One of those, for others to know before it is listened on; 0: none is free."""
     for port in candidates(me):
         if port in but:
             continue
-        with socket.socket() as probe:
+        with _socket(host) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((host or "", port))

@@ -45,8 +45,9 @@ class Roll:
     """The part of a node's membership that needs its metadata.
 
     begin(cluster, this node): when a node alone becomes a cluster, opens what a cluster needs and
-    returns where others reach it; begun(): when the metadata says so, too. address: of this node,
-    its control port included.
+    returns where others reach it; begun(): when the metadata says so, too. moved(member): while
+    this node starts, a member said that it is reached elsewhere. address: of this node, its control
+    port included.
     """
 
     def __init__(self, node: str, peers: Peers, address: Member) -> None:
@@ -56,6 +57,7 @@ class Roll:
         self.record: Record | None = None
         self.begin: Callable[[ClusterRecord, Member], Awaitable[Member]] = _unchanged
         self.begun: Callable[[], Awaitable[None]] = _nothing
+        self.moved: Callable[[Member], None] = lambda _member: None
         self._metadata: MetadataStore | None = None
         self._admitting = asyncio.Lock()
 
@@ -136,9 +138,14 @@ class Roll:
         )
 
     async def move(self, entry: pb.MemberEntry) -> None:
-        """Write down where a member is reached now."""
-        metadata = self._running_metadata()
-        found = metadata.state.members.get(entry.name)
+        """Write down where a member is reached now: for all, if this node runs, else for its own
+        start."""
+        metadata, record = self._metadata, self.record
+        if metadata is not None:
+            members = metadata.state.members
+        else:
+            members = dict(record.members) if record is not None else {}
+        found = members.get(entry.name)
         if found is None or found.incarnation != entry.incarnation:
             raise words.inconsistent(entry.name, self.node)
         moved = replace(
@@ -148,8 +155,13 @@ class Roll:
             link_port=entry.link_port,
             route_port=entry.route_port,
         )
-        if moved != found:
+        if moved == found:
+            return
+        if metadata is not None:
             await metadata.propose_async(PutMember(moved))
+        elif record is not None:
+            self.remember(replace(record, members={**record.members, moved.name: moved}))
+            self.moved(moved)
 
     async def withdraw(self, name: str, incarnation: str) -> None:
         """Strike the one that asks out."""

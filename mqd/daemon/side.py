@@ -96,6 +96,8 @@ class Side:
         self._route = route
         self._watch: GenerationWatch | None = None
         self._me, self._epoch = me, 0
+        self._members: Mapping[str, Member] = {}
+        self._moved: dict[str, Member] = {}
         self._goes_by: ClusterRecord | None = None  # its certificates are of that generation
         self._renewing: asyncio.Task[None] | None = None
         self._queues: RemoteQueues | None = None
@@ -118,6 +120,7 @@ class Side:
                 route,
                 membership.gone,
                 membership.forgive,
+                self._moved,
                 site.settings.nats_server,
             )
             electorate = self._electorate = Electorate(station, store, self.ledger)
@@ -240,6 +243,8 @@ class Side:
 
     async def open(self) -> None:
         """Clients are served. Returns when the others know."""
+        self._site.membership.moved = lambda _member: None
+        self._moved.clear()  # from now on the metadata tells
         await self.gate.open()
         if self._electorate is not None:
             assert self._shards is not None
@@ -342,7 +347,14 @@ class Side:
         self._cluster_changed()  # meanwhile it may have changed again
 
     def _use_members(self, members: Mapping[str, Member]) -> None:
-        self.mesh.use_members(members)
+        self._members = members
+        moved = {name: each for name, each in self._moved.items() if name in members}
+        self.mesh.use_members({**members, **moved})
+
+    def reach(self, member: Member) -> None:
+        """While this node starts: another one that starts is elsewhere than the metadata says."""
+        self._moved[member.name] = member
+        self._use_members(self._members)
 
     def _end_turn(self) -> None:
         if self._broker is not None:

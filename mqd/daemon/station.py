@@ -5,7 +5,7 @@ Decides how many copies the log of changes has, and which members' count. Never 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,8 @@ from mqd.metadata.commands import Member
 @dataclass(frozen=True, slots=True)
 class Station:
     """Of this member. me: with its ports. mesh: all links; gate: to members whose app runs. gone():
-    servers, (name, incarnation), that must not vote any more; forgive(those): they do not."""
+    servers, (name, incarnation), that must not vote any more; forgive(those): they do not. moved:
+    members that are elsewhere than the metadata says, while this one starts."""
 
     data: Path
     me: Member
@@ -31,6 +32,7 @@ class Station:
     route: Reserved
     gone: Callable[[], Sequence[tuple[str, str]]]
     forgive: Callable[[Sequence[tuple[str, str]]], None]
+    moved: Mapping[str, Member]
     nats_server: str = ""  # its path; "": of the package
 
 

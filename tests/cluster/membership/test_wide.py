@@ -1,0 +1,99 @@
+"""Clusters other than three nodes at 127.0.0.1: more members, and IPv6."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.membership.members import Member, eventually, members, unstarted
+
+pytestmark = [pytest.mark.timeout(300), pytest.mark.slow]
+
+_LONG_S = 120.0
+
+
+def knows(node: Member, running: int) -> bool:
+    code, said, _ = node.call("-q", "cluster_status", "--formatter", "json")
+    return code == 0 and len(set(node.status()["running_nodes"])) == running if said else False
+
+
+def test_five_disc_members_and_two_ram_ones(tmp_path: Path) -> None:
+    """Two of five may be lost, a third one not; whoever is back has what came since."""
+    with members(tmp_path, *"abcdefg") as nodes:
+        first, *others = nodes
+        discs, rams = nodes[:5], nodes[5:]
+        for node in others:
+            node.join(first, *(["--ram"] if node in rams else []))
+        eventually(lambda: any("5 copies of the log" in node.log for node in discs), _LONG_S)
+        told = rams[1].status()
+        assert sorted(told["disk_nodes"]) == sorted(node.name for node in discs)
+        assert sorted(told["ram_nodes"]) == sorted(node.name for node in rams)
+        rams[0].ctl("add_user", "by_ram", "pw")
+        assert all("by_ram" in node.users() for node in nodes)
+        for node in discs[:2]:
+            node.kill()
+        discs[4].ctl("add_user", "by_three_of_five", "pw")
+        assert "by_three_of_five" in rams[1].users()
+        discs[2].kill()
+        code, _, error = discs[3].call("add_user", "by_two", "pw")
+        assert code == 69
+        assert "majority of the disc nodes" in error
+        for node in discs[:3]:
+            node.launch()
+        for node in discs[:3]:
+            eventually(node.runs)
+            assert {"by_ram", "by_three_of_five"} <= node.users()
+        eventually(lambda: knows(rams[0], 7))
+        discs[1].ctl("stop_app")
+        discs[0].ctl("forget_cluster_node", discs[1].name)
+        eventually(lambda: any("3 copies of the log" in log_end(node) for node in discs))
+        discs[0].ctl("add_user", "by_four", "pw")
+        rest = [node for node in nodes if node is not discs[1]]
+        for node in rest:
+            assert "by_four" in node.users()
+        for node in rest:  # in the generation that this began
+            node.kill()
+        for node in reversed(rest):
+            node.launch()
+        for node in rest:
+            eventually(node.runs, _LONG_S)
+        eventually(lambda: knows(rams[0], 6), _LONG_S)
+        assert all("by_four" in node.users() for node in rest)
+
+
+def log_end(node: Member) -> str:
+    """Since it had five."""
+    return node.log.rpartition("5 copies of the log")[2]
+
+
+@pytest.mark.parametrize("interface", ["", "::1"])
+def test_links_and_routes_by_ipv6(tmp_path: Path, interface: str) -> None:
+    """interface "": all addresses."""
+    if not _has_ipv6():
+        pytest.skip("no IPv6 loopback")
+    config = f"distribution.listener.interface = {interface}\n" if interface else ""
+    with unstarted(tmp_path, "a", "b", "c", config=config) as nodes:
+        for node in nodes:
+            node.name = node.name.replace("localhost", "::1")
+            node.environment["RABBITMQ_NODENAME"] = node.name
+            node.begin()
+        one, two, three = nodes
+        two.join(one)
+        three.join(two)
+        eventually(lambda: any("3 copies of the log" in node.log for node in nodes))
+        assert f"linked to node {two.name} at ::1:" in one.log
+        one.kill()
+        two.ctl("add_user", "by_two", "pw")
+        one.begin()
+        assert "by_two" in one.users()
+
+
+def _has_ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
