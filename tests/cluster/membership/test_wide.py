@@ -38,7 +38,7 @@ def test_five_disc_members_and_two_ram_ones(tmp_path: Path) -> None:
         assert "by_three_of_five" in rams[1].users()
         discs[2].kill()
         code, _, error = discs[3].call("add_user", "by_two", "pw")
-        assert code == 69
+        assert code in (69, 75), error  # refused, or not known yet
         assert "majority of the disc nodes" in error
         for node in discs[:3]:
             node.launch()
