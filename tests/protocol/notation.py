@@ -146,7 +146,8 @@ class Parser:
         return self.at < len(self.source)
 
     def _error(self, wanted: str) -> NotationError:
-        return NotationError(f"expected {wanted} at {self.source[self.at : self.at + 30]!r}")
+        rest = self.source[self.at : self.at + 30]
+        return NotationError(f"expected {wanted} at {rest!r} in {self.source!r}")
 
 
 def unescape(source: str) -> str:
