@@ -7,6 +7,7 @@ rules and in the words of AMQP, as the user who asks.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
@@ -22,7 +23,7 @@ from mqd.broker.vhost import VHost
 from mqd.management import channel as channels
 from mqd.management import exchanges, fields, lists
 from mqd.management.access import listed_vhosts
-from mqd.management.calls import CREATED, Answer, Call, bad_request, done, not_found
+from mqd.management.calls import CREATED, Answer, Call, bad_request, chunks, done, not_found
 
 Json = Any
 
@@ -59,12 +60,15 @@ def _defaults(vhost: VHost) -> Iterator[BindingDefinition]:
         yield default_binding(vhost.name, name)
 
 
-def _all(call: Call) -> Iterator[BindingDefinition]:
+async def _all(call: Call) -> list[BindingDefinition]:
     names = [call.vhost.name] if "vhost" in call.names else listed_vhosts(call)
-    for name in names:
-        vhost = call.broker.vhosts[name]
-        yield from _seen(call, vhost, _defaults(vhost))
-        yield from _seen(call, vhost, vhost.bindings)
+    found: list[BindingDefinition] = []
+    for vhost in [call.broker.vhosts[name] for name in names]:
+        for chunk in chunks(_defaults(vhost)):
+            found += _seen(call, vhost, chunk)
+            await asyncio.sleep(0)
+        found += _seen(call, vhost, vhost.bindings)
+    return found
 
 
 def _seen(call: Call, vhost: VHost, found: Iterable[BindingDefinition]) -> list[BindingDefinition]:
@@ -73,7 +77,7 @@ def _seen(call: Call, vhost: VHost, found: Iterable[BindingDefinition]) -> list[
 
 async def listing(call: Call) -> Answer:
     """Of all vhosts, or of one; those of the default exchange first."""
-    return await lists.of(call, _all(call), row)
+    return await lists.of(call, await _all(call), row)
 
 
 async def of_queue(call: Call) -> Answer:

@@ -6,7 +6,6 @@ rabbit_mgmt_util; observed: 3.10.8). Never reads a socket and never decides what
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -18,7 +17,6 @@ from mqd.admin.context import AdminContext, NodeControl
 from mqd.auth.users import User
 from mqd.broker.broker import Broker
 from mqd.broker.vhost import VHost
-from mqd.errors import MqdError
 from mqd.metadata.machine import State
 
 if TYPE_CHECKING:
@@ -175,32 +173,8 @@ def reply(value: Json, status: int = 200) -> Answer:
     return Answer(status, encoded(value))
 
 
-async def gathered(rows: Iterable[T]) -> list[T]:
-    """A list of rows, made in slices between which others get their turn."""
-    found: list[T] = []
-    for chunk in chunks(rows):
-        found += chunk
-        if len(chunk) == limits.HTTP_ROWS:
-            await asyncio.sleep(0)
-    return found
-
-
 def chunks(rows: Iterable[T]) -> Iterator[list[T]]:
     """A slice each."""
     remaining = iter(rows)
     while chunk := list(islice(remaining, limits.HTTP_ROWS)):
         yield chunk
-
-
-async def encoded_list(rows: list[Json]) -> bytes:
-    """A long list, in slices."""
-    parts = []
-    for chunk in chunks(rows):
-        parts.append(encoded(chunk)[1:-1])
-        if len(chunk) == limits.HTTP_ROWS:
-            await asyncio.sleep(0)
-    return b"[" + b",".join(parts) + b"]"
-
-
-def text_of(error: MqdError) -> str:
-    return error.detail

@@ -7,16 +7,18 @@ exported and imported is decided by `mqd.definitions` and `mqd.admin.definitions
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any, Final
 
 from mqd.admin import definitions, reports
 from mqd.admin.importing import topology_of
-from mqd.definitions.export import Pairs, export
+from mqd.definitions.export import Pairs, Topology, export
 from mqd.errors import ErrorCode, MqdError
 from mqd.management import lists
 from mqd.management.calls import Answer, Call, Refused, bad_request, done, not_found, parse
 from mqd.management.status import of_failure
+from mqd.metadata.machine import State
 from mqd.rpc.v1 import definitions_pb2 as pb
 
 Json = Any
@@ -32,13 +34,34 @@ _ORDER: Final = (
     "global_parameters",
     *_OF_VHOST[1:],
 )
+_READ: Final = (
+    "vhosts",
+    "users",
+    "permissions",
+    "topic_permissions",
+    "parameters",
+    "global_parameters",
+)
 _UNREADABLE: Final = "failed_to_parse_json"
 
 
-def _document(call: Call) -> Object:
+async def _document(call: Call) -> Object:
+    """Of this moment; made on a thread, for it may be long."""
+    topology = topology_of(call.broker)
+    return await asyncio.to_thread(_made, _copied(call.state), topology, call.node.version)
+
+
+def _copied(state: State) -> State:
+    """What is in it never changes; what it has does."""
+    copied = State()
+    for name in _READ:
+        setattr(copied, name, dict(getattr(state, name)))
+    return copied
+
+
+def _made(state: State, topology: Topology, version: str) -> Object:
     """The tools' export without what is only theirs."""
-    version = call.node.version
-    found = _plain(export(call.state, topology_of(call.broker), version))
+    found = _plain(export(state, topology, version))
     for vhost in found["vhosts"]:
         vhost.pop("limits", None)  # they are parameters
     for queue in found["queues"]:
@@ -65,7 +88,7 @@ def _plain(value: Json) -> Json:
 
 async def show(call: Call) -> Answer:
     """Everything; with `download`, as a file of that name."""
-    return _shown(call, _document(call))
+    return await _shown(call, await _document(call))
 
 
 async def show_vhost(call: Call) -> Answer:
@@ -73,7 +96,7 @@ async def show_vhost(call: Call) -> Answer:
     name = call.names["vhost"]
     if name not in call.state.vhosts:
         raise bad_request("vhost_not_found")
-    found = _document(call)
+    found = await _document(call)
     document: Object = {"rabbit_version": call.node.version}
     for key in _OF_VHOST:
         document[key] = [
@@ -81,11 +104,11 @@ async def show_vhost(call: Call) -> Answer:
             for one in found[key]
             if one["vhost"] == name
         ]
-    return _shown(call, document)
+    return await _shown(call, document)
 
 
-def _shown(call: Call, document: Object) -> Answer:
-    answer = lists.one(call, document)
+async def _shown(call: Call, document: Object) -> Answer:
+    answer = await asyncio.to_thread(lists.one, call, document)
     name = call.query.get("download")
     if name:
         kept = "".join(c for c in name if c.isalnum() or c in "-_.@+ ")

@@ -6,7 +6,6 @@ tell for the tools. What only Erlang has is left out.
 
 from __future__ import annotations
 
-import asyncio
 import os
 from typing import Any, Final
 
@@ -14,7 +13,7 @@ from mqd.admin import reports
 from mqd.admin.everywhere import ask, others
 from mqd.management import lists, overview
 from mqd.management.calls import Answer, Call, not_found, reply
-from mqd.management.samples import CHURN, window_of
+from mqd.management.samples import CHURN, running, window_of
 from mqd.metadata.commands import RAM
 from mqd.rpc.v1 import diagnostics_pb2 as pb
 
@@ -22,7 +21,15 @@ Json = Any
 Row = dict[str, Json]
 
 _TASKS_LIMIT: Final = 1_048_576
-_MACHINE: Final = ("fd_used", "sockets_used", "mem_used", "disk_free", "proc_used")
+_MACHINE: Final = (
+    "fd_used",
+    "sockets_used",
+    "mem_used",
+    "disk_free",
+    "proc_used",
+    "context_switches",
+    "gc_num",
+)
 _MECHANISMS: Final = {
     "AMQPLAIN": "QPid AMQPLAIN mechanism",
     "PLAIN": "SASL PLAIN authentication mechanism",
@@ -39,7 +46,7 @@ def _own(call: Call) -> Row:
         "sockets_used": files.sockets_used,
         "mem_used": memory.total_bytes,
         "disk_free": disk.free_bytes,
-        "proc_used": len(asyncio.all_tasks()),
+        **running(),
     }
     found: Row = {
         "applications": _applications(call),
@@ -50,7 +57,7 @@ def _own(call: Call) -> Row:
         "cluster_links": [],
         "config_files": list(node.config_files),
         "contexts": [
-            {key: value for key, value in one.items() if key != "node"}
+            {key: value for key, value in one.items() if key not in ("node", "ssl_opts")}
             for one in overview.contexts(call)
         ],
         "db_dir": str(node.data_directory),

@@ -60,8 +60,10 @@ def exchange_types(call: Call) -> list[Json]:
 
 def contexts(call: Call) -> list[Json]:
     """What is served over HTTP."""
+    host = call.node.management.host
     return [
         {
+            **({"ip": host} if host else {}),
             "ssl_opts": [],
             "node": call.node.name,
             "description": "RabbitMQ Management",

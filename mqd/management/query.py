@@ -97,17 +97,8 @@ def value_at(row: Json, path: list[str]) -> Json:
     return row
 
 
-def ordered(rows: list[Row], query: Mapping[str, str]) -> list[Row]:
-    """As they are, unless an order is asked for."""
-    asked, reverse = query.get("sort"), query.get("sort_reverse") == "true"
-    if not asked:
-        return rows[::-1] if reverse else rows
-    path = asked.split(".")
-    return sorted(rows, key=lambda row: _key(value_at(row, path)), reverse=reverse)
-
-
-def _key(value: Json) -> tuple[int, Json]:
-    """Numbers, then words, then the rest."""
+def rank(value: Json) -> tuple[int, Json]:
+    """To sort by: numbers, then words, then the rest."""
     if isinstance(value, bool):
         return 1, str(value).lower()
     if isinstance(value, int | float):

@@ -8,7 +8,7 @@ deleted and purged is, by the rules and in the words of AMQP, as the user who as
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from typing import Any, Final
 
 from mqd.admin import mirroring
@@ -17,7 +17,7 @@ from mqd.admin.everywhere import others, rows_of
 from mqd.admin.homes import DOWN, homeless, is_between_homes, is_here, state_of
 from mqd.broker import elsewhere, topology
 from mqd.broker.queues.base import Queue
-from mqd.broker.snapshots import QUEUE, Walk, queue_counts
+from mqd.broker.snapshots import QUEUE, QueueInfo, Walk
 from mqd.errors import MqdError
 from mqd.management import channel as channels
 from mqd.management import consumers, fields, lists, wire
@@ -34,8 +34,7 @@ Row = dict[str, Json]
 
 _PLAIN: Final = ("name", "durable", "auto_delete", "exclusive", "policy", "state", "type")
 _LENGTHS: Final = ("messages", "messages_ready", "messages_unacknowledged")
-_NUMBERS: Final = (
-    *_LENGTHS,
+_SIZES: Final = (
     "messages_ready_ram",
     "messages_unacknowledged_ram",
     "messages_ram",
@@ -45,28 +44,51 @@ _NUMBERS: Final = (
     "message_bytes_unacknowledged",
     "message_bytes_ram",
     "message_bytes_persistent",
+)
+_OF_CONSUMERS: Final = ("consumer_utilisation", "consumer_capacity", "exclusive_consumer_tag")
+_NUMBERS: Final = (
+    *_LENGTHS,
+    *_SIZES,
     "head_message_timestamp",
     "consumers",
-    "consumer_utilisation",
-    "consumer_capacity",
     "memory",
-    "exclusive_consumer_tag",
+    *_OF_CONSUMERS,
 )
-_NOT_OF_STREAMS: Final = frozenset(_NUMBERS) - {*_LENGTHS, "consumers", "memory"}
+_NOT_OF_QUORUM: Final = frozenset(
+    (
+        "messages_ready_ram",
+        "messages_unacknowledged_ram",
+        "head_message_timestamp",
+        "exclusive_consumer_tag",
+    )
+)
+_OF_STREAMS: Final = (*_LENGTHS, "consumers", "memory")
+# of a queue without messages: no need to look at each
+_NONE: Final[Row] = dict.fromkeys((*_LENGTHS, *_SIZES), 0) | {"head_message_timestamp": None}
 _OF_COPIES: Final = ("leader", "members", "online")
 
 
 class Rows:
     """Rows of one answer. wanted: top-level names; None: all."""
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: Call, wanted: set[str] | None = None) -> None:
         self._call = call
-        self._wanted = wanted_by(call.query)
-        self._stats = call.node.management.stats
+        self._wanted = wanted
+        settings = call.node.management
+        self._stats = settings.stats
+        self._shows_numbers = settings.stats or settings.queue_totals
         broker = call.broker
         self._walk = Walk((*broker.connections.values(), *broker.served))
         self._msg_rates = window_of(call.query, "msg_rates")
         self._lengths = window_of(call.query, "lengths")
+        self._plain = self._chosen(_PLAIN)
+        self._numbers = self._chosen(_NUMBERS if settings.stats else _LENGTHS)
+        self._of_streams = self._chosen(_OF_STREAMS if settings.stats else _LENGTHS)
+        self._of_empty = [one for one in self._numbers if one[0] not in _NONE]
+        self._none = {name: value for name, value in _NONE.items() if name in dict(self._numbers)}
+
+    def _chosen(self, names: Iterable[str]) -> list[tuple[str, QueueInfo]]:
+        return [(name, QUEUE[name]) for name in names if self._wants(name)]
 
     def _wants(self, name: str) -> bool:
         return self._wanted is None or name in self._wanted
@@ -75,48 +97,55 @@ class Rows:
         """One as it is listed. A row of another member is there already."""
         if isinstance(queue, dict):
             return queue
-        found: Row = {"vhost": queue.vhost.name, "node": queue.home or queue.definition.node}
+        walk = self._walk
+        definition = queue.definition
+        found: Row = {name: read(queue, walk) for name, read in self._plain}
+        found["vhost"] = queue.vhost.name
+        found["node"] = queue.home or definition.node
         if self._wants("arguments"):
-            found["arguments"] = fields.shown(queue.definition.arguments)
-        for name in _PLAIN:
-            if self._wants(name):
-                found[name] = QUEUE[name](queue, self._walk)
+            found["arguments"] = fields.shown(definition.arguments) if definition.arguments else {}
         if queue.owner is not None and self._wants("owner_pid_details"):
             found["owner_pid_details"] = consumers.peer_of(queue.owner)
-        self._policies(queue, found)
-        if self._call.node.cluster is not None and "state" in found:
-            found["state"] = state_of(self._call.ctx, queue)
-        if self._stats or self._call.node.management.queue_totals:
-            self._numbers(queue, found)
-        return found
-
-    def _policies(self, queue: Queue, found: Row) -> None:
         applied = queue.policy
         if self._wants("operator_policy"):
-            found["operator_policy"] = getattr(applied, "operator_name", None)
+            found["operator_policy"] = applied.operator_name if applied else None
         if self._wants("effective_policy_definition"):
             found["effective_policy_definition"] = dict(applied.definition) if applied else {}
+        if self._call.node.cluster is not None and "state" in found:
+            found["state"] = state_of(self._call.ctx, queue)
+        if self._shows_numbers:
+            self._put_numbers(queue, found)
+        return found
 
-    def _numbers(self, queue: Queue, found: Row) -> None:
-        names = _NUMBERS if self._stats else _LENGTHS
-        for name in names:
-            if self._wants(name) and not (queue.kind == "stream" and name in _NOT_OF_STREAMS):
-                found[name] = QUEUE[name](queue, self._walk)
+    def _put_numbers(self, queue: Queue, found: Row) -> None:
+        walk = self._walk
+        reads = self._of_streams
+        if queue.kind != "stream":
+            reads = self._numbers
+            if not queue.ready_count and not queue.unacked_count:
+                found |= self._none
+                reads = self._of_empty
+        for name, read in reads:
+            found[name] = read(queue, walk)
         if not self._stats:
             return
         for name in _LENGTHS:
             if self._wants(name) or self._wants(f"{name}_details"):
-                detail = self._length_detail(queue, name)
-                found[f"{name}_details"] = detail
+                found[f"{name}_details"] = self._length_detail(queue, name)
         if self._wants("message_stats"):
             found["message_stats"] = self._message_stats(queue)
-        active = queue.active_consumer
-        tag = "single_active_consumer_ctag" if queue.kind == "quorum" else None
-        name = tag or "single_active_consumer_tag"
-        if self._wants(name) and queue.kind != "stream":
-            found[name] = active.tag if active is not None else None
-        if queue.kind != "classic":
+        if queue.kind == "stream":
             self._copies(queue, found)
+            return
+        active = queue.active_consumer
+        name = "single_active_consumer_tag"
+        if queue.kind == "quorum":
+            for one in _NOT_OF_QUORUM:
+                found.pop(one, None)
+            self._copies(queue, found)
+            name = "single_active_consumer_ctag"
+        if self._wants(name):
+            found[name] = active.tag if active is not None else None
 
     def _length_detail(self, queue: Queue, name: str) -> Json:
         samples = self._call.samples
@@ -127,12 +156,10 @@ class Rows:
 
     def _message_stats(self, queue: Queue) -> Row:
         """What it has done; nothing until it has done something."""
-        counts = queue_counts(queue)
+        counts = queue.told()
         stats: Row = {}
-        if not any(value for name, value in counts.items() if name not in _LENGTHS):
-            return stats
-        for name, value in counts.items():
-            if name not in _LENGTHS:
+        if any(counts.values()):
+            for name, value in counts.items():
                 stats[name] = value
                 detail = self._call.samples.of_object(queue.pid, name, self._msg_rates)
                 stats[f"{name}_details"] = detail
@@ -195,9 +222,16 @@ def _key(item: Queue | Row) -> tuple[str, str]:
 
 async def listing(call: Call) -> Answer:
     """Of all vhosts, or of one."""
-    rows = Rows(call)
+    rows = Rows(call, wanted_by(call.query))
     found = await _all(call, rows)
-    return await lists.of(call, found, rows.of, name=lambda item: _key(item)[1], key=_key)
+    return await lists.of(
+        call,
+        found,
+        rows.of,
+        name=lambda item: _key(item)[1],
+        key=_key,
+        sorting=lambda column: Rows(call, {column}).of,
+    )
 
 
 def found(call: Call) -> Queue:
@@ -211,7 +245,7 @@ def found(call: Call) -> Queue:
 async def show(call: Call) -> Answer:
     """One, with its consumers."""
     queue = found(call)
-    rows = Rows(call)
+    rows = Rows(call, wanted_by(call.query))
     if is_here(call.ctx, queue) or is_between_homes(call.ctx, queue):
         row = rows.of(queue)
     else:

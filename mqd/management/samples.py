@@ -11,7 +11,9 @@ Decides what is sampled and what a `_details` object says. Never decides which k
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
+import resource
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -39,6 +41,7 @@ CHURN: Final = {
     "queue.deleted": "queue_deleted",
 }
 
+LENGTHS: Final = ("messages_ready", "messages_unacknowledged")
 _OF_QUEUES: Final = frozenset(NOTHING)
 _OF_CONNECTIONS: Final = frozenset(("recv_oct", "send_oct"))
 _OF_CHANNELS: Final = frozenset(("confirm",))
@@ -77,6 +80,7 @@ class Samples:
         self._unsubscribe: Callable[[], None] = _nothing
         self._churn = dict.fromkeys([*CHURN.values(), "queue_declared"], 0)
         self._grown: dict[str, int] = {}
+        self._grown_in: dict[str, dict[str, int]] = {}  # by vhost
         kept = max(2, _TOTALS_KEPT_S * 1000 // settings.interval_ms)
         self._totals: deque[Sample] = deque(maxlen=min(kept, _TOTALS_KEPT_S))
         self._objects: deque[tuple[int, dict[str, Mapping[str, int]]]] = deque(maxlen=_OBJECTS_KEPT)
@@ -104,6 +108,7 @@ class Samples:
         self._totals.clear()
         self._objects.clear()
         self._grown.clear()
+        self._grown_in.clear()
         self._churn = dict.fromkeys(self._churn, 0)
 
     def _hear(self, event: str, _facts: Facts) -> None:
@@ -129,29 +134,42 @@ class Samples:
         before = self._objects[-1][1] if self._objects else {}
         is_first = not self._objects
         now: dict[str, Mapping[str, int]] = {}
-        sums = {"messages_ready": 0, "messages_unacknowledged": 0}
-        for count, (pid, found, summed) in enumerate(_counted(broker)):
+        lengths: dict[str, dict[str, int]] = {}
+        for count, (pid, vhost, found, summed) in enumerate(_counted(broker)):
             last = before.get(pid)
             same = last is not None and last == found
             now[pid] = last if same and last is not None else found
-            for name in sums:
-                sums[name] += found.get(name, 0)
+            sums = lengths.setdefault(vhost, dict.fromkeys(LENGTHS, 0))
+            for name in LENGTHS if summed is _OF_QUEUES else ():
+                sums[name] += found[name]
             if not same and not is_first:
-                self._grow(found, last or {}, summed)
+                self._grow(vhost, found, last or {}, summed)
             if count % limits.HTTP_ROWS == limits.HTTP_ROWS - 1:
                 await asyncio.sleep(0)
+        for vhost in broker.vhosts:
+            sums = lengths.get(vhost, dict.fromkeys(LENGTHS, 0))
+            now[of_vhost(vhost)] = {**self._grown_in.get(vhost, {}), **sums}
+        for vhost in self._grown_in.keys() - broker.vhosts.keys():
+            del self._grown_in[vhost]
+        total = {name: sum(sums[name] for sums in lengths.values()) for name in LENGTHS}
+        total["messages"] = sum(total.values())
         at = self._node.clock.wall_ms()
         self._objects.append((at, now))
-        sums["messages"] = sums["messages_ready"] + sums["messages_unacknowledged"]
-        self._totals.append((at, {**self._grown, **sums, **self._churn, **self._machine()}))
+        self._totals.append((at, {**self._grown, **total, **self._churn, **self._machine()}))
 
     def _grow(
-        self, found: Mapping[str, int], last: Mapping[str, int], summed: frozenset[str]
+        self,
+        vhost: str,
+        found: Mapping[str, int],
+        last: Mapping[str, int],
+        summed: frozenset[str],
     ) -> None:
+        inside = self._grown_in.setdefault(vhost, {})
         for name in summed:
             grown = found.get(name, 0) - last.get(name, 0)
             if grown > 0:
                 self._grown[name] = self._grown.get(name, 0) + grown
+                inside[name] = inside.get(name, 0) + grown
 
     def _machine(self) -> dict[str, int]:
         files = self._node.file_descriptors()
@@ -160,7 +178,7 @@ class Samples:
             "sockets_used": files.sockets_used,
             "mem_used": self._node.memory().total_bytes,
             "disk_free": self._node.disk().free_bytes,
-            "proc_used": len(asyncio.all_tasks()),
+            **running(),
         }
 
     # -- what they tell -----------------------------------------------------------------------
@@ -169,6 +187,10 @@ class Samples:
         """Of the last sample, but births and deaths of now."""
         last = self._totals[-1][1] if self._totals else {}
         return {**last, **self._churn}
+
+    def in_vhost(self, vhost: str) -> Mapping[str, int]:
+        """Of the last sample."""
+        return self._objects[-1][1].get(of_vhost(vhost), {}) if self._objects else {}
 
     def of_total(self, name: str, window: Window | None = None) -> Json:
         """The `_details` of a total."""
@@ -215,14 +237,30 @@ def _history(series: list[tuple[int, int]], window: Window) -> dict[str, Json]:
     }
 
 
-def _counted(broker: Broker) -> Iterator[tuple[str, dict[str, int], frozenset[str]]]:
-    """Every object with counts, and which of these make totals; those that go meanwhile may be
-    among them. Channels and queues count the same deliveries: they are summed once."""
+def of_vhost(name: str) -> str:
+    """Under which the sums of a vhost are kept, among pids."""
+    return f"vhost {name}"
+
+
+def running() -> dict[str, int]:
+    """What the process does beside its memory and files."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return {
+        "proc_used": len(asyncio.all_tasks()),
+        "context_switches": usage.ru_nvcsw + usage.ru_nivcsw,
+        "gc_num": sum(one["collections"] for one in gc.get_stats()),
+    }
+
+
+def _counted(broker: Broker) -> Iterator[tuple[str, str, dict[str, int], frozenset[str]]]:
+    """Every object with its vhost, counts, and which of these make totals; those that go meanwhile
+    may be among them. Channels and queues count the same deliveries: they are summed once."""
     for vhost in list(broker.vhosts.values()):
         for queue in list(vhost.queues.values()):
             if not queue.is_remote:
-                yield queue.pid, queue_counts(queue), _OF_QUEUES
+                yield queue.pid, vhost.name, queue_counts(queue), _OF_QUEUES
     for entry in list(broker.connections.values()):
-        yield entry.pid, connection_counts(entry), _OF_CONNECTIONS
+        name = entry.vhost.name
+        yield entry.pid, name, connection_counts(entry), _OF_CONNECTIONS
         for channel in list(entry.channels.values()):
-            yield channel.pid, channel_counts(channel), _OF_CHANNELS
+            yield channel.pid, name, channel_counts(channel), _OF_CHANNELS

@@ -6,6 +6,7 @@ Decides the JSON of one and what a PUT may say of it. What is changed is changed
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from mqd.admin import permissions, vhosts
@@ -13,7 +14,8 @@ from mqd.admin.everywhere import others
 from mqd.management import fields, lists
 from mqd.management.access import visible_vhosts
 from mqd.management.calls import Answer, Call, bad_request, created, done, not_found
-from mqd.management.overview import queue_totals
+from mqd.management.overview import MESSAGES, queue_totals
+from mqd.management.samples import LENGTHS, of_vhost
 from mqd.metadata.commands import VhostRecord
 from mqd.rpc.v1 import permissions_pb2
 from mqd.rpc.v1 import vhosts_pb2 as pb
@@ -35,9 +37,29 @@ def row(call: Call, name: str) -> dict[str, Json]:
         "tracing": live is not None and live.tracing,
         "cluster_state": dict.fromkeys(others(call.ctx), "running") | here,
     }
-    if live is not None and call.node.management.stats and live.queues:
-        found |= queue_totals(call, [name])
+    if live is not None and call.node.management.stats:
+        _put_numbers(call, name, found)
     return found
+
+
+def _put_numbers(call: Call, name: str, found: dict[str, Json]) -> None:
+    """Of messages and bytes; as long as there is nothing, nothing is told."""
+    samples, kept = call.samples, call.samples.in_vhost(name)
+    if call.broker.vhosts[name].queues:
+        found |= queue_totals(call, [name])
+        rates = {one: samples.of_object(of_vhost(name), one) for one in LENGTHS}
+        found |= {f"{one}_details": detail for one, detail in rates.items()}
+        total = sum(detail["rate"] for detail in rates.values())
+        found["messages_details"] = {"rate": round(total, 4)}
+    stats = {one: kept.get(one, 0) for one in MESSAGES}
+    if any(stats.values()):
+        found["message_stats"] = stats | _details(call, name, stats)
+    octets = {one: kept[one] for one in ("recv_oct", "send_oct") if one in kept}
+    found |= octets | _details(call, name, octets)
+
+
+def _details(call: Call, vhost: str, names: Iterable[str]) -> dict[str, Json]:
+    return {f"{one}_details": call.samples.of_object(of_vhost(vhost), one) for one in names}
 
 
 def _tags(record: VhostRecord) -> list[str]:

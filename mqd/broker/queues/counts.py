@@ -16,7 +16,8 @@ from collections.abc import Mapping
 class Counts:
     """silent: deliveries to consumers that do not acknowledge; fetched: by basic.get, of them
     silently so many; dropped: expired, too many, refused; emptied: purged; refused; returned:
-    handed back, or lost with their channel; again: arrived without being published."""
+    handed back, or lost with their channel; moved: those of them that went to the end, as if they
+    arrived anew; again: arrived without being published."""
 
     __slots__ = (
         "again",
@@ -24,6 +25,7 @@ class Counts:
         "emptied",
         "fetched",
         "fetched_silently",
+        "moved",
         "refused",
         "returned",
         "silent",
@@ -31,10 +33,11 @@ class Counts:
 
     def __init__(self) -> None:
         self.again = self.dropped = self.emptied = self.fetched = self.fetched_silently = 0
-        self.refused = self.returned = self.silent = 0
+        self.moved = self.refused = self.returned = self.silent = 0
 
     def told(self, arrived: int, ready: int, unacked: int, waiting_again: int) -> Mapping[str, int]:
         """By RabbitMQ's names. arrived: of all time; waiting_again: handed back, not yet out."""
+        arrived -= self.moved
         left = arrived - ready - unacked - self.dropped - self.emptied
         out = left + unacked + self.refused + self.returned
         silent, fetched = self.silent, self.fetched

@@ -137,7 +137,7 @@ class QuorumQueue(OrderedQueue):
             self.backlog.put_back(self._came_back, message)
         else:
             restore(message)
-            self.counts.again += 1
+            self.counts.moved += 1
             self.backlog.push(message)
         if message.expires_ms:
             self.watch()
