@@ -47,6 +47,7 @@ PEER_IDLE_MS: Final = 10_000  # in which it asks for something, after it has bee
 PEER_ANSWER_S: Final = 2.0  # in which another node tells who it is, else it counts as down
 PEER_CHANGE_S: Final = 30.0  # in which a member admits or strikes out another one
 PEER_LOOK_S: Final = 0.25  # how soon those that are waited for at a start are asked again
+RECORD_RETRY_S: Final = 5.0  # how soon a record of the cluster that the disc refused is written
 PRESENCE_TOLD_S: Final = 1.0  # a member that does not hear within it that this one runs: later
 JOINED_S: Final = 60.0  # in which the metadata comes from another member at a start
 HAND_OVER_S: Final = 10.0  # what an orderly stop waits for another member to take over

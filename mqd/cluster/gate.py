@@ -67,7 +67,7 @@ class Gate:
             await self._mesh.request(node, _SERVICE, b"", PRESENCE_TOLD_S)
 
     async def reached(self, count: int) -> None:
-        """Wait until so many others run."""
+        """Wait until so many others run, or this gate is closed."""
         if len(self._up) >= count:
             return
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -85,6 +85,9 @@ class Gate:
         self._ready.clear()
         for node in list(self._up):
             self._settle(node)
+        for _, future in self._waiting:
+            if not future.done():
+                future.set_result(None)
 
     # -- the others ---------------------------------------------------------------------------
 

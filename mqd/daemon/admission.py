@@ -97,7 +97,7 @@ class Admission:
         store = MetadataStore.open(path)
         state, number = store.state, store.last_number
         await store.close()
-        membership.remember(membership.record.follow(state.cluster, state.members, number))
+        membership.note(membership.record.follow(state.cluster, state.members, number))
 
     async def _look_until_admitted(self) -> Admitted:
         settings = self._settings
@@ -195,7 +195,7 @@ class Admission:
                     if found.incarnation == entry.incarnation:
                         members[name] = member_of(entry)
         if members != dict(record.members):
-            self._membership.remember(replace(record, members=members))
+            self._membership.note(replace(record, members=members))
 
     # -- waiting ------------------------------------------------------------------------------
 

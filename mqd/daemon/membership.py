@@ -27,7 +27,7 @@ from mqd.daemon.peers import Peers, cluster_of, entry_of, member_of, members_of
 from mqd.daemon.ports import free_port
 from mqd.daemon.roll import Roll, new_incarnation
 from mqd.errors import ErrorCode, MqdError
-from mqd.limits import PEER_LOOK_S
+from mqd.limits import PEER_LOOK_S, RECORD_RETRY_S
 from mqd.metadata.commands import (
     Command,
     DeleteMember,
@@ -73,6 +73,8 @@ class Membership(Roll):
         self.partitions: tuple[str, ...] = ()
         self._data = data
         self._metadata: MetadataStore | None = None
+        self._is_kept = True  # the file says what `record` does
+        self._again: asyncio.TimerHandle | None = None
 
     def running(self) -> tuple[str, ...]:
         """Names of the others that run, as far as this node knows."""
@@ -94,6 +96,8 @@ class Membership(Roll):
 
     def use(self, metadata: MetadataStore | None) -> None:
         """The metadata of the app, as soon as it is open; None when it closes."""
+        if self._again is not None:
+            self._again.cancel()
         self.keep()
         self._metadata = metadata
         self.keep()
@@ -104,15 +108,20 @@ class Membership(Roll):
             self.keep()
 
     def keep(self) -> None:
-        """Write down what the metadata says now."""
+        """Write down what the metadata says now. When the disc refuses, it is tried again: what the
+        metadata says holds all the same."""
         if self.record is None or self._metadata is None:
             return
         metadata = self._metadata
         now = self.record.follow(
             metadata.state.cluster, metadata.state.members, metadata.last_number, self.running()
         )
-        if now != self.record:
-            self._write(now)
+        if now != self.record or not self._is_kept:
+            self.note(now)
+            if not self._is_kept:
+                if self._again is not None:
+                    self._again.cancel()
+                self._again = asyncio.get_running_loop().call_later(RECORD_RETRY_S, self.keep)
 
     def gone(self) -> tuple[tuple[str, str], ...]:
         """Disc members that are none any more, (name, incarnation)."""
@@ -122,20 +131,29 @@ class Membership(Roll):
         """The engine does not know these any more."""
         if self.record is not None and servers:
             left = tuple(each for each in self.record.gone if each not in set(servers))
-            self._write(replace(self.record, gone=left))
+            self.note(replace(self.record, gone=left))
 
     def _write(self, record: Record) -> None:
         file.write(self._data, record)
-        self.record = record
+        self.record, self._is_kept = record, True
 
     def remember(self, record: Record) -> None:
-        """This from now on."""
+        """This from now on. Raises MqdError when the disc refuses."""
         self._write(record)
+
+    def note(self, record: Record) -> None:
+        """`remember` what is known from elsewhere too: while the disc refuses, without it."""
+        try:
+            self._write(record)
+        except MqdError as error:
+            if self._is_kept:
+                _log.error("%s; it is tried again", error.detail)
+            self.record, self._is_kept = record, False
 
     def stand_at(self, me: Member) -> None:
         """This node is reached there, which may not be in the metadata yet: who asks is told."""
         assert self.record is not None
-        self._write(replace(self.record, members={**self.record.members, self.node: me}))
+        self.note(replace(self.record, members={**self.record.members, self.node: me}))
 
     async def tell_where(self, answers: Mapping[str, pb.MemberFacts]) -> None:
         """Those that wait or start, and look for this node where it was. Who runs hears of it

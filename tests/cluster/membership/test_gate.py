@@ -82,3 +82,15 @@ async def test_members_are_waited_for() -> None:
     assert not waiting.done()
     await two.do(b.open())
     await waiting
+
+
+async def test_who_waits_for_members_is_told_when_there_will_be_none() -> None:
+    two = Two()
+    a = two.gates["a"]
+    await two.do(a.open())
+    waiting = asyncio.ensure_future(a.reached(1))
+    await asyncio.sleep(0)
+    a.close()
+    async with asyncio.timeout(5):
+        await waiting
+    assert list(a.up) == []
