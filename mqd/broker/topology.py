@@ -331,22 +331,14 @@ def declare_queue(
         return
     _check_queue_limit(vhost, name)
     _check_dead_letter_access(channel, resource, arguments)
-    permanent = durable and not exclusive
-    queue_id = vhost.broker.topology.new_queue_id() if permanent else vhost.broker.transient_id()
+    is_kept = durable and not exclusive
+    queue_id = vhost.broker.topology.new_queue_id() if is_kept else vhost.broker.transient_id()
+    kind = queue_type(arguments)
     definition = QueueDefinition(
-        queue_id,
-        vhost.name,
-        name,
-        durable,
-        auto_delete,
-        exclusive,
-        arguments,
-        queue_type(arguments),
+        queue_id, vhost.name, name, durable, auto_delete, exclusive, arguments, kind
     )
     check_queue_arguments(definition)
     channel.last_queue = name
-    state = QueueState(name, 0, 0)
-    homes = vhost.broker.homes
     again = partial(
         declare_queue,
         channel,
@@ -357,13 +349,35 @@ def declare_queue(
         arguments=arguments,
         done=done,
     )
-    if permanent:
-        placed = homes.place(vhost, definition)
-        if isinstance(placed, AmqpError):
-            raise placed
-        declared = _declared(lambda: name in vhost.queues, again, done, state)
-        vhost.broker.topology.put_queue(placed, declared)
-        return
+    if is_kept:
+        _propose_queue(vhost, definition, again, done)
+    else:
+        _claim_queue(channel, definition, server_named, again, done)
+
+
+def _propose_queue(
+    vhost: VHost, definition: QueueDefinition, again: Callable[[], None], done: Answer
+) -> None:
+    """A new queue that outlives its connection and the node. again: when it is there after all."""
+    name = definition.name
+    placed = vhost.broker.homes.place(vhost, definition)
+    if isinstance(placed, AmqpError):
+        raise placed
+    state = QueueState(name, 0, 0)
+    declared = _declared(lambda: name in vhost.queues, again, done, state)
+    vhost.broker.topology.put_queue(placed, declared)
+
+
+def _claim_queue(
+    channel: Channel,
+    definition: QueueDefinition,
+    server_named: bool,
+    again: Callable[[], None],
+    done: Answer,
+) -> None:
+    """A new one that is this node's alone. A name that was made here nobody else has."""
+    vhost, name, exclusive = channel.vhost, definition.name, definition.exclusive
+    homes = vhost.broker.homes
 
     def claimed(refusal: AmqpError | None) -> None:
         if refusal is not None:
@@ -375,7 +389,7 @@ def declare_queue(
             homes.release(vhost.name, "queue", name)  # it is gone, and so would its queue be
         else:
             vhost.apply_put_queue(definition, channel.connection if exclusive else None)
-            homes.put(definition, lambda: done(state))
+            homes.put(definition, lambda: done(QueueState(name, 0, 0)))
 
     if server_named:
         claimed(None)

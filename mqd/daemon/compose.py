@@ -210,9 +210,11 @@ class App:
     async def close(self) -> None:
         """Write what is left and close every file; also after a failed `drain`."""
         self._closed = True
-        if self.side is not None:
-            await self.side.close()
-        await self._opened.aclose()
+        try:
+            if self.side is not None:
+                await self.side.close()
+        finally:
+            await self._opened.aclose()
 
 
 async def boot(
@@ -228,36 +230,14 @@ async def boot(
 
     Raises MqdError with what hinders; what was opened until then is closed again.
     """
-    configured = blueprint.settings.definitions
-    importing = _definitions(configured, blueprint.data)
+    importing = _definitions(blueprint.settings.definitions, blueprint.data)
     async with contextlib.AsyncExitStack() as opened:
         writer = Writer()
         opened.callback(writer.stop)
         step("metadata")
-        path, side = blueprint.data / METADATA_FILE, None
-        if member is not None:
-            metadata, side = await member.begin(str(path), writer, opened, _closed)
-        else:
-            metadata = MetadataStore.open(path, writer)
-            opened.push_async_callback(_closed, "metadata", metadata.close)
-        if member is not None:
-            pass  # its cluster has been seeded
-        elif configured.path is not None:
-            pass  # whoever has definitions gets what they say, and no guest (observed: 3.10.8)
-        elif await seed(metadata, _seeds(blueprint.settings)):
-            _tell_of_seeds(blueprint.settings.first_boot)
-        if member is None:
-            await identify(metadata)
+        metadata, side = await _metadata(blueprint, writer, member, opened)
         step("message_store")
-        engine = StorageEngine.open(blueprint.data / "messages", writer)
-        opened.push_async_callback(_closed, "messages", engine.close)
-        engine.may_commit = metadata.may_commit
-        clock = blueprint.clock
-        engine.wall_ms = clock.wall_ms
-        engine.wall_offset_ms = lambda: clock.wall_ms() - clock.monotonic_ms()
-        engine.drop_unknown(metadata.state.vhosts)
-        spool = FileSpool(blueprint.data / "spool")
-        opened.callback(spool.close)
+        engine, spool = _stores(blueprint, writer, metadata, opened)
         broker = _broker(blueprint, plugins, metadata, engine, spool)
         broker.room.resize(room_bytes)
         opened.callback(broker.remember_deliveries)
@@ -272,8 +252,7 @@ async def boot(
         step("definitions")
         await importing(metadata, broker)
         step("networking")
-        settings = broker.settings
-        listener = Listener(broker, settings, blueprint.clock)
+        listener = Listener(broker, broker.settings, blueprint.clock)
         _, listener.sockets_max = machine.sockets_limit(machine.open_files_limit())
         opened.push_async_callback(listener.stop, 0.0)
         app = App(blueprint, broker, metadata, listener, opened)
@@ -287,6 +266,45 @@ async def boot(
         await app.listen()
         app._opened = opened.pop_all()
         return app
+
+
+async def _metadata(
+    blueprint: Blueprint,
+    writer: Writer,
+    member: Enrolment | None,
+    opened: contextlib.AsyncExitStack,
+) -> tuple[MetadataStore, Side | None]:
+    """As the cluster has it; of a node alone as it left it, with what a first boot makes."""
+    path = blueprint.data / METADATA_FILE
+    if member is not None:
+        return await member.begin(str(path), writer, opened, _closed)
+    metadata = MetadataStore.open(path, writer)
+    opened.push_async_callback(_closed, "metadata", metadata.close)
+    if blueprint.settings.definitions.path is not None:
+        pass  # whoever has definitions gets what they say, and no guest (observed: 3.10.8)
+    elif await seed(metadata, _seeds(blueprint.settings)):
+        _tell_of_seeds(blueprint.settings.first_boot)
+    await identify(metadata)
+    return metadata, None
+
+
+def _stores(
+    blueprint: Blueprint,
+    writer: Writer,
+    metadata: MetadataStore,
+    opened: contextlib.AsyncExitStack,
+) -> tuple[StorageEngine, FileSpool]:
+    """Of messages: those that survive the node, and what backlogs have no room for."""
+    engine = StorageEngine.open(blueprint.data / "messages", writer)
+    opened.push_async_callback(_closed, "messages", engine.close)
+    engine.may_commit = metadata.may_commit
+    clock = blueprint.clock
+    engine.wall_ms = clock.wall_ms
+    engine.wall_offset_ms = lambda: clock.wall_ms() - clock.monotonic_ms()
+    engine.drop_unknown(metadata.state.vhosts)
+    spool = FileSpool(blueprint.data / "spool")
+    opened.callback(spool.close)
+    return engine, spool
 
 
 def _definitions(
