@@ -463,8 +463,10 @@ class Electorate:
         if self._steering is not None:
             self._steering.cancel()
             await asyncio.wait([self._steering])
-        await self._stop_shards()
-        self._ledger.close()
-        if self._engine is not None:
-            await self._engine.stop()
-            self._engine = None
+        try:
+            await self._stop_shards()
+        finally:
+            self._ledger.close()
+            if self._engine is not None:
+                await self._engine.stop()
+                self._engine = None

@@ -161,11 +161,14 @@ class Lifecycle:
         self._anew = loop.create_task(self._stop_and_start())
 
     async def _stop_and_start(self) -> None:
-        await self.stop_app()
         try:
-            await self.start_app()
+            await self.stop_app()
+            if not self.shutdown_wanted.is_set():
+                await self.start_app()
         except MqdError as error:
             _log.error("the app is not started again: %s", error.detail)
+        except Exception:  # noqa: BLE001 - nobody waits for this
+            _log.exception("the app is not started again")
 
     def _use_metadata(self, metadata: MetadataStore | None) -> None:
         if self._membership is not None:
@@ -316,12 +319,19 @@ class Lifecycle:
                 await app.leave_off()
                 self.notifier.status("Writing what is left to disc", _STEP_EXTEND_S)
             finally:
-                self._use_metadata(None)
-                await app.close()
-                self.in_maintenance = False
-                self._move(AppState.STOPPED)
+                try:
+                    self._use_metadata(None)
+                finally:
+                    await self._close(app)
             self.notifier.status("Broker application stopped; control is served")
             _log.info("Successfully stopped RabbitMQ and its dependencies")
+
+    async def _close(self, app: App) -> None:
+        try:
+            await app.close()
+        finally:
+            self.in_maintenance = False
+            self._move(AppState.STOPPED)
 
     async def await_running(self) -> None:
         await self._settled.wait()

@@ -284,27 +284,28 @@ class Side:
         if self._closed:
             return
         self._closed = True
-        self._partitions.close()
-        for task in (self._switching, self._renewing):
-            if task is not None:
-                task.cancel()
-        self._unsubscribe()
-        if self.view is not None:
-            self.view.stop()
-        if self._electorate is not None:
-            await self._electorate.close()
-        else:
-            self.ledger.close()
-        if self._shards is not None:
-            self._shards.close()
-        if self._queues is not None:
-            self._queues.stop()
-        self.gate.close()
-        self._site.membership.gate = None
-        self._route.release()
-        if self._watch is not None:
-            self._watch.close()
-        await self.mesh.close()
+        async with contextlib.AsyncExitStack() as rest:  # all of it, whatever fails; the last first
+            rest.push_async_callback(self.mesh.close)
+            if self._watch is not None:
+                rest.callback(self._watch.close)
+            rest.callback(self._route.release)
+            rest.callback(setattr, self._site.membership, "gate", None)
+            rest.callback(self.gate.close)
+            if self._queues is not None:
+                rest.callback(self._queues.stop)
+            if self._shards is not None:
+                rest.callback(self._shards.close)
+            if self._electorate is not None:
+                rest.push_async_callback(self._electorate.close)
+            else:
+                rest.callback(self.ledger.close)
+            if self.view is not None:
+                rest.callback(self.view.stop)
+            rest.callback(self._unsubscribe)
+            for task in (self._switching, self._renewing):
+                if task is not None:
+                    task.cancel()
+            self._partitions.close()
 
     # -- changes ------------------------------------------------------------------------------
 

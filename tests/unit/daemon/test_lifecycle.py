@@ -18,6 +18,7 @@ from mqd.daemon.locks import LOCK_FILE
 from mqd.daemon.node import Node
 from mqd.embedded import AsyncBroker
 from mqd.errors import MqdError
+from mqd.metadata.commands import PutGlobalParameter
 
 
 @asynccontextmanager
@@ -57,6 +58,53 @@ def test_the_app_stops_and_starts_again_with_its_data(tmp_path: Path) -> None:
             assert await queue_exists(broker, "kept")
 
     asyncio.run(scenario())
+
+
+class _Unclosable:
+    """What a member of a cluster has, whose end fails."""
+
+    async def leave_off(self) -> None:
+        pass
+
+    async def close(self) -> None:
+        raise LookupError("the end of the side")
+
+
+def test_a_part_that_fails_to_end_leaves_no_other_open(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with running(tmp_path) as (broker, node):
+            await declare(broker, "kept")
+            app, metadata = node.app, node.metadata
+            assert app is not None
+            assert metadata is not None
+            app.side = _Unclosable()  # type: ignore[assignment]
+            with pytest.raises(LookupError):
+                await node.stop_app()
+            assert node.app_state is AppState.STOPPED
+            with pytest.raises(MqdError, match="is closed"):
+                await metadata.propose_async(PutGlobalParameter("late", 1))
+            await node.start_app()
+            assert await queue_exists(broker, "kept")
+
+    asyncio.run(scenario())
+
+
+def test_a_start_that_nobody_asked_for_fails_in_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fails(_node: Node) -> None:
+        raise LookupError("why the app does not stop")
+
+    async def scenario() -> None:
+        async with running(tmp_path) as (_, node):
+            with monkeypatch.context() as patch:
+                patch.setattr(Node, "stop_app", fails)
+                node.start_anew()
+                assert node._anew is not None
+                await node._anew
+
+    asyncio.run(asyncio.wait_for(scenario(), 20))
+    assert "why the app does not stop" in caplog.text
 
 
 def test_reset_makes_the_next_start_a_first_boot(tmp_path: Path) -> None:
