@@ -106,20 +106,28 @@ class Reconciler:
 
     async def _put_right(self) -> None:
         copies = min(len(self.discs), SHARD_COPIES_MAX)
-        for number in range(self._wanted()):
-            name = log_of(number)
-            if name not in self._engine.leads:
-                await self._engine.create(name, replicas=copies)
+        wanted = range(self._wanted())
+        for number in wanted:
+            if log_of(number) not in self._engine.leads:
+                await self._engine.create(log_of(number), replicas=copies)
                 self._fresh.add(number)
-            elif self._engine.leads[name] is not None:
-                info = await self._engine.info(name)
-                if info.replicas != copies and len(info.current) > info.replicas // 2:
-                    log.info("%s: %d copies instead of %d", name, copies, info.replicas)
-                    await self._engine.set_replicas(name, copies)
+        # At once: what has one copy is lost with a member, and to make another one takes a while.
+        looks = [self._copy(log_of(number), copies) for number in wanted]
+        problems = await asyncio.gather(*looks, return_exceptions=True)
+        for problem in filter(None, problems):
+            raise problem
         if self._fresh and all(self._engine.leads.get(log_of(n)) for n in self._fresh):
             await self.spread()
             self._fresh.clear()
             self.stir()
+
+    async def _copy(self, name: str, copies: int) -> None:
+        if self._engine.leads.get(name) is None:
+            return
+        info = await self._engine.info(name)
+        if info.replicas != copies and len(info.current) > info.replicas // 2:
+            log.info("%s: %d copies instead of %d", name, copies, info.replicas)
+            await self._engine.set_replicas(name, copies)
 
     def _wanted(self) -> int:
         """Another member may be told of more, and has declared queues in those."""
