@@ -364,11 +364,9 @@ class RemoteQueue(Queue):
 
     def moved(self, home: Home | None) -> None:
         """It has another home, or nobody knows it now. The caller ends the turn."""
-        was_in_log, self._in_log = self._in_log, self.definition.shard is not None
+        self._in_log = self.definition.shard is not None
         if home is self.at:
             return
-        if was_in_log and self.at is not None:
-            self._awaited.clear()  # the log tells the next home
         self.lost()
         self.at = home
         self.vhost.version += 1
@@ -422,8 +420,6 @@ class RemoteQueue(Queue):
     def take_pending(self) -> list[tuple[int, Kept]]:
         """The home is here from now on, or there will be none: what was not answered, and need not
         be."""
-        if self._in_log:
-            self._awaited.clear()
         pending = [one for one in self._pending.items() if one[0] not in self._awaited]
         for ticket, kept in pending:
             del self._pending[ticket]

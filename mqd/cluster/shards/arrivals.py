@@ -67,16 +67,20 @@ class Arrivals:
         outside = self._outside()
         for home in self._waits.keys() - outside.keys():
             del self._waits[home]
+        waiting = []
         for home, queues in sorted(outside.items()):
             shards = await self._shards_of(home)
             if not shards and self._is_awaited(home):
-                await self._give(home, queues[0])
+                waiting.append(home)
                 continue
             if shards:
                 self._waits.pop(home, None)
             await self._bring(queues[:_BROUGHT_MAX], shards or self._everywhere())
             if len(queues) > _BROUGHT_MAX:
                 self._stir()
+        if len(waiting) == len(outside):  # no log moves while messages go into it
+            for home in waiting:
+                await self._give(home, outside[home][0])
 
     def _outside(self) -> dict[str, list[QueueDefinition]]:
         """Queues that belong in a shard and are in none, by their homes."""

@@ -18,7 +18,7 @@ again after a failure is known if and only if it is in the log.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from mqd.broker.homes import Flow
@@ -49,11 +49,6 @@ class Pending:
     number: int
     moved: bool = False
     also: Sequence[tuple[bytes, int]] = ()
-
-    def marks(self) -> Iterator[tuple[bytes, int]]:
-        """All of its (origin, number)."""
-        yield self.origin, self.number
-        yield from self.also
 
 
 @dataclass(slots=True, eq=False)
@@ -296,7 +291,8 @@ class Shard:
         size = sum(map(len, bodies))
         held = queue.state.index.enqueued(number_of(messages[0]), len(run), size)
         tickets = [pending.ticket for pending in run]
-        marks = [mark for pending in run for mark in pending.marks()]
+        marks = [(pending.origin, pending.number) for pending in run]
+        marks += [mark for pending in run for mark in pending.also]
         content_bytes = sum(len(message.content) for message in messages)
 
         def begun(seq: int) -> None:
