@@ -111,10 +111,11 @@ async def get(call: Call) -> Answer:
     count = fields.integer(body["count"])
     if body["encoding"] not in ("auto", "base64"):
         raise bad_request("Unsupported encoding. Please use auto or base64.")
-    if body["ackmode"] not in _ACK_MODES:
+    mode = body["ackmode"]
+    if not isinstance(mode, str) or mode not in _ACK_MODES:
         listed = ", ".join(_ACK_MODES)
         raise bad_request(f"Unsupported ackmode. Please use one of {listed}.")
-    no_ack, requeue = _ACK_MODES[body["ackmode"]]
+    no_ack, requeue = _ACK_MODES[mode]
     truncate = fields.integer(body["truncate"]) if "truncate" in body else None
     if truncate is not None and truncate < 0:
         raise malformed("not_in_range", truncate)

@@ -1,7 +1,7 @@
 """Runtime parameters of vhosts and of the cluster: reading, setting, clearing.
 
-Decides their JSON; policies are not among them (observed: 3.10.8). What is set is checked and set
-by `mqd.admin.parameters`.
+Decides their JSON; policies are not among them, operator policies are (observed: 3.10.8). What is
+set is checked and set by `mqd.admin.parameters`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import json
 from typing import Any
 
 from mqd.admin import parameters
+from mqd.definitions.checks import AS_OBJECT
 from mqd.management import lists
 from mqd.management.access import listed_vhosts
 from mqd.management.calls import Answer, Call, bad_request, created, done, not_found
@@ -19,17 +20,24 @@ from mqd.rpc.v1 import parameters_pb2 as pb
 Json = Any
 Key = tuple[str, str, str]
 
-_POLICIES = (POLICY, OPERATOR_POLICY)
+_SET_OTHERWISE = (POLICY, OPERATOR_POLICY)
 
 
 def _row(call: Call, key: Key) -> dict[str, Json]:
     vhost, component, name = key
     return {
-        "value": call.state.parameters[key],
+        "value": _value(call.state.parameters[key]),
         "vhost": vhost,
         "component": component,
         "name": name,
     }
+
+
+def _value(value: Json) -> Json:
+    """Without the mark of how it came."""
+    if isinstance(value, dict) and AS_OBJECT in value:
+        return {name: one for name, one in value.items() if name != AS_OBJECT}
+    return value
 
 
 async def listing(call: Call) -> Answer:
@@ -39,14 +47,14 @@ async def listing(call: Call) -> Answer:
     keys = sorted(
         key
         for key in call.state.parameters
-        if key[0] in vhosts and key[1] not in _POLICIES and component in (None, key[1])
+        if key[0] in vhosts and key[1] != POLICY and component in (None, key[1])
     )
     return await lists.of(call, keys, lambda key: _row(call, key))
 
 
 def _key(call: Call) -> Key:
     key = (call.names["vhost"], call.names["component"], call.names["name"])
-    if key not in call.state.parameters or key[1] in _POLICIES:
+    if key not in call.state.parameters or key[1] == POLICY:
         raise not_found()
     return key
 
@@ -60,7 +68,7 @@ async def put(call: Call) -> Answer:
     vhost, component, name = (call.names[key] for key in ("vhost", "component", "name"))
     if vhost not in call.state.vhosts:
         raise not_found("vhost_not_found")
-    if component in _POLICIES:
+    if component in _SET_OTHERWISE:
         raise bad_request("policies may not be set using this method")
     is_new = (vhost, component, name) not in call.state.parameters
     request = pb.SetParameter(

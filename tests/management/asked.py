@@ -247,6 +247,8 @@ RULES = [
     *_put(f"{_O}o1", {"pattern": "^a", "definition": _SHORT}),
     *_put(f"{_O}o2", {"pattern": "^a", "definition": {"ha-mode": "all"}}),
     *_get("/operator-policies", f"{_O}o1", "/operator-policies/%2F", f"{_O}none"),
+    *_get("/parameters", "/parameters/operator_policy/%2F/o1", "/parameters/operator_policy"),
+    *_delete("/parameters/operator_policy/%2F/none"),
     *_delete(f"{_O}o1", f"{_O}o1"),
     *_get("/parameters", "/parameters/vhost-limits", "/parameters/bogus", "/parameters/bogus/%2F"),
     *_put("/parameters/bogus/%2F/x", {"value": 1}),

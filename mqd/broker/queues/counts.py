@@ -17,7 +17,7 @@ class Counts:
     """silent: deliveries to consumers that do not acknowledge; fetched: by basic.get, of them
     silently so many; dropped: expired, too many, refused; emptied: purged; refused; returned:
     handed back, or lost with their channel; moved: those of them that went to the end, as if they
-    arrived anew; again: arrived without being published."""
+    arrived anew; forgone: and those that were purged; again: arrived without being published."""
 
     __slots__ = (
         "again",
@@ -25,6 +25,7 @@ class Counts:
         "emptied",
         "fetched",
         "fetched_silently",
+        "forgone",
         "moved",
         "refused",
         "returned",
@@ -33,7 +34,7 @@ class Counts:
 
     def __init__(self) -> None:
         self.again = self.dropped = self.emptied = self.fetched = self.fetched_silently = 0
-        self.moved = self.refused = self.returned = self.silent = 0
+        self.forgone = self.moved = self.refused = self.returned = self.silent = 0
 
     def told(self, arrived: int, ready: int, unacked: int, waiting_again: int) -> Mapping[str, int]:
         """By RabbitMQ's names. arrived: of all time; waiting_again: handed back, not yet out."""
@@ -49,7 +50,7 @@ class Counts:
             "get": fetched - self.fetched_silently,
             "get_no_ack": self.fetched_silently,
             "ack": left - silent - self.fetched_silently,
-            "redeliver": self.returned - waiting_again,
+            "redeliver": self.returned - waiting_again - self.forgone,
         }
         return {name: max(0, value) for name, value in found.items()}
 

@@ -431,6 +431,7 @@ class OrderedQueue(TakesOnce):
     def purge(self) -> int:
         if self.durable and self.backlog:
             self.store.settle_all(self.definition.id, self._kept_messages())
+        self.counts.forgone += self.backlog.returned_count
         count = self.backlog.clear()
         self.counts.emptied += count
         return count
