@@ -93,3 +93,26 @@ def test_two_parts_that_meet_while_they_run_say_so_and_serve(tmp_path: Path) -> 
 
 def partitioned(node: Member) -> str:
     return json.dumps(node.status()["partitions"])
+
+
+def test_one_that_stood_still_while_another_was_forgotten_goes_on(tmp_path: Path) -> None:
+    """The generation that this begins is its own, too: nothing of it ends but its links."""
+    with members(tmp_path, "a", "b", "c") as (disc, still, goes):
+        still.join(disc, "--ram")
+        goes.join(disc, "--ram")
+        goes.kill()
+        assert still.process is not None
+        still.process.send_signal(signal.SIGSTOP)
+        eventually(lambda: disc.status()["running_nodes"] == [disc.name])
+        disc.ctl("forget_cluster_node", goes.name)
+        disc.ctl("add_user", "meanwhile", "pw")
+        still.process.send_signal(signal.SIGCONT)
+        eventually(lambda: "of generation 2 of the cluster now" in still.log)
+        eventually(lambda: "meanwhile" in still.users())
+        still.ctl("add_user", "after", "pw")
+        assert "after" in disc.users()
+        assert goes.name not in str(still.status())
+        assert "it joins again" not in still.log
+        assert still.log.count("Server startup complete") == 2  # by itself, then as a member
+        goes.launch()
+        eventually(lambda: "is no member any more" in goes.call("cluster", "explain")[1])
