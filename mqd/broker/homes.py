@@ -109,6 +109,10 @@ class Home(Protocol):
         what became of it, or `unanswered`, unless the node is lost before: then `RemoteQueue.lost`
         comes, for all."""
 
+    def again(self, queue: RemoteQueue) -> None:
+        """What is published to that queue, which survives, from now on is all that is not answered,
+        in order. A home that the queue has come to since it heard that last takes nothing."""
+
     def consume(self, consumer: Consumer, done: Done) -> None:
         """basic.consume; its messages come by `RemoteQueue.arrive`."""
 

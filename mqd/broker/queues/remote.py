@@ -9,8 +9,8 @@ looked at there, a channel's own here too, since it counts what comes from sever
 Two kinds of loss. A classic queue or a stream has one home: when that is lost, what it has not
 answered is rejected, its consumers are cancelled, and the queue is not to be reached
 (observed: 3.10.8). A quorum queue `survives`: it waits for its next home, which is sent again what
-was not answered (with a number, so that it can tell a message it has), serves the consumers again,
-and is asked again what was asked.
+was not answered (`mqd.broker.queues.outbox`), serves the consumers again, and is asked again what
+was asked.
 
 Decides that. Never knows how a node is reached (`mqd.broker.homes`), and never keeps a message but
 those that are not answered, and those that a channel's own prefetch holds back.
@@ -29,6 +29,7 @@ from mqd.broker.definitions import QueueDefinition
 from mqd.broker.homes import ELSEWHERE, LOST, MOVED, Arrival, Delivered, Done, Home, Unanswered
 from mqd.broker.message import Message
 from mqd.broker.queues.base import REJECTED, Queue
+from mqd.broker.queues.outbox import Kept, Outbox
 from mqd.broker.queues.rules import QueueRules
 from mqd.names import Pid
 from mqd.policies.applied import Applied
@@ -38,8 +39,6 @@ if TYPE_CHECKING:
     from mqd.broker.entries import ConnectionEntry
     from mqd.broker.vhost import VHost
 
-Kept = tuple[bytes, bytes, bool, int]  # names, content, persistent, how often it came back
-
 
 class RemoteQueue(Queue):
     """See the file's charter. at: its home; None while nobody knows."""
@@ -47,11 +46,8 @@ class RemoteQueue(Queue):
     is_remote = True
     __slots__ = (
         "_asking",
-        "_awaited",
         "_held",
-        "_in_log",
-        "_pending",
-        "_pending_bytes",
+        "_outbox",
         "_subscribed",
         "_waiting",
         "at",
@@ -68,10 +64,7 @@ class RemoteQueue(Queue):
     ) -> None:
         super().__init__(definition, vhost, pid, owner, policy)
         self.at = home
-        self._pending: dict[int, Kept] = {}  # by ticket; None is kept for long
-        self._awaited: dict[int, Home] = {}  # those that their home alone can tell of, see `_send`
-        self._in_log = definition.shard is not None  # when its home was looked at last
-        self._pending_bytes = 0
+        self._outbox = Outbox(self)
         self._waiting: list[Callable[[], None]] = []  # what is asked as soon as there is a home
         self._subscribed: set[Consumer] = set()  # those the home has, or is being asked to take
         self._asking: set[Consumer] = set()  # of these, the latter
@@ -102,7 +95,7 @@ class RemoteQueue(Queue):
     @property
     def pending_count(self) -> int:
         """Messages that a next home is to be sent if this one does not answer."""
-        return len(self._pending)
+        return len(self._outbox)
 
     def down_error(self) -> ChannelError:
         """What 3.10.8 answers to everything while the home is down."""
@@ -120,43 +113,34 @@ class RemoteQueue(Queue):
         return self._publish((message.names, message.content, message.persistent, returns))
 
     def _publish(self, kept: Kept) -> int:
-        home = self.at
-        is_up = home is not None and home.is_up
-        if not is_up and not self._may_wait():
+        home = self._home_up
+        if (home is None or self._outbox.holds) and not self._may_wait():
             return REJECTED
         ticket = self.vhost.tickets.new()
         if self.survives:
-            self._keep(ticket, kept)
-        if home is not None and is_up:
-            self._send(home, ticket, kept)
+            self._outbox.put(ticket, kept, home)
+        elif home is not None:
+            home.publish(self, ticket, *kept)
         return ticket
 
-    def _keep(self, ticket: int, kept: Kept) -> None:
-        self._pending[ticket] = kept
-        self._pending_bytes += len(kept[1])
-
-    def _send(self, home: Home, ticket: int, kept: Kept) -> None:
-        """What is not in a log yet is in none that the next home reads: when the queue goes into
-        one, the home it had says which messages it took."""
-        if self.survives and not self._in_log:
-            self._awaited[ticket] = home
-        home.publish(self, ticket, *kept)
+    @property
+    def _home_up(self) -> Home | None:
+        """If it can be asked now."""
+        return self.at if self.at is not None and self.at.is_up else None
 
     def _may_wait(self) -> bool:
         """Whether a message is kept until there is a home. Those who publish are held when much
         is; what comes of their last reads still is."""
         if not self.survives:
             return False
-        if self._pending_bytes > limits.REMOTE_PENDING_BYTES_MAX:
+        if self._outbox.bytes > limits.REMOTE_PENDING_BYTES_MAX:
             self.vhost.broker.flow.hits += 1
-        return self._pending_bytes <= 4 * limits.REMOTE_PENDING_BYTES_MAX
+        return self._outbox.bytes <= 4 * limits.REMOTE_PENDING_BYTES_MAX
 
     def answered(self, ticket: int, accepted: bool) -> None:
         """The home has it, or refused it. Whoever calls ends the turn."""
-        self._awaited.pop(ticket, None)
-        kept = self._pending.pop(ticket, None)
-        if kept is not None:
-            self._pending_bytes -= len(kept[1])
+        self._outbox.take(ticket)
+        self._outbox.closed(ticket)
         if accepted:
             self.vhost.tickets.done(ticket)
         else:
@@ -164,14 +148,13 @@ class RemoteQueue(Queue):
 
     def unanswered(self, ticket: int) -> None:
         """Who was sent it will not answer: the next home is sent it, where there can be one."""
-        asked = self._awaited.pop(ticket, None)
-        if ticket not in self._pending:
+        if ticket not in self._outbox:
             if not (self.deleted and self.survives):
                 self.answered(ticket, False)
         elif self.deleted:
             self._pass_on(ticket)
-        elif self.at is not None and self.at.is_up and asked not in (None, self.at):
-            self._send(self.at, ticket, self._pending[ticket])
+        else:
+            self._outbox.closed(ticket)
 
     def _pass_on(self, ticket: int) -> None:
         """To what took the place of this queue while an answer was awaited."""
@@ -179,15 +162,14 @@ class RemoteQueue(Queue):
         if now is None or now.definition.id != self.definition.id:
             self.answered(ticket, True)
             return
-        kept = self._pending.pop(ticket)
-        self._pending_bytes -= len(kept[1])
-        if not isinstance(now, RemoteQueue):
-            result = now.publish_once(self.vhost.broker.origin, ticket, *kept)
-            self.vhost.tickets.follow(ticket, result)
+        kept = self._outbox.take(ticket)
+        assert kept is not None
+        self._outbox.closed(ticket)
+        if isinstance(now, RemoteQueue):
+            now._outbox.put(ticket, kept, now._home_up)
             return
-        now._keep(ticket, kept)
-        if now.at is not None and now.at.is_up:
-            now._send(now.at, ticket, kept)
+        result = now.publish_once(self.vhost.broker.origin, ticket, *kept)
+        self.vhost.tickets.follow(ticket, result)
 
     # -- asking -------------------------------------------------------------------------------
 
@@ -364,7 +346,7 @@ class RemoteQueue(Queue):
 
     def moved(self, home: Home | None) -> None:
         """It has another home, or nobody knows it now. The caller ends the turn."""
-        self._in_log = self.definition.shard is not None
+        self._outbox.in_log = self.definition.shard is not None
         if home is self.at:
             return
         self.lost()
@@ -393,13 +375,11 @@ class RemoteQueue(Queue):
     def found(self) -> None:
         """The home can be asked, or may have forgotten what it was told while it was not the home.
         The caller ends the turn."""
-        home = self.at
-        if home is None or not home.is_up:
+        if self._home_up is None:
             return
         self.vhost.version += 1
-        for ticket, kept in list(self._pending.items()):
-            if ticket not in self._awaited:
-                self._send(home, ticket, kept)
+        if self.survives:
+            self._outbox.begin()
         self.vhost.broker.flow.relieve()
         waiting, self._waiting = self._waiting, []
         for again in waiting:
@@ -420,10 +400,7 @@ class RemoteQueue(Queue):
     def take_pending(self) -> list[tuple[int, Kept]]:
         """The home is here from now on, or there will be none: what was not answered, and need not
         be."""
-        pending = [one for one in self._pending.items() if one[0] not in self._awaited]
-        for ticket, kept in pending:
-            del self._pending[ticket]
-            self._pending_bytes -= len(kept[1])
+        pending = self._outbox.take_all()
         self.vhost.broker.flow.relieve()
         return pending
 
@@ -432,7 +409,7 @@ class RemoteQueue(Queue):
         message). It goes to the next home, by the number that it had."""
         for ticket, message in pending:
             kept = (message.names, message.content, message.persistent, message.delivery_count)
-            self._keep(ticket, kept)
+            self._outbox.put(ticket, kept, None)
 
     def take_waiting(self) -> list[Callable[[], None]]:
         """The same of what was asked: to be done when another queue has taken this one's place."""
@@ -441,7 +418,7 @@ class RemoteQueue(Queue):
 
     def discard(self) -> None:
         """Deleted: a message that is lost with its queue was taken, as far as anybody can say."""
-        self._awaited.clear()
+        self._outbox.await_nobody()
         for ticket, _ in self.take_pending():
             self.answered(ticket, True)
         for again in self.take_waiting():

@@ -137,6 +137,7 @@ class PeerHome:
         self._streams: dict[str, _Stream] = {}
         self._by_number: list[_Stream] = []
         self._refs: dict[RemoteQueue, bytes] = {}
+        self._begun: set[RemoteQueue] = set()  # of which the node heard `again`
         self._holds: dict[int, ChannelHold] = {}
         self._hold_number = 0
         self._questions: dict[int, Done] = {}
@@ -210,12 +211,9 @@ class PeerHome:
         persistent: bool,
         returns: int = 0,
     ) -> None:
-        stream = self._streams.get(queue.vhost.name)
-        if stream is None:
-            stream = self._streams[queue.vhost.name] = _Stream(len(self._by_number))
-            self._by_number.append(stream)
-            origin = self._broker.origin.hex()
-            self.line.write(told(Kind.STREAM, stream.number, queue.vhost.name, origin))
+        stream = self._stream(queue.vhost.name)
+        if queue.survives and queue not in self._begun:
+            self.again(queue)
         number = stream.sent = stream.sent + 1
         size = len(content)
         stream.order.append(number)
@@ -233,6 +231,22 @@ class PeerHome:
             self._broker.flow.hits += 1
             self._pressed = True
             self._await_relief()
+
+    def again(self, queue: RemoteQueue) -> None:
+        stream = self._stream(queue.vhost.name)
+        if len(self._begun) > _NAMES_MAX:
+            self._begun = {one for one in self._begun if not one.deleted}
+        self._begun.add(queue)
+        self.write(record(Kind.AGAIN, wire.AGAIN.pack(stream.number) + self._ref(queue)))
+
+    def _stream(self, vhost: str) -> _Stream:
+        stream = self._streams.get(vhost)
+        if stream is None:
+            stream = self._streams[vhost] = _Stream(len(self._by_number))
+            self._by_number.append(stream)
+            origin = self._broker.origin.hex()
+            self.line.write(told(Kind.STREAM, stream.number, vhost, origin))
+        return stream
 
     def _await_relief(self) -> None:
         if self.line.congested and not self._awaits_relief:

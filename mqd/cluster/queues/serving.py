@@ -7,7 +7,9 @@ into the link. When the link ends everything of that node is closed, as if its c
 what they held goes back and is redelivered, its consumers make room for others.
 
 Publishes are confirmed by the same `Confirms` as a client's, one for each stream. A queue that has
-another home by now is not published to: the sender is told so, and finds out.
+another home by now is not published to: the sender is told so, and finds out. Nor is one that came
+here since the sender said what it sends (AGAIN): what is under way may have something before it
+that was lost.
 
 Decides that. Never decides what a queue does.
 """
@@ -66,7 +68,7 @@ class _Answers(Outlet):
 class _Stream:
     """Publishes of another node to one vhost."""
 
-    __slots__ = ("confirms", "number", "origin", "vhost")
+    __slots__ = ("begun", "confirms", "number", "origin", "vhost")
 
     def __init__(
         self,
@@ -80,6 +82,7 @@ class _Stream:
         self.vhost = vhost
         self.origin = origin
         self.confirms = Confirms(number, answers, vhost.waiting.add, vhost.tickets, misplaced)
+        self.begun: dict[bytes, Pid] = {}  # queues that are here, for which AGAIN came
 
 
 class Served:
@@ -138,6 +141,8 @@ class Served:
 
     def _take_rare(self, kind: int, body: bytes) -> bool:
         match kind:
+            case Kind.AGAIN:
+                self._again(body)
             case Kind.OPEN:
                 self._open(*json.loads(body))
             case Kind.STREAM:
@@ -195,7 +200,9 @@ class Served:
         if queue is None:
             confirms.published(0)  # deleted on its way: as if it had come before
             return
-        if isinstance(queue, RemoteQueue):
+        if isinstance(queue, RemoteQueue) or (
+            flags & wire.NUMBERED and stream.begun.get(ref) != queue.pid
+        ):
             self._misplaced(number, confirms.seqno + 1)
             confirms.published(0)
             return
@@ -214,6 +221,17 @@ class Served:
     def _misplaced(self, stream: int, number: int) -> None:
         """The sender asks who is the home now."""
         self._line.write(record(Kind.MISPLACED, wire.MISPLACED.pack(stream, number)))
+
+    def _again(self, body: bytes) -> None:
+        stream = self._streams.get(wire.AGAIN.unpack_from(body)[0])
+        if stream is None:
+            return
+        begun, ref = stream.begun, body[wire.AGAIN.size :]
+        if len(begun) > max(_NAMES_MAX, 2 * len(stream.vhost.queues)):
+            stream.begun = {one: pid for one, pid in begun.items() if self._queue(one) is not None}
+        queue = self._queue(ref)
+        if queue is not None:
+            stream.begun[ref] = queue.pid
 
     # -- channels -----------------------------------------------------------------------------
 

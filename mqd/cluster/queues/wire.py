@@ -5,7 +5,7 @@ endian; names and contents are those of `mqd.broker.message`. Links lose nothing
 no record is numbered and none is repeated; both ends begin anew with every link. Never sends one.
 
     to the home     OPEN CLOSE LIMIT CREDIT SETTLE CONSUME CANCEL GET ASK  a channel, by number
-                    STREAM PUBLISH                                      publishes of one vhost
+                    STREAM PUBLISH AGAIN                                publishes of one vhost
     from the home   DELIVER GOT ANSWER CONFIRM MISPLACED HERE
     among all       PUT GONE KNOWN CLAIM RELEASE REPLY                  what is transient
 """
@@ -50,6 +50,7 @@ class Kind(IntEnum):
     CLAIM = 21
     RELEASE = 22
     REPLY = 23
+    AGAIN = 24
 
 
 _RECORD = struct.Struct(">IB")
@@ -60,6 +61,7 @@ SETTLE = struct.Struct(">IB")  # channel, how; then tags
 CREDIT = struct.Struct(">III")  # channel, messages, bytes
 CONFIRM = struct.Struct(">HQB")  # stream, number, flags
 MISPLACED = struct.Struct(">HQ")  # stream, number
+AGAIN = struct.Struct(">H")  # stream; then what the queue is called
 NUMBER = struct.Struct(">Q")
 PAIR = struct.Struct(">II")  # channel, count
 HOWS: Final = ("ack", "reject", "requeue", "lost")

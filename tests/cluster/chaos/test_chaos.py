@@ -1,9 +1,8 @@
 """A short run of the faults.
 
-LIMIT: not in the default run, where it fails now and then: a node that was away may say once that
-a queue is empty that is not, and what is brought from one node's queue into a log of another may be
-overtaken by what comes meanwhile. MQD_CHAOS=short kills and stops nodes,
-MQD_CHAOS=full has more of them, `make chaos` has them all.
+LIMIT: not in the default run, where it fails now and then: what is brought from one node's queue
+into a log of another may be overtaken by what comes meanwhile. MQD_CHAOS=short kills and stops
+nodes, MQD_CHAOS=full has more of them, `make chaos` has them all.
 """
 
 from __future__ import annotations
