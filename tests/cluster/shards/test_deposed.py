@@ -59,6 +59,10 @@ class Deposed:
 @asynccontextmanager
 async def deposed(*bodies: str) -> AsyncIterator[Deposed]:
     async with cluster() as three:
+        reconciler = three["a"].service.queues._reconciler
+        assert reconciler is not None
+        await three.until(lambda: not reconciler._fresh)  # else leaders are about to move
+        await three.until(three.homes)
         await declare(three, "a")
         made = Deposed(three)
         await made.fill(*bodies)
