@@ -33,7 +33,14 @@ from mqd.cluster.membership.record import DISC
 from mqd.cluster.membership.start import majority
 from mqd.cluster.ports import NoMajority, PeerDown
 from mqd.cluster.shards.service import ShardService
-from mqd.daemon.station import Station, copies_for, is_missing, voting
+from mqd.daemon.station import (
+    Station,
+    copies_for,
+    has_written,
+    is_missing,
+    proposed,
+    voting,
+)
 from mqd.errors import ErrorCode, MqdError
 from mqd.limits import ENGINE_ASK_S, ENGINE_CALM_S, ENGINE_READY_S, SHARDS_STOP_S
 from mqd.metadata.commands import ClusterRecord, Member, PutCluster
@@ -281,7 +288,7 @@ class Electorate:
         cluster = self._cluster
         if cluster.authority != self._node:
             return
-        answered = self._propose(PutCluster(replace(cluster, authority="")))
+        answered = proposed(self._store, PutCluster(replace(cluster, authority="")))
         number = await self._ledger.hold()
         await answered
         await self._create_log(engine, number + 1)
@@ -310,20 +317,6 @@ class Electorate:
                 _log.info("the log of changes is not made yet: %s", error)
             await asyncio.sleep(_AGAIN_S)
 
-    def _propose(self, command: PutCluster) -> asyncio.Future[None]:
-        answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-        def done(error: Exception | None) -> None:
-            if answered.done():
-                return
-            if error is None:
-                answered.set_result(None)
-            else:
-                answered.set_exception(error)
-
-        self._store.propose(command, done)
-        return answered
-
     # -- to one member ------------------------------------------------------------------------
 
     async def hand_over(self, running: Sequence[str]) -> None:
@@ -343,17 +336,21 @@ class Electorate:
         heir = await self._willing(sorted(heirs, key=lambda name: (-written.get(name, 0), name)))
         if heir is None:
             return  # all stop at once: all, or a majority, will be needed to start
-        _log.info("handing over to %s, which orders changes from now on", heir)
         self._ledger.feed.accepts_proposals = False
-        answered = self._propose(PutCluster(replace(cluster, authority=heir)))
+        # What is in its memory alone it may lose, and would then begin again from before it.
+        mesh, number = self._station.mesh, self._store.last_number
+        if not await has_written(heir, number, written, mesh):
+            _log.warning("%s does not take over: its disc does not have all changes yet", heir)
+            return
+        _log.info("handing over to %s, which orders changes from now on", heir)
+        answered = proposed(self._store, PutCluster(replace(cluster, authority=heir)))
         if cluster.authority == self._node:
             number = await self._ledger.hold()
             await answered
         else:
             await answered
             number = self._store.last_number
-        while written.get(heir, 0) < number and heir in self._station.mesh.up:
-            await asyncio.wait([asyncio.get_running_loop().create_future()], timeout=_AGAIN_S / 5)
+        await has_written(heir, number, written, mesh)
         await self._tell(heir, {"do": "taken"})
         self._ledger.follow((heir,))
 

@@ -5,16 +5,21 @@ Decides how many copies the log of changes has, and which members' count. Never 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from mqd.cluster.identity import Identity
 from mqd.cluster.ledger.engine_orderer import META
 from mqd.cluster.ports import Engine, Mesh, NoMajority
 from mqd.daemon.ports import Reserved
-from mqd.limits import META_COPIES_MAX
-from mqd.metadata.commands import Member
+from mqd.limits import HAND_OVER_S, META_COPIES_MAX
+from mqd.metadata.commands import Member, PutCluster
+from mqd.metadata.store import MetadataStore
+
+_WRITTEN_LOOK_S: Final = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,3 +67,31 @@ async def voting(
     if info is None or info.replicas < len(discs):
         return running
     return [name for name in running if name in info.current]
+
+
+async def has_written(heir: str, number: int, written: Mapping[str, int], mesh: Mesh) -> bool:
+    """Whether that member's disc has all changes up to that one, in time. written: what the
+    members tell of it."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + HAND_OVER_S / 2
+    while written.get(heir, 0) < number:
+        if heir not in mesh.up or loop.time() >= until:
+            return False
+        await asyncio.wait([loop.create_future()], timeout=_WRITTEN_LOOK_S)
+    return True
+
+
+def proposed(store: MetadataStore, command: PutCluster) -> asyncio.Future[None]:
+    """It is, when this returns; the answer comes when it does."""
+    answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def done(error: Exception | None) -> None:
+        if answered.done():
+            return
+        if error is None:
+            answered.set_result(None)
+        else:
+            answered.set_exception(error)
+
+    store.propose(command, done)
+    return answered

@@ -1,8 +1,13 @@
-"""What a member remembers of its cluster cannot be written: the metadata goes on all the same."""
+"""Members whose disc takes no more of their metadata, or of what they remember of the cluster."""
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -37,3 +42,62 @@ def test_a_member_that_cannot_write_its_record_goes_on(tmp_path: Path) -> None:
 def remembered(node: Member) -> set[str]:
     record = json.loads((node.data / "cluster.json").read_text())
     return {each["name"] for each in record["members"]}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
+def test_who_cannot_write_inherits_nothing(tmp_path: Path) -> None:
+    """Changes that only its memory has are on the other's disc: that one is waited for."""
+    with members(tmp_path, "a", "b") as (stops, ill):
+        ill.join(stops)
+        eventually(ill.is_ordered_by_majority)
+        ill.stop()
+        with small_disc(ill.data, tmp_path / "engine") as fill:
+            ill.begin()
+            eventually(ill.is_ordered_by_majority)
+            fill(True)
+            for number in range(3):
+                stops.ctl("add_user", f"u{number}", "pw")
+            users = {"guest", "u0", "u1", "u2"}
+            assert ill.users() == users
+            stops.ctl("stop_app")
+            ill.kill()
+            fill(False)
+            ill.launch()
+            eventually(ill.answers)
+            stops.ctl("start_app")
+            eventually(ill.runs)
+            assert ill.users() == stops.users() == users
+
+
+@contextlib.contextmanager
+def small_disc(data: Path, engine: Path) -> Iterator[Callable[[bool], None]]:
+    """All of a node's data is on it but what its engine has. fill(whether nothing more goes on)."""
+    kept, ballast = data.with_name(f"{data.name}.kept"), data / "of-others"
+    shutil.move(data, kept)
+    shutil.move(kept / "engine", engine)
+    data.mkdir()
+    _mount("-t", "tmpfs", "-o", f"size={64 << 20},mode=0755", "tmpfs", str(data))
+
+    def fill(full: bool) -> None:
+        ballast.unlink(missing_ok=True)
+        if full:
+            with ballast.open("wb") as file:
+                for step in (1 << 20, 4096):
+                    with contextlib.suppress(OSError):
+                        while True:
+                            os.posix_fallocate(file.fileno(), file.seek(0, os.SEEK_END), step)
+
+    try:
+        shutil.copytree(kept, data, dirs_exist_ok=True)
+        (data / "engine").mkdir()
+        _mount("--bind", str(engine), str(data / "engine"))
+        yield fill
+    finally:
+        for place in (data / "engine", data):
+            subprocess.run(["umount", "-l", place], check=False, capture_output=True)
+
+
+def _mount(*words: str) -> None:
+    done = subprocess.run(["mount", *words], check=False, capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"no mount here: {done.stderr}")
