@@ -23,6 +23,7 @@ test:             ## the default test run
 man:              ## regenerate the pages that come from tables
 	$(PYTHON) -m mqd.config.manual >man/mqd.conf.5
 	$(PYTHON) -m mqctl.manual man
+	$(PYTHON) -m mqd.management.manual >man/mqd-management.7
 
 DESTDIR ?= /
 BINDIR ?= /usr/bin

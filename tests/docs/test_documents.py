@@ -11,6 +11,7 @@ from mqd.config.manual import page
 from mqd.config.schema import schema
 from mqd.config.variables import VARIABLES
 from mqd.daemon.report import USAGE
+from mqd.management.manual import page as management_page
 
 PROJECT = Path(__file__).parents[2]
 README = (PROJECT / "README.md").read_text()
@@ -24,6 +25,11 @@ def manual(name: str) -> str:
 def test_the_configuration_page_is_that_of_the_table() -> None:
     committed = (PROJECT / "man" / "mqd.conf.5").read_text()
     assert committed == "\n".join(page()) + "\n", "run make man"
+
+
+def test_the_page_of_the_management_api_is_that_of_its_routes() -> None:
+    committed = (PROJECT / "man" / "mqd-management.7").read_text()
+    assert committed == "\n".join(management_page()) + "\n", "run make man"
 
 
 def test_every_configuration_key_is_documented() -> None:

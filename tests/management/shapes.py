@@ -23,7 +23,7 @@ from tests.unit.management.api import Api
 Json = Any
 
 RECORDED = Path(__file__).with_name("shapes-3.10.8.json")
-SETTLE_S = 12.0  # two samples of RabbitMQ's
+SETTLE_S = 20.0  # RabbitMQ samples every 5 s
 
 # only Erlang has them: mqd-differences(7)
 LEFT_OUT = frozenset(
@@ -138,11 +138,20 @@ def seen(api: Api, node: str, connection: str) -> dict[str, Json]:
     return {name: shape(api.get(path)) for name, path in paths(node, connection).items()}
 
 
+def settled(api: Api, node: str, connection: str) -> dict[str, Json]:
+    """Once the node has counted all of it."""
+    end = time.monotonic() + SETTLE_S
+    while True:
+        found = seen(api, node, connection)
+        counted = [found[name].get("message_stats") for name in ("queue", "overview", "channel")]
+        if (all(counted) and found["connection"].get("channels")) or time.monotonic() > end:
+            return found
+
+
 def main() -> None:
     port, amqp_port, node = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
     with traffic(amqp_port) as connection:
-        time.sleep(SETTLE_S)
-        found = seen(Api(port), node, connection)
+        found = settled(Api(port), node, connection)
     RECORDED.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
 
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import Any
 
 import mqd.embedded
-from tests.management.shapes import LEFT_OUT, NOT_COUNTED, RECORDED, seen, traffic
+from tests.management.shapes import LEFT_OUT, NOT_COUNTED, RECORDED, settled, traffic
 from tests.unit.management.api import Api, settings
 
 Json = Any
@@ -63,9 +62,6 @@ def test_the_shapes() -> None:
     with mqd.embedded.Broker(plugins=["rabbitmq_management"], config=config, node=NODE) as broker:
         api = Api(port)
         with traffic(broker.port) as connection:
-            end = time.monotonic() + 10
-            while not api.get("/overview")["message_stats"] and time.monotonic() < end:
-                pass
-            ours = seen(api, NODE, connection)
+            ours = settled(api, NODE, connection)
     found = [text for name in theirs for text in different(theirs[name], ours[name], name)]
     assert "\n".join(found) == ""
