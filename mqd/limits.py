@@ -94,6 +94,7 @@ SMALL_ROWS_MAX: Final = 1024
 VACUUM_PAGES: Final = 512  # given back to the file system in one background step
 SPOOL_BLOCK_BYTES: Final = 4096
 PROPOSALS_REMEMBERED: Final = 16_384  # entries of the metadata: how late one may come again
+REFUSALS_REMEMBERED: Final = 4096  # proposals: in about the time in which one comes again
 BARRIER_S: Final = 1.0  # how long a change waits for a member that does not say it has it
 WRITTEN_TOLD_S: Final = 0.05  # how late members tell how far their disc is
 PROPOSAL_TIMEOUT_S: Final = 25.0  # how long a change waits for who can order it: two elections

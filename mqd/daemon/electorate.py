@@ -291,8 +291,8 @@ class Electorate:
         answered = proposed(self._store, PutCluster(replace(cluster, authority="")))
         number = await self._ledger.hold()
         await answered
+        self._ledger.use_engine(engine)  # while there is no log, who waits is told so in time
         await self._create_log(engine, number + 1)
-        self._ledger.use_engine(engine)
         _log.info("changes are ordered by a majority of the disc nodes from now on")
         self._begin_shards(engine)
 

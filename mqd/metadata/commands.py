@@ -415,7 +415,8 @@ def decode(line: str) -> Command:
 
 
 def _no_command(line: str) -> MqdError:
-    text = f"the metadata log holds what is no command: {line[:80]}"
+    kind = line.partition(",")[0][:40]  # what follows may be of a user
+    text = f"the metadata log holds what is no command: {kind}"
     return MqdError(ErrorCode.UNAVAILABLE, text)
 
 

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
 from mqd.errors import ErrorCode, MqdError
-from mqd.limits import PROPOSALS_REMEMBERED
+from mqd.limits import PROPOSALS_REMEMBERED, REFUSALS_REMEMBERED
 from mqd.metadata.commands import encode_outcome
 
 
@@ -51,6 +51,7 @@ class Proposals:
         self._origin = origin or secrets.token_hex(6)
         self._counts = itertools.count(1)
         self._outcomes: dict[str, Outcome] = {}  # in the order of their numbers
+        self._refusals: dict[str, MqdError] = {}  # that have no number
 
     def new_id(self, last_number: int) -> str:
         return f"{self._origin}.{next(self._counts)}.{last_number}"
@@ -79,6 +80,18 @@ class Proposals:
             if outcomes[oldest].number >= number - PROPOSALS_REMEMBERED:
                 return
             del outcomes[oldest]
+
+    def refuse(self, proposal: str, refusal: MqdError) -> None:
+        """It was, by the one node that orders, and is no entry. When it comes again, because the
+        answer was late, it must not be judged anew."""
+        refusals = self._refusals
+        refusals[proposal] = refusal
+        while len(refusals) > REFUSALS_REMEMBERED:
+            del refusals[next(iter(refusals))]
+
+    def refusal(self, proposal: str) -> MqdError | None:
+        """None: it was not refused, or long ago."""
+        return self._refusals.get(proposal)
 
     def lines(self) -> Iterator[str]:
         """For a snapshot."""

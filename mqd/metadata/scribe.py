@@ -113,7 +113,10 @@ class Scribe:
                 self.on_written([line for line in lines if isinstance(line, Proposed)])
         self._unanswered -= len(batch)
         for _, done in batch:
-            done(None)
+            try:
+                done(None)
+            except Exception:  # noqa: BLE001 - others wait for what this row has, too
+                _log.exception("what follows from a change was not done")
         self._fold_if_long()
         self._rest_if_idle()
 

@@ -186,8 +186,12 @@ class MetadataStore:
     ) -> None:
         """Here and now."""
         try:
+            if (known := self.proposals.refusal(proposal)) is not None:
+                raise known
             heard = apply(self.state, command)
         except MqdError as error:
+            if proposal:
+                self.proposals.refuse(proposal, error)
             if self.barrier is None:
                 done(error)
             else:  # it tells of what refused it, which has to be everywhere first

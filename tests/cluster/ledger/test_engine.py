@@ -322,3 +322,25 @@ async def held(stand: Stand, name: str) -> int:
     task = asyncio.ensure_future(stand.ledger(name).hold())
     await stand.settle()
     return await task
+
+
+@pytest.mark.asyncio
+async def test_without_a_log_yet_a_change_is_answered_in_time(tmp_path: Path) -> None:
+    stand = Stand(tmp_path)
+    await stand.form({"a": "disc", "b": "disc"}, "a")
+    asked = Asked()
+    asked.propose(stand["a"], PutCluster(ClusterRecord("c", 1)))
+    last = await held(stand, "a")
+    stand.engines.stop("b")
+    stand["b"].crash()
+    stand.ledger("a").use_engine(stand.engines["a"])
+    early = asked.propose(stand["a"], VHOST)
+    await stand.pass_time(PROPOSAL_TIMEOUT_S + 5)
+    assert "a majority of the disc nodes: b does not answer" in asked.text(early)
+    late = asked.propose(stand["a"], value(1))
+    stand.engines.start("b")
+    await stand.engines["a"].create(META, replicas=2, first_seq=last + 1, tells=True)
+    await stand.pass_time(3)
+    assert asked.text(late) == ""
+    assert stand["a"].store.last_number == (await stand.engines["a"].info(META)).last_seq
+    stand["a"].crash()

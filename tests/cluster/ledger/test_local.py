@@ -12,9 +12,10 @@ import pytest_asyncio
 from mqd.broker.definitions import QueueDefinition
 from mqd.cluster.ledger import feed as feed_module
 from mqd.cluster.ledger import wire
-from mqd.limits import PROPOSAL_TIMEOUT_S
+from mqd.limits import PROPOSAL_RESEND_S, PROPOSAL_TIMEOUT_S
 from mqd.metadata.commands import (
     ClusterRecord,
+    DeleteVhost,
     Member,
     Must,
     PutCluster,
@@ -423,3 +424,20 @@ async def test_who_asks_again_at_once_when_nobody_knows_hinders_no_other(stand: 
     stand.meshes.release("r", "a")
     await stand.pass_time(5)
     assert [asked.text(each) for each in again] == [""]
+
+
+@pytest.mark.asyncio
+async def test_what_was_refused_is_not_judged_again_when_it_is_sent_again(stand: Stand) -> None:
+    asked = Asked()
+    asked.propose(stand["a"], VHOST)
+    await stand.settle()
+    stand.meshes.hold("a", "r")
+    refused = asked.propose(stand["r"], VHOST)
+    await stand.settle()
+    asked.propose(stand["a"], DeleteVhost("/"))
+    await stand.pass_time(PROPOSAL_RESEND_S + 0.5)
+    stand.meshes.release("a", "r")
+    await stand.pass_time(1)
+    assert asked.text(refused) == "Virtual host '/' already exists"
+    stand.check_equal()
+    assert stand["a"].store.state.vhosts == {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import typing
 
 import pytest
@@ -111,3 +112,12 @@ def test_a_newer_command_is_refused(line: str) -> None:
 def test_what_is_no_command_is_named(line: str) -> None:
     with pytest.raises(MqdError, match=r"is no command|does not know"):
         decode(line)
+
+
+def test_an_error_tells_nothing_of_a_user() -> None:
+    line = encode(commands.PutUser(User("u", b"salt and digest")))
+    secret = base64.b64encode(b"salt and digest").decode()
+    assert secret in line
+    with pytest.raises(MqdError) as caught:
+        decode_line(line[:-1])
+    assert caught.value.detail.endswith('is no command: ["put_user"')

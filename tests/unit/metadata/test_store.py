@@ -286,3 +286,25 @@ async def test_a_message_store_is_no_metadata(tmp_path: Path) -> None:
     await engine.close()
     with pytest.raises(MqdError, match="is no metadata log of mqd"):
         MetadataStore.open(path)
+
+
+@pytest.mark.asyncio
+async def test_an_answer_that_fails_keeps_no_other_back(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = MetadataStore.open(tmp_path / "metadata.db")
+
+    def fails(_error: Exception | None) -> None:
+        raise LookupError("of one who waited")
+
+    goes_on = threading.Event()
+    store._writer.submit(goes_on.wait, lambda _result, _error: None)
+    store.propose(VHOST, fails)
+    other = asyncio.ensure_future(store.propose_async(PutQueue(queue(1))))  # in the same row
+    await asyncio.sleep(0)
+    goes_on.set()
+    async with asyncio.timeout(10):
+        await other
+        await store.flush()
+    assert "of one who waited" in caplog.text
+    await store.close()
