@@ -16,6 +16,11 @@ What was certainly not done (refused because nobody could decide) does not belon
 read is an operation for which `is_read` is true. `reads_apart`: reads of different processes are
 not ordered among themselves, only against everything else: for nodes that answer reads by
 themselves, of which one may have heard of a change that is still under way and another not yet.
+
+`Op.since`: for a node that may be behind and answers out of the table it has what changes nothing.
+Such an operation may have been at any time from `since` on, if it had no effect then; what has one
+was made by all, and was between call and return as any other. With `since` after the return of
+what the process did before, it sees its own writes, and nothing older than it has seen already.
 """
 
 from __future__ import annotations
@@ -46,6 +51,12 @@ class Op:
     result: Any = UNKNOWN
     called: float = 0
     returned: float | None = None
+    since: float | None = None
+
+    @property
+    def first(self) -> float:
+        """The earliest that it can have been."""
+        return self.called if self.since is None else min(self.since, self.called)
 
     @property
     def is_read(self) -> bool:
@@ -136,7 +147,7 @@ class _Search:
         # an unanswered read says nothing
         self.ops = sorted(
             (op for op in self.ops if not (op.is_read and op.returned is None)),
-            key=lambda op: (op.called, op.end),
+            key=lambda op: (op.first, op.end),
         )
         left = sum(op.returned is not None for op in self.ops)
         path = [self._step(0, 0, left, initial)]
@@ -151,7 +162,7 @@ class _Search:
                 continue
             index = step.next.pop()
             state = self.model(step.state, self.ops[index])
-            if state is IMPOSSIBLE:
+            if state is IMPOSSIBLE or (state != step.state and not self._acts(step, index)):
                 continue
             self.order.append(index)
             after = self._after(step.base, step.bits, step.left, index, state)
@@ -164,6 +175,17 @@ class _Search:
             base, bits = _with(base, bits, index)
         nexts = [self.ops[index] for index in self._candidates(base, bits)]
         raise NotLinearizable(self.key, [self.ops[index] for index in self.best], nexts)
+
+    def _acts(self, step: _Step, index: int) -> bool:
+        """Whether it can have an effect next: nothing that is not done returned before its call."""
+        called = self.ops[index].called
+        for other in range(step.base, len(self.ops)):
+            op = self.ops[other]
+            if op.first >= called:
+                return True
+            if op.end < called and not step.bits >> (other - step.base) & 1:
+                return False
+        return True
 
     def _after(self, base: int, bits: int, left: int, index: int, state: Hashable) -> _Step:
         base, bits = _with(base, bits, index)
@@ -193,14 +215,14 @@ class _Search:
         own_end: dict[str, float] = {}  # the same, of a process's reads
         for index in range(base, len(self.ops)):
             op = self.ops[index]
-            if op.called > writes_end or (op.called > reads_end and not self.reads_apart):
+            if op.first > writes_end or (op.first > reads_end and not self.reads_apart):
                 break
             if bits >> (index - base) & 1:
                 continue
             reads = reads_end
             if op.is_read and self.reads_apart:
                 reads = own_end.get(op.process, float("inf"))
-            if op.called <= reads:
+            if op.first <= reads:
                 found.append(index)
             if op.is_read:
                 reads_end = min(reads_end, op.end)

@@ -189,3 +189,34 @@ def test_a_long_history_of_a_single_machine_is_checked_quickly(seed: int) -> Non
     end = max(each.end for each in history)
     with pytest.raises(NotLinearizable):
         check([*history, op("z", "read", None, "never put", end + 1, end + 2)])
+
+
+@pytest.mark.parametrize(
+    ("since", "is_possible"), [(None, False), (2.5, False), (1.5, True), (0.5, True)]
+)
+@pytest.mark.parametrize(("name", "result"), [("read", None), ("remove", False)])
+def test_what_changes_nothing_may_be_old(
+    name: str, result: object, since: float | None, is_possible: bool
+) -> None:
+    """As old as its process allows: 1.5 is while the value was put, 2.5 after that."""
+    history = [
+        op("a", "put", 1, True, 1, 2),
+        Op("b", "k", name, None, result, 3, 4, since),
+        op("a", "read", None, 1, 5, 6),
+    ]
+    if is_possible:
+        check(history, register)
+        return
+    with pytest.raises(NotLinearizable):
+        check(history, register)
+
+
+def test_what_has_an_effect_was_between_call_and_return() -> None:
+    history = [
+        op("a", "put", 1, True, 1, 2),
+        Op("b", "k", "put", 2, True, 3, 4, 0),
+        op("a", "read", None, 1, 5, 6),
+    ]
+    with pytest.raises(NotLinearizable):
+        check(history, register)
+    check([history[0], Op("b", "k", "put", 1, True, 3, 4, 0), history[2]], register)

@@ -36,6 +36,7 @@ class Faults:
     quiet: Callable[[], None]
     loud: Callable[[], None]
     orders: itertools.cycle[Sequence[int]] = field(default_factory=lambda: itertools.cycle(ORDERS))
+    behind: set[int] = field(default_factory=set)  # members that the fault kept from the others
 
     def __post_init__(self) -> None:
         self.table: dict[str, Callable[[], str]] = {
@@ -100,6 +101,7 @@ class Faults:
 
     def _stop(self) -> str:
         member = self._draw()
+        self.behind = {member.index}
         member.pause()
         try:
             self._last(0.5, 8.0)
@@ -158,6 +160,8 @@ class Faults:
         others = self._others(member)
         if self.dice.random() < 0.5:
             others = others[:1]
+            self.behind.add(others[0].index)
+        self.behind.add(member.index)
         for other in others:
             self.trio.lab.do("cut", member.cell, other.cell)
         try:
@@ -169,6 +173,7 @@ class Faults:
     def _one_way(self) -> str:
         assert self.trio.lab
         one, other = self.dice.sample(self.trio.members, 2)
+        self.behind = {one.index, other.index}
         self.trio.lab.do("cut", "--one-way", one.cell, other.cell)
         try:
             self._last(1.0, 10.0)
@@ -179,6 +184,7 @@ class Faults:
     def _slow(self) -> str:
         assert self.trio.lab
         one, other = self.dice.sample(self.trio.members, 2)
+        self.behind = {one.index, other.index}
         percent = self.dice.choice((5, 20, 40))
         self.trio.lab.do("lose", one.cell, other.cell, str(percent))
         try:

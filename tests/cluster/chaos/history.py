@@ -28,6 +28,20 @@ class Operation:
     result: Any = None
 
 
+@dataclass(frozen=True, slots=True)
+class Behind:
+    """Members that did not hear of all changes, by their numbers, and when that was."""
+
+    members: frozenset[int]
+    start: float
+    end: float
+
+    def concerns(self, one: Operation) -> bool:
+        """Whether the operation was asked of one of them then. Processes end in its number."""
+        end = float("inf") if one.end is None else one.end
+        return int(one.process[1:]) in self.members and one.start < self.end and end > self.start
+
+
 @dataclass
 class History:
     """Operations in the order of their starts."""

@@ -2,17 +2,25 @@
 
 Decides what its operations mean: `declare` of a type is done when nothing or that very type is
 there and refused otherwise, `delete` is always done, `exists` only looks. A refusal without an
-effect tells as much as a success, but where links are cut: a member that the others do not reach
-answers what has no effect out of the table it has, which may be old. Never searches:
-`tests.cluster.linearizability` does.
+effect tells as much as a success. Never searches: `tests.cluster.linearizability` does.
+
+What changes nothing (a passive declaration, one of what is there already, a deletion of what is
+not, a refusal) a member answers out of its own table, as 3.10.8 does; that is the newest one as
+long as the others wait for it. They wait for members that are linked, and no longer than a second.
+So one that stood still, and both ends of a link that is cut, goes one way or loses much, may be
+behind until they are linked again and have caught up: `behind` says which and when. What such a
+member answers without an effect may be old then, but not older than what it answered itself before:
+it sees its own writes, and never goes back. What has an effect is made by a majority, and is
+checked as everywhere.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
+from math import inf, nextafter
 from typing import Any
 
-from tests.cluster.chaos.history import Operation
+from tests.cluster.chaos.history import Behind, Operation
 from tests.cluster.linearizability import IMPOSSIBLE, UNKNOWN, NotLinearizable, Op, check
 
 ABSENT = "absent"
@@ -33,11 +41,20 @@ def exchange(state: Hashable, op: Op) -> Any:
     return op.value if fits else state
 
 
-def wrong(operations: Sequence[Operation], *, old_tables: bool = False) -> list[str]:
-    """What is wrong with it, in words; empty when there is an order that explains it. old_tables:
-    operations without an effect do not count."""
-    history = [
-        Op(
+def wrong(operations: Sequence[Operation], behind: Sequence[Behind] = ()) -> list[str]:
+    """What is wrong with it, in words; empty when there is an order that explains it."""
+    try:
+        check(_history(operations, behind), exchange, ABSENT, reads_apart=True)
+    except NotLinearizable as error:
+        return [str(error)[-1500:]]
+    return []
+
+
+def _history(operations: Sequence[Operation], behind: Sequence[Behind]) -> Iterator[Op]:
+    before: dict[str, float] = {}  # when a process's last operation was over
+    for one in sorted(operations, key=lambda each: each.start):
+        since = before.get(one.process, 0.0)
+        yield Op(
             one.process,
             one.key,
             "read" if one.name == "exists" else one.name,
@@ -45,12 +62,7 @@ def wrong(operations: Sequence[Operation], *, old_tables: bool = False) -> list[
             UNKNOWN if one.end is None else one.result,
             one.start,
             one.end,
+            since if any(each.concerns(one) for each in behind) else None,
         )
-        for one in operations
-        if not old_tables or (one.name != "exists" and one.result is not False)
-    ]
-    try:
-        check(history, exchange, reads_apart=True)
-    except NotLinearizable as error:
-        return [str(error)[-1500:]]
-    return []
+        over = one.start if one.end is None else one.end
+        before[one.process] = nextafter(over, inf)

@@ -24,7 +24,7 @@ from tests.cluster.chaos.actors import (
 )
 from tests.cluster.chaos.discs import Disc
 from tests.cluster.chaos.faults import Faults, Trouble
-from tests.cluster.chaos.history import History
+from tests.cluster.chaos.history import Behind, History
 from tests.cluster.chaos.metadata import REGISTER, Clerk, compare
 from tests.cluster.chaos.queue_check import check
 from tests.cluster.chaos.register_check import wrong
@@ -40,6 +40,7 @@ _HEALED_S = 90.0
 _CONFIRMED_S = 30.0
 _PATIENCE_S = 30.0
 _WHOLE_S = 90.0
+_CATCHES_UP_S = 3.0  # a member that is linked again
 _EXTRA = """\
 cluster_partition_handling = pause_minority
 net_ticktime = 8
@@ -60,6 +61,7 @@ class Chaos:
             member.configure(_EXTRA)
         self.witness = Witness([*QUORUM, *CLASSIC])
         self.history = History()
+        self.behind: list[Behind] = []
         self.scene = Scene(self.trio.members, self.witness, random.Random(seed + 1))
         self.publishers = [Publisher(self.scene, member) for member in self.trio]
         self.consumers = [Consumer(self.scene, member) for member in self.trio]
@@ -144,9 +146,8 @@ class Chaos:
         await link.close()
         for each in check(self.history.of(SAMPLED), drained=True):
             self.witness.fail("history of a quorum queue", each)
-        apart = bool({"cut", "oneway", "slow", "stop"} & set(self.names))
         register = self.history.of(REGISTER)
-        for each in await asyncio.to_thread(lambda: wrong(register, old_tables=apart)):
+        for each in await asyncio.to_thread(wrong, register, self.behind):
             self.witness.fail("history of metadata", each)
 
     def _asked(self) -> list[bool]:
@@ -159,12 +160,16 @@ class Chaos:
         self.scene.open.set()
         await asyncio.sleep(self.dice.uniform(0.2, 1.0))
         name = self.names[(number - 1) % len(self.names)]
-        at = time.monotonic() - self._began
+        begun = time.monotonic()
+        at = begun - self._began
+        self._faults.behind = set()
         what = await asyncio.to_thread(self._faults.table[name])
         self.done[name] += 1
         healed = time.monotonic()
         await self._heal()
         healed_s = time.monotonic() - healed
+        members = frozenset(self._faults.behind)
+        self.behind.append(Behind(members, begun, time.monotonic() + _CATCHES_UP_S))
         self.healed_s.append(healed_s)
         self.scene.open.set()
         enough = began + quota
