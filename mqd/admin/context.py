@@ -273,6 +273,9 @@ class NodeControl(Protocol):
 
         A message, because the tool reads the same one of a node that is down."""
 
+    def reset_statistics(self) -> None:
+        """Forget what plugins have sampled."""
+
     def set_memory_watermark(self, watermark: Watermark) -> None:
         """At run time; not written to any file. Alarms follow at once."""
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mqd.admin.context import AdminContext, AppState
+from mqd.admin.everywhere import ask, others
 from mqd.auth.patterns import InvalidPattern, compile_pattern
 from mqd.config.parse import ConfigError
 from mqd.errors import ErrorCode, MqdError
@@ -64,7 +65,11 @@ async def set_(ctx: AdminContext, request: pb.SetPlugins) -> pb.PluginsApplied:
 
 
 async def reset_stats_db(ctx: AdminContext, request: pb.ResetStatsDbRequest) -> Done:
-    """Nothing is kept that could be reset."""
+    """Forget what was sampled; with `all`, on every member that runs."""
+    ctx.node.reset_statistics()
+    if request.all:
+        for node in others(ctx):
+            await ask(ctx, node, "Plugins.ResetStatsDb", request)
     return Done()
 
 

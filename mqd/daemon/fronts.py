@@ -49,6 +49,13 @@ class Fronts:
                 _log.info("started %s listener on %s:%d", one.protocol, one.interface, one.port)
         return failed
 
+    def reset_statistics(self) -> None:
+        """Have those that keep samples forget them."""
+        for front in self._open.values():
+            reset = getattr(front, "reset_statistics", None)
+            if reset is not None:
+                reset()
+
     async def close(self) -> None:
         """The application stops."""
         while self._open:

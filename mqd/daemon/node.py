@@ -242,6 +242,9 @@ class Node(Lifecycle):
 
         return await asyncio.to_thread(gather, os.environ, self.pid)
 
+    def reset_statistics(self) -> None:
+        self.fronts.reset_statistics()
+
     # -- what may be changed while it runs ----------------------------------------------------
 
     def set_memory_watermark(self, watermark: Watermark) -> None:

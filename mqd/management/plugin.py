@@ -45,6 +45,11 @@ class Management:
         if server is not None:
             await server.close()
 
+    def reset_statistics(self) -> None:
+        """Forget all samples."""
+        if self._server is not None:
+            self._server.samples.reset()
+
     @property
     def listeners(self) -> Sequence[Bound]:
         """One socket, of whatever address (observed: 3.10.8 shows [::] for any)."""

@@ -119,11 +119,15 @@ class Samples:
                 self._churn["queue_declared"] += 1
 
     async def _sample_for_ever(self) -> None:
+        works = True
         while True:
             try:
                 await self.sample()
-            except Exception:  # noqa: BLE001 - the next one may work; this one is told of
-                _log.exception("statistics could not be sampled")
+                works = True
+            except Exception:  # noqa: BLE001 - the next one may work; the first is told of
+                if works:
+                    _log.exception("statistics could not be sampled")
+                works = False
             await asyncio.sleep(self._settings.interval_ms / 1000)
 
     async def sample(self) -> None:

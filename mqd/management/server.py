@@ -52,7 +52,7 @@ class Server:
     def __init__(self, node: NodeControl) -> None:
         self._node = node
         self._settings = node.management
-        self._samples = Samples(node, self._settings)
+        self.samples = Samples(node, self._settings)
         self._routes = Routes(ROUTES)
         self._running = 0
         self._http = web.Server(
@@ -79,14 +79,14 @@ class Server:
                 ErrorCode.UNAVAILABLE,
                 f"cannot listen on {host or '*'}:{port}: {reason}; set management.tcp.port",
             ) from error
-        self._samples.start()
+        self.samples.start()
 
     def _tls(self) -> ssl.SSLContext | None:
         return None
 
     async def close(self) -> None:
         """What is being answered is, a bounded time."""
-        self._samples.stop()
+        self.samples.stop()
         if self._listening is not None:
             self._listening.close()
             self._listening = None
@@ -172,9 +172,7 @@ class Server:
         method = "GET" if request.method == "HEAD" else request.method
         need = resource.handlers[method].need
         address = _address(request)
-        call = Call(
-            self._node, self._samples, _NOBODY, names, params, request.headers, b"", address
-        )
+        call = Call(self._node, self.samples, _NOBODY, names, params, request.headers, b"", address)
         if self._node.broker is None:
             raise Refused(503, "unavailable", "the broker application does not run")
         if need is Need.NOTHING:

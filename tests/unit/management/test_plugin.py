@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 
 import mqd.embedded
+from mqd.admin import plugins
+from mqd.admin.context import AdminContext
 from mqd.errors import ErrorCode, MqdError
 from mqd.plugins.enabled import show
+from mqd.rpc.v1.plugins_pb2 import ResetStatsDbRequest
 from tests.unit.management.api import Api, settings
 
 PLUGIN = "rabbitmq_management"
@@ -24,8 +27,8 @@ def is_open(port: int) -> bool:
 
 def test_it_brings_what_it_needs_and_listens(tmp_path: Path) -> None:
     port, config = settings()
-    for plugins in ([PLUGIN], None):  # what was enabled is enabled still
-        with mqd.embedded.Broker(tmp_path, plugins=plugins, config=config):
+    for names in ([PLUGIN], None):  # what was enabled is enabled still
+        with mqd.embedded.Broker(tmp_path, plugins=names, config=config):
             assert Api(port).get("/whoami") == {"name": "guest", "tags": ["administrator"]}
         assert not is_open(port)
 
@@ -85,3 +88,16 @@ def test_a_prefix_of_every_path() -> None:
         assert Api(port)("GET", "/whoami").status == 404
         page = Api(port)("GET", "/", prefix="/rabbit")
         assert b"/rabbit/api/overview" in page.body
+
+
+@pytest.mark.asyncio
+async def test_the_tool_forgets_the_samples() -> None:
+    port, config = settings(collect_statistics_interval="100")
+    async with mqd.embedded.AsyncBroker(plugins=[PLUGIN], config=config) as broker:
+        api = Api(port)
+        await asyncio.to_thread(api, "PUT", "/queues/%2F/q", {})
+        found = await asyncio.to_thread(api.get, "/overview")
+        assert found["churn_rates"]["queue_created"] == 1
+        await plugins.reset_stats_db(AdminContext(broker.node), ResetStatsDbRequest())
+        found = await asyncio.to_thread(api.get, "/overview")
+        assert found["churn_rates"]["queue_created"] == 0
