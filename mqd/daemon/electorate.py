@@ -36,10 +36,10 @@ from mqd.cluster.shards.service import ShardService
 from mqd.daemon.station import (
     Station,
     copies_for,
+    goes_on,
     has_written,
     is_missing,
     proposed,
-    voting,
 )
 from mqd.errors import ErrorCode, MqdError
 from mqd.limits import ENGINE_ASK_S, ENGINE_CALM_S, ENGINE_READY_S, SHARDS_STOP_S
@@ -328,9 +328,9 @@ class Electorate:
         await self._stop_shards()
         heirs = [name for name in self._discs if name in running and name != self._node]
         cluster = self._cluster
-        votes = await voting(self._engine, heirs, self._discs) if cluster.authority == "" else heirs
-        rest = cluster.authority == "" and len(votes) < majority(len(self._discs))
-        if not heirs or not (rest or cluster.authority == self._node):
+        if not heirs or cluster.authority not in ("", self._node):
+            return
+        if not cluster.authority and await goes_on(self._engine, heirs, self._discs):
             return
         written = self._ledger.barrier.written
         heir = await self._willing(sorted(heirs, key=lambda name: (-written.get(name, 0), name)))

@@ -13,6 +13,7 @@ from typing import Final
 
 from mqd.cluster.identity import Identity
 from mqd.cluster.ledger.engine_orderer import META
+from mqd.cluster.membership.start import majority
 from mqd.cluster.ports import Engine, Mesh, NoMajority
 from mqd.daemon.ports import Reserved
 from mqd.limits import HAND_OVER_S, META_COPIES_MAX
@@ -55,18 +56,24 @@ def copies_for(voters: int) -> int:
     return min(voters, 3)
 
 
-async def voting(
-    engine: Engine | None, running: Sequence[str], discs: Sequence[str]
-) -> Sequence[str]:
-    """Those that can be counted on: who runs beside a server that is down, for want of room on its
-    disc say, does not vote. discs: all disc members."""
+async def goes_on(engine: Engine | None, running: Sequence[str], discs: Sequence[str]) -> bool:
+    """Whether those that run can order changes without this one. discs: all disc members.
+
+    Who runs beside a server that is down, for want of room on its disc say, does not vote. META has
+    fewer copies than it will have for some seconds after a member came: one of two may be ours.
+    """
+    voting = running
     try:
         info = await engine.info(META) if engine is not None else None
     except NoMajority:
         info = None
-    if info is None or info.replicas < len(discs):
-        return running
-    return [name for name in running if name in info.current]
+    if info is not None:
+        copies = [name for name in running if name in info.current]
+        if len(copies) < majority(info.replicas):
+            return False
+        if info.replicas >= len(discs):
+            voting = copies
+    return len(voting) >= majority(len(discs))
 
 
 async def has_written(heir: str, number: int, written: Mapping[str, int], mesh: Mesh) -> bool:
