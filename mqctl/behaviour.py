@@ -29,7 +29,7 @@ from mqctl.failures import (
     error,
 )
 from mqctl.invocation import Invocation
-from mqctl.output.results import OK, Result, Rows, Value
+from mqctl.output.results import OK, Result, Rows, Silence, Value
 from mqctl.output.terms import rows_from
 
 _INTEGER = re.compile(r"([+-]?\d+)(.*)", re.DOTALL)
@@ -178,7 +178,7 @@ class Behaviour:
             self.probe()
         self.print_banner()
         if self.options.get("dry_run"):
-            return OK
+            return Silence()  # in json, too (observed: 3.10.8)
         self.ask_password()
         self.check_timeout()
         return self.run()

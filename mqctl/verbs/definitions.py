@@ -63,11 +63,6 @@ class _Definitions(Behaviour):
             )
         return Value(text)
 
-    def execute(self) -> Result:
-        """A dry run prints nothing, not even as JSON."""
-        result = super().execute()
-        return Silence() if self.options.get("dry_run") else result
-
 
 class ExportDefinitions(_Definitions):
     """To a file, or to standard output."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from typing import Any
 
 from mqctl import exit_codes
 from mqctl.behaviour import Behaviour
-from mqctl.client import Client, Refused, TimedOut, Unreachable
+from mqctl.client import Client, Refused, TimedOut, Unreachable, find_cookie
 from mqctl.failures import BadEnvironment, Failure, Invalid, bad_argument, error
 from mqctl.invocation import Invocation
 from mqctl.node_names import resolve, wants_long
@@ -125,7 +126,7 @@ class ForgetClusterNode(Behaviour):
         node, target = self.invocation.node, self.invocation.request.target
         yield f"  * Impersonating node: {node}..."
         yield " done"
-        yield f"  * Mnesia directory: {data_directory(self.invocation)}"
+        yield f"  * Mnesia directory: {data_directory(self.invocation)}..."
         _offline(self.invocation, "forget", target)
         yield "ok"
 
@@ -133,9 +134,12 @@ class ForgetClusterNode(Behaviour):
 def _offline(invocation: Invocation, what: str, *names: str) -> None:
     """Have the daemon's own program change the files: this tool knows none of them."""
     words = [what, data_directory(invocation), invocation.node, *names]
+    given = invocation.options.get("erlang_cookie")
+    cookie = find_cookie(None if given is None else str(given), invocation.node)
     done = subprocess.run(  # noqa: S603 - our own interpreter and module
         [sys.executable, "-m", "mqd.daemon.offline", *words],
         stdout=subprocess.PIPE,
+        env=os.environ | {"RABBITMQ_ERLANG_COOKIE": cookie or ""},
         text=True,
         check=False,
     )

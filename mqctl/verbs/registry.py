@@ -115,7 +115,7 @@ OVERRIDES: dict[str, tuple[str, str]] = {
     "peek": ("replicas", "Peek"),
     "ping": ("running", "Ping"),
     "post_upgrade": ("upgrade", "PostUpgrade"),
-    "quorum_status": ("replicas", "TitledRows"),
+    "quorum_status": ("replicas", "QuorumStatus"),
     "rebalance": ("replicas", "Rebalance"),
     "reclaim_quorum_memory": ("replicas", "ReclaimQuorumMemory"),
     "remote_shell": ("inspection", "NoShell"),

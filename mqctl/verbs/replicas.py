@@ -39,6 +39,22 @@ class TitledRows(Behaviour):
         return Rows(self.titled(listing.rows), listing.collected)
 
 
+class QuorumStatus(TitledRows):
+    """A state may be a term."""
+
+    def titled(self, rows: Iterable[Row]) -> list[Row]:
+        """In json a tuple is a list."""
+        if self.invocation.is_json:
+            rows = [[(title, _listed(value)) for title, value in row] for row in rows]
+        return super().titled(rows)
+
+
+def _listed(value: Term) -> Term:
+    if isinstance(value, str) and value.startswith("{") and value.endswith("}"):
+        return [part.strip("'") for part in value[1:-1].split(",", 1)]
+    return value
+
+
 class _ErrorsAsObjects(Behaviour):
     """A refusal is an object in json."""
 
@@ -238,10 +254,14 @@ class CheckCritical(Behaviour):
         node, mirrors = self.invocation.node, self.invocation.request.mirrors
         if message.queues:
             raise self._failure(message.queues)
-        if message.alone:
+        why = "the only one in a single node cluster" if message.alone else ""
+        if message.in_maintenance:
+            why = "in maintenance mode"
+        if why:
             who = "Target node" if self.invocation.is_json else f"Node {node}"
-            text = f"{who} seems to be the only one in a single node cluster"
-            return self._passed(f"{text}, the check does not apply")
+            return self._passed(f"{who} seems to be {why}, the check does not apply")
+        if self.invocation.is_json:
+            return Value({"result": "ok"})
         kind = "quorum queues with minimum quorum"
         if mirrors:
             kind = "classic mirrored queues without online synchronised mirrors"

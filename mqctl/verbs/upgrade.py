@@ -6,6 +6,7 @@ from typing import Any
 
 from mqctl import exit_codes
 from mqctl.behaviour import Behaviour
+from mqctl.client import TimedOut
 from mqctl.failures import Failure, error
 from mqctl.output.results import Result, Silence, Value
 from mqctl.verbs.replicas import Rebalance
@@ -30,6 +31,21 @@ class AwaitReplicas(Behaviour):
         if not message.alone or self.invocation.is_quiet:
             return Silence()
         return Value(text.format("command"))
+
+    def explain_timeout(self, problem: TimedOut) -> Exception:
+        """That they did not come is an answer."""
+        if self.invocation.timeout_s == 0:
+            return problem
+        missing = "quorum + 1 online replicas came online for at least some quorum queues"
+        if self.invocation.request.mirrors:
+            missing = "synchronised mirror came online for at least some classic mirrored queues"
+        text = f"time is up, no {missing}"
+        if self.invocation.is_json:
+            from mqctl.output.json import encode
+
+            body = {"result": "error", "node": self.invocation.node, "message": text}
+            return Failure(exit_codes.UNAVAILABLE, encode(body))
+        return error(text)
 
 
 class PostUpgrade(Rebalance):

@@ -162,14 +162,28 @@ class NodeFunctions:
             ("rabbit_nodes", "all", 0): lambda: self._members("all"),
             ("rabbit_nodes", "all_running", 0): lambda: self._members("running"),
             ("rabbit_nodes", "cluster_name", 0): self._cluster_name,
+            ("rabbit_nodes", "is_running", 2): lambda node, _: self._is_running(node),
+            ("rabbit_nodes", "running_count", 0): lambda: len(self._members("running")),
+            ("rabbit_nodes", "total_count", 0): lambda: len(self._members("all")),
+            ("rabbit", "is_running", 1): self._is_running,
+            ("net_adm", "ping", 1): lambda node: Atom(
+                "pong" if self._is_running(node) == "true" or node == self._node.name else "pang"
+            ),
         }
+
+    def _is_running(self, node: Term) -> Term:
+        return boolean(node in self._members("running"))
 
     def _members(self, which: str) -> Term:
         """disc, ram, running or all of the members."""
         cluster = self._node.cluster
         if cluster is None:
-            known = {"all": True, "disc": True, "ram": False, "running": self._runs}
-            return [Atom(self._node.name)] if known[which] else []
+            if which == "running":
+                return [Atom(self._node.name)] if self._runs else []
+            facts = self._node.membership.facts(self._node.app_state)
+            kinds = {each.name: each.kind or "disc" for each in facts.members}
+            kinds = kinds or {self._node.name: "disc"}
+            return [Atom(name) for name in sorted(kinds) if which in ("all", kinds[name])]
         if which == "running":
             return [Atom(node) for node in cluster.running]
         return [
@@ -193,12 +207,12 @@ class NodeFunctions:
         return known[what]
 
     def _mnesia_status(self) -> Term:
-        ram = self._members("ram")
+        kinds = ("disc", "ram") if self._members("ram") else ("disc",)
+        nodes = (Atom("nodes"), [(Atom(kind), self._members(kind)) for kind in kinds])
+        if not self._runs:
+            return [nodes]
         return [
-            (
-                Atom("nodes"),
-                [(Atom(kind), self._members(kind)) for kind in ("disc", "ram")[: 1 + bool(ram)]],
-            ),
+            nodes,
             (Atom("running_nodes"), self._members("running")),
             (Atom("cluster_name"), self._cluster_name()),
             (Atom("partitions"), []),

@@ -31,6 +31,13 @@ from mqd.rpc.v1 import queues_pb2 as pb
 from mqd.rpc.v1.diagnostics_pb2 import PingRequest
 
 _COPIES: Final = ("leader", "members", "online", "slave_pids", "synchronised_slave_pids")
+# what 3.10.8 leaves empty of queues of a kind (observed)
+_EMPTY: Final = {
+    "exclusive": ("quorum", "stream"),
+    "consumer_utilisation": ("quorum", "stream"),
+    "consumer_capacity": ("quorum", "stream"),
+    "pid": ("stream",),
+}
 _QUEUE_TIMEOUT_MS: Final = 15_000  # RabbitMQ's default
 
 
@@ -72,9 +79,16 @@ def _of_copies(ctx: AdminContext, queue: Queue) -> dict[str, Info]:
     return {"slave_pids": mirrors, "synchronised_slave_pids": mirrors}
 
 
+def _but_for(kinds: Sequence[str], read: QueueInfo) -> QueueInfo:
+    return lambda queue, walk: None if queue.definition.type in kinds else read(queue, walk)
+
+
 def _reads(ctx: AdminContext, wanted: Sequence[str]) -> dict[str, QueueInfo]:
     """The columns that were asked for; those of copies are the cluster's to tell."""
     chosen = columns(wanted, QUEUE)
+    for name, kinds in _EMPTY.items():
+        if name in chosen:
+            chosen[name] = _but_for(kinds, chosen[name])
 
     def read(name: str) -> QueueInfo:
         return lambda queue, _: _of_copies(ctx, queue).get(name)

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from mqd.admin import copies, values
@@ -25,6 +26,8 @@ from mqd.auth.patterns import InvalidPattern, compile_pattern
 from mqd.broker.message import Message
 from mqd.broker.queues.base import Queue
 from mqd.broker.queues.quorum import QuorumQueue
+from mqd.erlang.formatting import written
+from mqd.erlang.terms import Atom
 from mqd.errors import ErrorCode, MqdError
 from mqd.rpc.v1 import quorum_queues_pb2 as pb
 from mqd.rpc.v1.values_pb2 import Done
@@ -117,7 +120,8 @@ async def status(ctx: AdminContext, request: pb.QuorumStatus) -> AsyncIterator[p
     logs = shared_log(ctx, queue)
     if logs is not None:
         members = copies_of(ctx, queue).members
-        found = [copy for copy in await logs.look(queue.definition) if copy.node in members]
+        looked = await logs.look(queue.definition)
+        found = await _with_those_down(ctx, [copy for copy in looked if copy.node in members])
     elif is_here(ctx, queue):
         from mqd.cluster.fanout.copies import Copy  # not at the start of a node alone
 
@@ -133,8 +137,21 @@ async def status(ctx: AdminContext, request: pb.QuorumStatus) -> AsyncIterator[p
         yield batch
 
 
+async def _with_those_down(ctx: AdminContext, found: Sequence[Copy]) -> Sequence[Copy]:
+    """An app that is stopped is another thing than a process that does not answer."""
+    if all(copy.state != "noproc" for copy in found):
+        return found
+    answers = await ctx.node.membership.survey(ctx.node.app_state)
+    return [
+        replace(copy, state=f"{{nodedown,{written(Atom(copy.node), texts=False)}}}")
+        if copy.state == "noproc" and answers.get(copy.node) is None
+        else copy
+        for copy in found
+    ]
+
+
 def _status_row(copy: Copy) -> pb.QuorumStatusRow:
-    if copy.state == "noproc":
+    if copy.state == "noproc" or copy.state.startswith("{nodedown"):
         return pb.QuorumStatusRow(node=copy.node, raft_state=copy.state)
     return pb.QuorumStatusRow(
         node=copy.node,
@@ -207,7 +224,9 @@ async def grow(
         wanted = request.strategy == "all" or len(members) % 2 == 0
         if wanted and request.target not in members:
             rows.append(await _changed(ctx, queue, copies.add, request.target))
-    for batch in batches(rows, lambda chunk: pb.ReplicationRows(rows=chunk)):
+    for batch in batches(
+        _shown(rows, request.errors_only), lambda chunk: pb.ReplicationRows(rows=chunk)
+    ):
         yield batch
 
 
@@ -243,8 +262,14 @@ async def shrink(
         for queue in list(matching(ctx, "", "", ("quorum",)))
         if request.target in copies_of(ctx, queue).members
     ]
-    for batch in batches(rows, lambda chunk: pb.ReplicationRows(rows=chunk)):
+    for batch in batches(
+        _shown(rows, request.errors_only), lambda chunk: pb.ReplicationRows(rows=chunk)
+    ):
         yield batch
+
+
+def _shown(rows: Sequence[pb.ReplicationRow], errors_only: bool) -> Sequence[pb.ReplicationRow]:
+    return [row for row in rows if row.result != "ok"] if errors_only else rows
 
 
 async def _changed(
@@ -315,6 +340,8 @@ async def critical(ctx: AdminContext, request: pb.CriticalRequest) -> pb.Critica
     cluster = ctx.node.cluster
     if cluster is None or len(cluster.members) == 1:
         return pb.CriticalReply(alone=True)
+    if not request.mirrors and cluster.standing(ctx.node.name).in_maintenance:
+        return pb.CriticalReply(in_maintenance=True)
     found = copies.critical_mirrors(ctx) if request.mirrors else copies.critical(ctx)
     return pb.CriticalReply(queues=map(_queue_name, found))
 

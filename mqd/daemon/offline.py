@@ -4,7 +4,8 @@
     python -m mqd.daemon.offline rename FOLDER NODE OLD NEW [OLD NEW ...]
 
 Decides what becomes of a node's metadata and of what it remembers of its cluster when it is told
-that another member is lost, or that members go by other names now. Prints nothing when all went
+that another member is lost, or that members go by other names now; members are asked whether they
+run, with the cookie of the environment. Prints nothing when all went
 well; else one line for the tool, and exit 1. Never touches a folder that a node has.
 """
 
@@ -24,8 +25,10 @@ from mqd.admin import membership_words as words
 from mqd.admin.elixir import atom
 from mqd.cluster.membership import file
 from mqd.cluster.membership.record import DISC, FILE_NAME, Record, host_of, renamed
+from mqd.cluster.membership.start import RUNNING
 from mqd.daemon.locks import DataLock
 from mqd.daemon.paths import METADATA_FILE
+from mqd.daemon.peers import Peers
 from mqd.daemon.roll import new_fork
 from mqd.errors import ErrorCode, MqdError
 from mqd.metadata.commands import (
@@ -41,6 +44,8 @@ from mqd.metadata.generations import begun
 from mqd.metadata.machine import State
 from mqd.metadata.store import MetadataStore
 
+COOKIE: Final = "RABBITMQ_ERLANG_COOKIE"
+_PORT_DEFAULT: Final = 25_672  # of members whose port is not known
 Change = Callable[[State], Iterator[Command]]
 
 _RENAMED: Final = (FILE_NAME, METADATA_FILE, METADATA_FILE + "-wal", METADATA_FILE + "-shm")
@@ -55,7 +60,7 @@ async def forget(data: Path, node: str, target: str) -> None:
         raise words.last_replica(target)
     if record is None or target not in record.members:
         raise words.not_a_member()
-    if record.kind != DISC:
+    if record.kind != DISC or await _any_runs(record, node):
         raise words.from_offline_node()
     await _change(data, record, lambda state: _without(state, node, target))
 
@@ -79,6 +84,17 @@ async def rename(data: Path, node: str, names: Mapping[str, str]) -> None:
             await _change(data, record, lambda state: _with_names(state, names))
         file.write(data, after)
     (data / BEFORE_RENAME / "to").write_text(names.get(node, node))
+
+
+async def _any_runs(record: Record, node: str) -> bool:
+    """Whoever runs can forget the lost one, and knows more than these files."""
+    cookie = os.environ.get(COOKIE, "")
+    others = [member for name, member in record.members.items() if name != node]
+    answers = await Peers(cookie, _PORT_DEFAULT).ask_all(others)
+    return any(
+        facts.state == RUNNING and facts.cluster_id == record.cluster.id
+        for facts in answers.values()
+    )
 
 
 def _rename_failed(reason: str) -> MqdError:

@@ -646,8 +646,11 @@ class CriticalReply(_message.Message):
 
     QUEUES_FIELD_NUMBER: _builtins.int
     ALONE_FIELD_NUMBER: _builtins.int
+    IN_MAINTENANCE_FIELD_NUMBER: _builtins.int
     alone: _builtins.bool
     """nobody else is in the cluster"""
+    in_maintenance: _builtins.bool
+    """its queues are led by others already"""
     @_builtins.property
     def queues(self) -> _containers.RepeatedCompositeFieldContainer[Global___QueueName]: ...
     def __init__(
@@ -655,10 +658,11 @@ class CriticalReply(_message.Message):
         *,
         queues: _abc.Iterable[Global___QueueName] | None = ...,
         alone: _builtins.bool = ...,
+        in_maintenance: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alone", b"alone", "queues", b"queues"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alone", b"alone", "in_maintenance", b"in_maintenance", "queues", b"queues"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
