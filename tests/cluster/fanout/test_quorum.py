@@ -5,9 +5,12 @@ from __future__ import annotations
 import pytest
 
 from mqd.admin import mirroring, queues, quorum_queues, upgrade
+from mqd.admin.context import AppState
+from mqd.cluster.fanout.standings import Standing
 from mqd.errors import ErrorCode, MqdError
 from mqd.rpc.v1 import mirroring_pb2, queues_pb2, upgrade_pb2
 from mqd.rpc.v1 import quorum_queues_pb2 as pb
+from mqd.rpc.v1.membership_pb2 import MemberFacts
 from tests.cluster.fanout.logs import Logs
 from tests.cluster.fanout.stands import A, B, C, Stands
 
@@ -39,11 +42,57 @@ async def critical(stands: Stands, node: str) -> list[str]:
     return [queue.name for queue in reply.queues]
 
 
+async def test_an_app_that_is_stopped_is_no_process_that_is_gone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stands, logs = three()
+    logs.down.add(B)
+    membership = stands[C].ctx.node.membership
+
+    async def survey(state: AppState) -> dict[str, MemberFacts | None]:
+        return {C: membership.facts(state), B: MemberFacts(node=B), A: None}
+
+    monkeypatch.setattr(membership, "survey", survey)
+    assert await status(stands, "one") == [(A, "leader"), (B, "noproc"), (C, "follower")]
+
+
+async def test_errors_only() -> None:
+    stands, _ = three()
+    assert (
+        await changed(
+            stands,
+            quorum_queues.shrink(stands[A].ctx, pb.ShrinkQuorumQueues(target=B, errors_only=True)),
+        )
+        == []
+    )
+    assert B not in [node for node, _ in await status(stands, "one")]
+    assert (
+        await changed(
+            stands,
+            quorum_queues.grow(
+                stands[A].ctx, pb.GrowQuorumQueues(target=B, strategy="all", errors_only=True)
+            ),
+        )
+        == []
+    )
+    assert B in [node for node, _ in await status(stands, "one")]
+
+
+async def test_a_node_in_maintenance_is_not_critical(monkeypatch: pytest.MonkeyPatch) -> None:
+    stands, _ = three()
+    ctx = stands[A].ctx
+    cluster = ctx.node.cluster
+    assert cluster is not None
+    monkeypatch.setattr(cluster, "standing", lambda node: Standing(in_maintenance=node == A))
+    assert (await quorum_queues.critical(ctx, pb.CriticalRequest())).in_maintenance
+    assert not (await quorum_queues.critical(ctx, pb.CriticalRequest(mirrors=True))).in_maintenance
+
+
 async def test_a_row_for_each_copy() -> None:
     stands, logs = three()
     logs.down.add(B)
     found = await status(stands, "one")
-    assert found == [(A, "leader"), (B, "noproc"), (C, "follower")]
+    assert found == [(A, "leader"), (B, f"{{nodedown,{B}}}"), (C, "follower")]
     request = pb.QuorumStatus(vhost="/", queue="one")
     rows = await stands.rows(quorum_queues.status(stands[A].ctx, request))
     assert [row.HasField("log_index") for row in rows] == [True, False, True]
