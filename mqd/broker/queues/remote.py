@@ -157,7 +157,8 @@ class RemoteQueue(Queue):
             self._outbox.closed(ticket)
 
     def _pass_on(self, ticket: int) -> None:
-        """To what took the place of this queue while an answer was awaited."""
+        """To what took the place of this queue while an answer was awaited. What lives here has
+        not waited: what was published later may be before it, so it says that it came before."""
         now = self.vhost.queues.get(self.name)
         if now is None or now.definition.id != self.definition.id:
             self.answered(ticket, True)
@@ -168,7 +169,9 @@ class RemoteQueue(Queue):
         if isinstance(now, RemoteQueue):
             now._outbox.put(ticket, kept, now._home_up)
             return
-        result = now.publish_once(self.vhost.broker.origin, ticket, *kept)
+        names, content, persistent, returns = kept
+        what = (names, content, persistent, returns + 1)
+        result = now.publish_once(self.vhost.broker.origin, ticket, *what)
         self.vhost.tickets.follow(ticket, result)
 
     # -- asking -------------------------------------------------------------------------------
