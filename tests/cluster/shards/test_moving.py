@@ -8,10 +8,10 @@ import pytest
 
 from mqd.broker.queues.quorum import QuorumQueue
 from mqd.broker.queues.sharded import ShardedClassic, ShardedQuorum
-from tests.cluster.shards.asking import get
+from tests.cluster.shards.asking import get, heard
 from tests.cluster.shards.messages import message
 from tests.cluster.shards.test_shards import DEFINITION, Cluster, cluster
-from tests.harness import Client, Confirm, World
+from tests.harness import Basic, Client, Confirm, World
 
 pytestmark = pytest.mark.asyncio
 
@@ -79,6 +79,25 @@ async def test_a_queue_comes_out_of_a_shard_with_its_messages() -> None:
         await three.until(lambda: not world.vhost.moves)
         client.drop()
         assert await rest(three, world.connect()) == ["a*", "b", "c"]
+
+
+@pytest.mark.parametrize("no_ack", [False, True])
+async def test_what_is_being_answered_as_a_queue_comes_out_is_not_lost(no_ack: bool) -> None:
+    async with cluster() as three:
+        put(three, shard=0)
+        world = three["a"].world
+        client = world.connect()
+        client.publish("l", "a")
+        client.publish("l", "b")
+        await three.until(lambda: world.vhost.queues["l"].ready_count == 2)
+        client.send(Basic.Get(0, "l", no_ack))
+        put(three)
+        got = await heard(three, client)
+        await three.until(lambda: not world.vhost.moves)
+        client.drop()
+        left = [body.rstrip("*") for body in await rest(three, world.connect())]
+        assert got.body == b"a"
+        assert left == (["b"] if no_ack else ["a", "b"])
 
 
 async def test_what_was_left_on_the_way_is_brought() -> None:
