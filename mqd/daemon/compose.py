@@ -30,6 +30,7 @@ from mqd.daemon.paths import METADATA_FILE
 from mqd.errors import ErrorCode, MqdError
 from mqd.metadata import announce, bridge
 from mqd.metadata.first_boot import Seeds, identify, seed
+from mqd.metadata.machine import State
 from mqd.metadata.store import MetadataStore
 from mqd.names import NodeName, PidSource
 from mqd.plugins.catalogue import NONE, Running
@@ -217,6 +218,20 @@ class App:
             await self._opened.aclose()
 
 
+class Unremembered(MqdError):
+    """The metadata is that of a member of a cluster, and the file that says so is not there: what
+    others changed meanwhile is unknown here, and they do not know what would be changed here."""
+
+    def __init__(self, state: State, number: int) -> None:
+        super().__init__(
+            ErrorCode.UNAVAILABLE,
+            "cluster.json was not there, though this node is a member of a cluster. It has been "
+            "made again out of the metadata: start the node again",
+        )
+        self.state = state
+        self.number = number
+
+
 async def boot(
     blueprint: Blueprint,
     plugins: Running,
@@ -280,6 +295,8 @@ async def _metadata(
         return await member.begin(str(path), writer, opened, _closed)
     metadata = MetadataStore.open(path, writer)
     opened.push_async_callback(_closed, "metadata", metadata.close)
+    if len(metadata.state.members) > 1:
+        raise Unremembered(metadata.state, metadata.last_number)
     if blueprint.settings.definitions.path is not None:
         pass  # whoever has definitions gets what they say, and no guest (observed: 3.10.8)
     elif await seed(metadata, _seeds(blueprint.settings)):

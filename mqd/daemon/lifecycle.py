@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from mqd.admin.context import AppState, app_running
 from mqd.config.settings import NodeSettings
 from mqd.daemon.alarms import Alarms
-from mqd.daemon.compose import App, Blueprint, boot
+from mqd.daemon.compose import App, Blueprint, Unremembered, boot
 from mqd.daemon.fronts import Fronts
 from mqd.daemon.locks import LOCK_FILE
 from mqd.daemon.paths import METADATA_FILE
@@ -100,9 +100,11 @@ class Lifecycle:
                 self._move(AppState.BOOTING)
                 plugins, room_bytes = self._plugins(), self.alarms.backlog_limit_bytes
                 self.app = await boot(self.blueprint, plugins, self._step, room_bytes, member)
-            except BaseException:
+            except BaseException as hindrance:
                 self._use_metadata(None)
                 self._move(AppState.STOPPED)
+                if isinstance(hindrance, Unremembered):
+                    self.membership.recall(hindrance.state, hindrance.number)
                 raise
             self._use_metadata(self.app.metadata)
             if self.app.side is not None:

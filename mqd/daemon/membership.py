@@ -36,6 +36,7 @@ from mqd.metadata.commands import (
     PutMember,
 )
 from mqd.metadata.generations import Relation, relation
+from mqd.metadata.machine import State
 from mqd.metadata.store import MetadataStore
 from mqd.rpc.v1 import membership_pb2 as pb
 
@@ -178,6 +179,13 @@ class Membership(Roll):
                 await self.peers.tell_address(name, self.record.members.get(name), me)
             except MqdError as error:
                 _log.debug("%s is not told where this node is reached: %s", name, error.detail)
+
+    def recall(self, state: State, number: int) -> None:
+        """The record was lost: out of the metadata, which says the same. Raises MqdError."""
+        me, cluster = state.members.get(self.node), state.cluster
+        if me is not None and cluster is not None:
+            members = dict(state.members)
+            self._write(Record(self.node, cluster, me.kind, me.incarnation, members, number))
 
     async def serving(self) -> None:
         """The app runs."""

@@ -166,7 +166,8 @@ def decode(text: str) -> Record:
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise MqdError(
             ErrorCode.UNAVAILABLE,
-            f"{FILE_NAME} cannot be read ({error}): restore it from a backup, or reset the node",
+            f"{FILE_NAME} cannot be read ({error}): restore it from a backup, or move it away and "
+            "start the node: a disc node makes it again, a ram node has to join its cluster again",
         ) from error
 
 

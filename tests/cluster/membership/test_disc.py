@@ -39,6 +39,36 @@ def test_a_member_that_cannot_write_its_record_goes_on(tmp_path: Path) -> None:
         eventually(lambda: remembered(ill) == {first.name, ill.name, new.name})
 
 
+def test_a_lost_record_is_made_again(tmp_path: Path) -> None:
+    with members(tmp_path, "a", "b") as (first, ill):
+        ill.join(first)
+        eventually(ill.is_ordered_by_majority)
+        ill.stop()
+        record = ill.data / "cluster.json"
+        before = json.loads(record.read_text())
+        record.write_text('{"format": 1, "no')
+        assert ended(ill) != 0
+        assert "cluster.json cannot be read" in ill.log
+        assert "move it away and start the node" in ill.log
+        first.ctl("add_user", "meanwhile", "pw")
+        record.unlink()
+        assert ended(ill) != 0
+        assert "made again out of the metadata: start the node again" in ill.log
+        now = json.loads(record.read_text())
+        for field in ("cluster", "node", "kind", "incarnation"):
+            assert now[field] == before[field], field
+        ill.begin()
+        eventually(ill.is_ordered_by_majority)
+        first.ctl("add_user", "later", "pw")
+        assert ill.users() == first.users()
+
+
+def ended(node: Member) -> int:
+    """The exit status of a start."""
+    node.launch()
+    return node.process.wait(30)
+
+
 def remembered(node: Member) -> set[str]:
     record = json.loads((node.data / "cluster.json").read_text())
     return {each["name"] for each in record["members"]}
