@@ -14,6 +14,7 @@ from mqd.admin.everywhere import others
 from mqd.auth.sasl import Credentials
 from mqd.management import access
 from mqd.management.calls import Answer, Call, bad_request, done, encoded, not_found, reply
+from mqd.management.query import columns_of, cut
 from mqd.rpc.v1 import cluster_pb2, diagnostics_pb2, feature_flags_pb2, quorum_queues_pb2
 
 Json = Any
@@ -81,7 +82,7 @@ async def list_feature_flags(call: Call) -> Answer:
         }
         for flag in feature_flags.FLAGS
     ]
-    return reply(flags)
+    return reply(cut(flags, columns_of(call.query)))
 
 
 async def enable_feature_flag(call: Call) -> Answer:

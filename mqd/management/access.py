@@ -105,7 +105,7 @@ def check(call: Call, need: Need) -> None:
     if need is Need.PARAMETERS and not is_policymaker(user):
         raise not_authorised("Not policymaker user")
     if need is Need.POLICYMAKER and not is_policymaker(user):
-        raise not_authorised("User not authorised to access object")
+        raise not_authorised(NOT_YOURS)
     if need in (Need.VHOST, Need.VISIBLE, Need.POLICYMAKER) and "vhost" in call.names:
         if need is Need.VISIBLE and is_monitor(user):
             return
@@ -113,7 +113,7 @@ def check(call: Call, need: Need) -> None:
         if name in call.broker.vhosts and not (
             is_administrator(user) or call.broker.auth.vhost_allowed(user.name, name)
         ):
-            raise not_authorised(NO_VHOST)
+            raise not_authorised(NOT_YOURS if need is Need.POLICYMAKER else NO_VHOST)
 
 
 def login_vhosts(call: Call) -> list[str]:

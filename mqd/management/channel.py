@@ -94,11 +94,11 @@ def _nothing() -> None:
 
 def refused(error: AmqpError) -> Refused:
     """What the client of that channel would be told, as a status."""
-    if error.code is ReplyCode.ACCESS_REFUSED:
-        return not_authorised(ACCESS_REFUSED)
     if isinstance(error, ConnectionError_):
         return bad_request(f"{int(error.code)} {error.text}")
     text = f"{error.code.name} - {error.text}"
+    if error.code is ReplyCode.ACCESS_REFUSED:
+        return not_authorised(text)
     if error.code is ReplyCode.NOT_FOUND:
         return not_found(text)
     return bad_request(f"{int(error.code)} {text}")

@@ -81,7 +81,10 @@ def _here(call: Call, vhost: str) -> Iterator[Consumer]:
 
 async def listing(call: Call) -> Answer:
     """Of all vhosts, or of one."""
-    names = [call.vhost.name] if "vhost" in call.names else listed_vhosts(call)
+    names = listed_vhosts(call)
+    if "vhost" in call.names:
+        wanted = call.vhost.name
+        names = [name for name in names if name == wanted]  # others have none to be seen
     found: list[Consumer | Row] = []
     for name in names:
         found += _here(call, name)

@@ -23,7 +23,9 @@ class Ask(NamedTuple):
 
     @property
     def key(self) -> str:
-        return f"{self.method} {self.path} {self.body if self.body is not None else ''}".strip()
+        body = f" {self.body}" if self.body is not None else ""
+        who = "" if self.who in ("guest:guest", None) else f" by {self.who}"
+        return f"{self.method} {self.path}{body}{who}"
 
 
 def _raw(method: str, path: str, body: str, kind: str = "application/json") -> Ask:
@@ -319,4 +321,68 @@ OTHERS = [
     *_get("/queues/%2F/mp?columns=name,durable", "/definitions", "/definitions/%2F"),
 ]
 
-ASKED = [*EDGE, *USERS, *VHOSTS, *TOPOLOGY, *MESSAGES, *RULES, *OTHERS]
+# what each kind of user may, with permissions in / and in no other vhost
+_MADE = [
+    *_put("/users/mon", {"password": "p", "tags": "monitoring"}),
+    *_put("/users/pol", {"password": "p", "tags": "policymaker"}),
+    *_put("/users/man", {"password": "p", "tags": "management"}),
+    *_put("/users/adm", {"password": "p", "tags": "administrator"}),
+    *_put("/permissions/%2F/mon", _ALL),
+    *_put("/permissions/%2F/pol", _ALL),
+    *_put("/permissions/%2F/man", {**_ALL, "configure": "^man", "read": "^man"}),
+    *_put("/queues/v1/other", {}),
+    *_put("/policies/v1/p", {"pattern": "^a", "definition": _SHORT}),
+    *_put("/vhost-limits/v1/max-queues", {"value": 50}),
+    *_put("/user-limits/u1/max-channels", {"value": 5}),
+]
+_MAY = [
+    *_get("/queues?columns=name,vhost", "/queues/%2F?columns=name", "/queues/v1?columns=name"),
+    *_get(
+        "/exchanges?columns=name,vhost", "/exchanges/v1?columns=name", "/queues/v1/other/bindings"
+    ),
+    *_get("/bindings/v1", "/policies", "/policies/v1", "/policies/v1/p", "/policies/%2F/none"),
+    *_get("/operator-policies", "/parameters", "/parameters/vhost-limits", "/global-parameters"),
+    *_get("/parameters/vhost-limits/v1", "/parameters/vhost-limits/v1/limits", "/vhost-limits"),
+    *_get(
+        "/vhost-limits/v1",
+        "/user-limits",
+        "/user-limits/u1",
+        "/vhosts?columns=name",
+        "/vhosts/v1?columns=name,tracing",
+    ),
+    *_get(
+        "/vhosts/v1/permissions",
+        "/vhosts/v1/connections",
+        "/users?columns=name",
+        "/permissions/v1/adm",
+    ),
+    *_get("/topic-permissions", "/connections", "/channels", "/consumers", "/consumers/v1"),
+    *_get("/nodes?columns=name", "/cluster-name", "/definitions/v1", "/feature-flags?columns=name"),
+    *_get("/auth/attempts/{node}/source", "/overview?columns=rates_mode", "/aliveness-test/v1"),
+    *_get("/connections/username/guest", "/health/checks/virtual-hosts", "/users/u1/permissions"),
+    *_put("/policies/%2F/mine", {"pattern": "^zz", "definition": _SHORT}),
+    *_put("/policies/v1/mine", {"pattern": "^zz", "definition": _SHORT}),
+    *_put("/operator-policies/%2F/mine", {"pattern": "^zz", "definition": _SHORT}),
+    *_put("/parameters/vhost-limits/v1/limits", {"value": {}}),
+    *_put("/global-parameters/mine", {"value": 1}),
+    *_put("/vhost-limits/%2F/max-queues", {"value": 500}),
+    *_put("/queues/%2F/man1", {}),
+    *_put("/queues/%2F/adm1", {}),
+    *_put("/queues/v1/adm1", {}),
+    *_put("/exchanges/%2F/adm1", {}),
+    *_post("/bindings/%2F/e/amq.topic/q/man1", {"routing_key": "a"}),
+    *_post(_TO, {**_HELLO, "routing_key": "man1"}),
+    *_post("/exchanges/v1/amq.topic/publish", _HELLO),
+    *_post("/queues/%2F/man1/get", {**_GET, "ackmode": "ack_requeue_false"}),
+    *_post("/queues/%2F/imp/get", _GET),
+    *_post("/queues/v1/other/get", _GET),
+    *_post("/queues/%2F/man1/actions", {"action": "sync"}),
+    *_delete("/queues/%2F/man1/contents", "/queues/%2F/imp/contents", "/queues/v1/other/contents"),
+    *_delete("/queues/%2F/man1", "/queues/%2F/adm1", "/exchanges/%2F/adm1", "/policies/%2F/mine"),
+    *_delete("/connections/username/guest", "/reset", "/global-parameters/mine", "/queues/v1/adm1"),
+]
+ROLES = [*_MADE]
+for _who in ("man:p", "pol:p", "mon:p", "adm:p"):
+    ROLES += _by(_who, *_MAY)
+
+ASKED = [*EDGE, *USERS, *VHOSTS, *TOPOLOGY, *MESSAGES, *RULES, *OTHERS, *ROLES]

@@ -43,8 +43,10 @@ def masked(value: Json, node: str) -> Json:
 
 
 def _is_internal(value: Json) -> bool:
-    """A global parameter that is the cluster's own."""
-    return isinstance(value, dict) and value.get("name") == "internal_cluster_id"
+    """A global parameter that is the cluster's own; a connection of RabbitMQ's to itself, which is
+    sometimes seen."""
+    name = value.get("name") if isinstance(value, dict) else None
+    return isinstance(name, str) and (name == "internal_cluster_id" or name.startswith("<"))
 
 
 def _sorted(value: Json) -> Json:
