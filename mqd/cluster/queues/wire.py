@@ -87,6 +87,8 @@ def records(payload: bytes) -> Iterator[tuple[int, bytes]]:
     while at < end:
         size, kind = _RECORD.unpack_from(payload, at)
         at += _RECORD.size + size
+        if at > end:
+            raise ValueError("a record that is cut off")
         yield kind, payload[at - size : at]
 
 
