@@ -349,9 +349,11 @@ class RemoteQueue(Queue):
 
     def moved(self, home: Home | None) -> None:
         """It has another home, or nobody knows it now. The caller ends the turn."""
-        self._outbox.in_log = self.definition.shard is not None
-        if home is self.at:
+        is_in_log = self.definition.shard is not None
+        if home is self.at:  # the same home says when it has put it into the log: `renewed`
+            self._outbox.in_log = self._outbox.in_log and is_in_log
             return
+        self._outbox.in_log = is_in_log
         self.lost()
         self.at = home
         self.vhost.version += 1
@@ -393,6 +395,7 @@ class RemoteQueue(Queue):
 
     def renewed(self) -> None:
         """The home has it anew: its messages and nothing else. The caller ends the turn."""
+        self._outbox.in_log = self.definition.shard is not None
         if self.at is not None:
             for consumer in self._subscribed - self._asking:
                 self.at.forget(consumer)
