@@ -218,3 +218,18 @@ async def test_what_was_asked_before_a_queue_is_deleted_is_answered() -> None:
         scene.three.delete_queue(scene.three.state.queues["/", "q"], lambda _: None)
         said = str(await heard(scene.three, client))
         assert said == "channel.close NOT_FOUND - no queue 'q' in vhost '/'"
+
+
+async def test_the_log_of_a_queue_that_is_asked_for_ever_stays_short() -> None:
+    async with deposed() as scene:
+        own = scene.three[scene.old].service._shards
+        assert own is not None
+        own.own[scene.shard].shard.fat_bytes = 2000
+        client = scene.client(scene.old)
+        entries = scene.three.engines.logs[scene.log].entries
+        for _ in range(300):
+            assert await get(scene.three, client) is None
+        await scene.three.until(lambda: len(entries) < 150)  # 65 of them open the epoch
+        scene.three.crash(scene.old)
+        await scene.three.until(lambda: isinstance(scene.at(scene.new), Sharded))
+        assert await get(scene.three, scene.client(scene.new)) is None
