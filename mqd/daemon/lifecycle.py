@@ -118,6 +118,7 @@ class Lifecycle:
             if self.app.side is not None:
                 await self.membership.serving()
                 await self.app.side.open()
+                await self.app.side.settle(self.shutdown_wanted)
             names = self.app.plugins.names
             listed = "".join(f"\n * {name}" for name in names)
             _log.info("Server startup complete; %d plugins started.%s", len(names), listed)

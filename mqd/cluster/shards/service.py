@@ -61,6 +61,11 @@ class ShardService:
 
     # -- for others ---------------------------------------------------------------------------
 
+    @property
+    def engine(self) -> Engine | None:
+        """While this member takes part in shards."""
+        return self._engine
+
     def home_of(self, definition: QueueDefinition) -> str:
         """The member that serves a quorum queue, or any queue in a shard; "" while nobody knows."""
         if definition.shard is not None:
