@@ -39,7 +39,7 @@ from mqd.daemon.partitions import PartitionWatch
 from mqd.daemon.ports import Reserved, candidates
 from mqd.daemon.station import Station
 from mqd.errors import ErrorCode, MqdError
-from mqd.limits import HAND_OVER_S, JOINED_S
+from mqd.limits import HAND_OVER_S, JOINED_S, OVERTAKEN_LOOK_S
 from mqd.metadata.commands import (
     ClusterRecord,
     Command,
@@ -172,9 +172,14 @@ class Side:
         done = None
         while done is not (cluster := self._goes_by):
             assert cluster is not None
-            done = cluster
-            passport, _ = await _passport(self._site, cluster, self._me, self._epoch)
+            try:
+                passport, _ = await _passport(self._site, cluster, self._me, self._epoch)
+            except OSError as error:  # a full disc, for a time
+                _log.warning("there are no certificates of the new generation yet: %s", error)
+                await asyncio.sleep(OVERTAKEN_LOOK_S)
+                continue
             self.mesh.use_passport(passport, keep=True)
+            done = cluster
         if self._electorate is not None:
             self._electorate.renewed()
         self._renewing = None
