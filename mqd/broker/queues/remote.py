@@ -157,8 +157,8 @@ class RemoteQueue(Queue):
             self._outbox.closed(ticket)
 
     def _pass_on(self, ticket: int) -> None:
-        """To what took the place of this queue while an answer was awaited. What lives here has
-        not waited: what was published later may be before it, so it says that it came before."""
+        """To what took the place of this queue while an answer was awaited. That has not waited:
+        what was published later may be before it, so it says that it came before."""
         now = self.vhost.queues.get(self.name)
         if now is None or now.definition.id != self.definition.id:
             self.answered(ticket, True)
@@ -166,12 +166,12 @@ class RemoteQueue(Queue):
         kept = self._outbox.take(ticket)
         assert kept is not None
         self._outbox.closed(ticket)
-        if isinstance(now, RemoteQueue):
-            now._outbox.put(ticket, kept, now._home_up)
-            return
         names, content, persistent, returns = kept
-        what = (names, content, persistent, returns + 1)
-        result = now.publish_once(self.vhost.broker.origin, ticket, *what)
+        again = (names, content, persistent, returns + 1)
+        if isinstance(now, RemoteQueue):
+            now._outbox.put(ticket, again, now._home_up)
+            return
+        result = now.publish_once(self.vhost.broker.origin, ticket, *again)
         self.vhost.tickets.follow(ticket, result)
 
     # -- asking -------------------------------------------------------------------------------
