@@ -44,6 +44,7 @@ PEER_CONNECTIONS_MAX: Final = 512  # of members and of tools on other machines
 PEER_STREAMS_MAX: Final = 32  # calls at a time on one of them
 PEER_PREFACE_MS: Final = 5000  # in which a connection says that it speaks HTTP/2
 PEER_IDLE_MS: Final = 10_000  # in which it asks for something, after it has been answered too
+PEER_REFUSAL_TOLD_MS: Final = 1000  # how often the log has that strangers are sent away
 PEER_ANSWER_S: Final = 2.0  # in which another node tells who it is, else it counts as down
 PEER_CHANGE_S: Final = 30.0  # in which a member admits or strikes out another one
 PEER_LOOK_S: Final = 0.25  # how soon those that are waited for at a start are asked again

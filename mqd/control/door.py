@@ -36,5 +36,4 @@ class Door(grpc.aio.ServerInterceptor):  # type: ignore[type-arg] # as is this o
         sent = dict(handler_call_details.invocation_metadata or ())
         if method.startswith(_HANDSHAKE) or self._guard.peers.knows(sent):
             return await continuation(handler_call_details)
-        name = method.strip("/").replace("/", ".")
-        return grpc.stream_unary_rpc_method_handler(self._guard.turn_away(name))
+        return grpc.stream_unary_rpc_method_handler(self._guard.turn_away)

@@ -53,6 +53,8 @@ _OF_THE_DISOWNED = frozenset(
     )
 )
 
+_STRANGER = "the Erlang cookie of the caller is not that of the node"
+
 _log = logging.getLogger(__name__)
 
 
@@ -73,6 +75,7 @@ class Guard:
         self._cookie_hash = cookie_hash(node.cookie)
         self._running = 0
         self._closing = False
+        self._quiet_until_ms = 0
         self._idle = asyncio.Event()
         self._idle.set()
         self.peers = Peers(node)
@@ -121,18 +124,25 @@ class Guard:
             try:
                 sent = dict(call.invocation_metadata() or ())
                 return step(_parsed(parse, _step(sent.get(STEP_KEY))), call.peer())
+            except NotAdmitted:
+                await self._send_away(call)
             except Exception as error:  # noqa: BLE001 - the edge: see the charter
                 await _fail(name, error, call)
 
         return handle
 
-    def turn_away(self, name: str) -> Callable[[object, Call], Awaitable[Message]]:
+    async def turn_away(self, _bodies: object, call: Call) -> Message:
         """The gRPC handler of a call by a stranger. Reads no body."""
+        await self._send_away(call)
 
-        async def handle(_bodies: object, call: Call) -> Message:
-            await _fail(name, NotAdmitted(), call)
-
-        return handle
+    async def _send_away(self, call: Call) -> NoReturn:
+        """Said now and then: whoever likes can have it said again and again."""
+        now_ms = self._node.clock.monotonic_ms()
+        if now_ms >= self._quiet_until_ms:
+            self._quiet_until_ms = now_ms + limits.PEER_REFUSAL_TOLD_MS
+            _log.warning("a control call from %s is refused: %s", call.peer(), _STRANGER)
+        call.set_trailing_metadata(status.trailers(ErrorCode.ACCESS_REFUSED))
+        await call.abort(grpc.StatusCode.UNAUTHENTICATED, _STRANGER)
 
     async def close(self) -> None:
         """Admit no more calls; return once none is under way and the last answers are sent."""
@@ -218,9 +228,8 @@ def _outcome(name: str, error: Exception) -> tuple[ErrorCode, grpc.StatusCode, s
     if isinstance(error, Down):
         return ErrorCode.UNAVAILABLE, grpc.StatusCode.UNAVAILABLE, str(error)
     if isinstance(error, NotAdmitted):
-        _log.warning("control call %s refused: the caller's cookie is not this node's", name)
-        text = "the Erlang cookie of the caller is not that of the node"
-        return ErrorCode.ACCESS_REFUSED, grpc.StatusCode.UNAUTHENTICATED, text
+        _log.warning("control call %s refused: %s", name, _STRANGER)
+        return ErrorCode.ACCESS_REFUSED, grpc.StatusCode.UNAUTHENTICATED, _STRANGER
     _log.error("control call %s failed", name, exc_info=error)
     text = "the node failed to carry this out; its log says why"
     return ErrorCode.INTERNAL, grpc.StatusCode.INTERNAL, text

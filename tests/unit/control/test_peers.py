@@ -295,3 +295,21 @@ async def test_a_strangers_body_is_not_waited_for(channel: grpc.aio.Channel, pat
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await call
     assert dict(caught.value.trailing_metadata()).get("mqd-code")
+
+
+@pytest.mark.asyncio
+async def test_the_log_does_not_grow_with_each_stranger(
+    channel: grpc.aio.Channel, stand: Stand, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(20):
+        await refused(channel.unary_unary("/forged log line/x")(b""))
+    hello = await say_hello(channel, stand.node.name)
+    wrong = peer_pb2.ProveRequest(session=hello.session, proof=b"x" * 32)
+    stub = peer_pb2_grpc.PeerStub(channel)
+    await refused(stub.Prove(peer_pb2.ProveRequest(), metadata=step(wrong)))
+    said = [each.getMessage() for each in caplog.records if "refused" in each.getMessage()]
+    assert len(said) == 1
+    assert "forged" not in said[0]
+    stand.node.clock.advance(limits.PEER_REFUSAL_TOLD_MS)
+    await refused(channel.unary_unary("/x/x")(b""))
+    assert len([each for each in caplog.records if "refused" in each.getMessage()]) == 2
