@@ -140,6 +140,7 @@ LINK_CALLS_MAX: Final = 16_384  # of one node, being answered at a time
 LINK_SERVICES_MAX: Final = 1024  # names that one node may use
 
 HTTP_BODY_BYTES_MAX: Final = 20_000_000  # of a request to the management API; RabbitMQ 4's number
+HTTP_BODY_OF_NOBODY_BYTES_MAX: Final = 16_384  # of one that comes before the login
 HTTP_CONNECTIONS_MAX: Final = 1024
 HTTP_CALLS_MAX: Final = 64  # under way at a time; others are told to come again
 HTTP_CHANNEL_S: Final = 25.0  # how long a request waits for what a channel asked for

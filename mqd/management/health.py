@@ -12,7 +12,7 @@ from typing import Any, Final
 from mqd.admin import copies, diagnostics, reports
 from mqd.admin.everywhere import others
 from mqd.amqp.properties import Properties, encode
-from mqd.broker import consume, topology
+from mqd.broker import elsewhere, topology
 from mqd.broker.message import content_of
 from mqd.broker.publish import Target
 from mqd.management import channel as channels
@@ -57,9 +57,13 @@ async def aliveness(call: Call) -> Answer:
         channels.not_alarmed(channel)
         body = b"test_message"
         content = content_of(encode(Properties(), len(body)), body, 1, 0)
+        channel.select_tx()  # which tells when the message is where it has to be
         Target(channel, "", _ALIVENESS, False).publish(content, 0)
-        channel.vhost.turn.end()
-        if consume.get(channel, _ALIVENESS, no_ack=True) is None:
+        await channels.answered(channel, channel.commit)
+        taken = await channels.answered(
+            channel, lambda done: elsewhere.get(channel, _ALIVENESS, no_ack=True, done=done)
+        )
+        if taken is None:
             return _failed("the message that was published is not there")
     return _ok()
 

@@ -12,7 +12,6 @@ import asyncio
 import logging
 import os
 import socket
-import ssl
 from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote
@@ -69,7 +68,7 @@ class Server:
         loop = asyncio.get_running_loop()
         try:
             self._listening = await loop.create_server(
-                self._http, host or None, port, backlog=1024, ssl=self._tls()
+                self._protocol, host or None, port, backlog=1024
             )
         except OSError as error:
             reason = error.strerror or str(error)
@@ -81,8 +80,11 @@ class Server:
             ) from error
         self.samples.start()
 
-    def _tls(self) -> ssl.SSLContext | None:
-        return None
+    def _protocol(self) -> asyncio.Protocol:
+        """Of a connection that came."""
+        if len(self._http.connections) >= limits.HTTP_CONNECTIONS_MAX:
+            return _Full()
+        return self._http()
 
     async def close(self) -> None:
         """What is being answered is, a bounded time."""
@@ -159,7 +161,10 @@ class Server:
         handler = resource.handlers["GET" if method == "HEAD" else method].handler
         if method in _READS and not _takes_json(request.headers.get("Accept", "")):
             raise Refused(406, "not_acceptable", None)
-        call.body = await self._body(request)
+        is_known = resource.handlers["GET" if method == "HEAD" else method].need is not Need.NOTHING
+        settings = self._settings
+        limit = settings.body_bytes_max if is_known else limits.HTTP_BODY_OF_NOBODY_BYTES_MAX
+        call.body = await _body(request, limit)
         return await handler(call)
 
     async def _admitted(
@@ -188,16 +193,6 @@ class Server:
         call.password = who.password
         access.check(call, need)
         return call
-
-    async def _body(self, request: web.BaseRequest) -> bytes:
-        if not request.body_exists:
-            return b""
-        try:
-            return await request.read()
-        except web.HTTPRequestEntityTooLarge:
-            limit = self._settings.body_bytes_max
-            text = f"the body is longer than {limit} bytes: see management.http.max_body_size"
-            raise Refused(413, "payload_too_large", text) from None
 
     # -- its answer ---------------------------------------------------------------------------
 
@@ -242,6 +237,26 @@ class Server:
             if value := request.headers.get(asked):
                 found[told] = value
         return found
+
+
+class _Full(asyncio.Protocol):
+    """A connection too many."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport.close()
+
+
+async def _body(request: web.BaseRequest, limit: int) -> bytes:
+    """Raises Refused for one that is longer."""
+    parts: list[bytes] = []
+    size = 0
+    async for part in request.content.iter_any():
+        size += len(part)
+        if size > limit:
+            text = f"the body is longer than {limit} bytes: see management.http.max_body_size"
+            raise Refused(413, "payload_too_large", text)
+        parts.append(part)
+    return b"".join(parts)
 
 
 def _refusal(request: web.BaseRequest, error: Exception) -> Answer:

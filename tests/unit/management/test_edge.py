@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import socket
 from collections.abc import Iterator
 
 import pytest
 
 import mqd.embedded
+from mqd import limits
 from tests.unit.management.api import Api, settings
 
 NOT_FOUND = {"error": "Object Not Found", "reason": "Not Found"}
@@ -78,6 +81,25 @@ def test_bodies_are_bounded(api: Api) -> None:
     assert reply.status == 413
     assert "2000 bytes" in reply.reason
     assert api("PUT", "/cluster-name", b"x" * 2000).reason == "not_json"
+
+
+def test_bodies_of_nobody_are_short(api: Api) -> None:
+    assert api.by(None)("POST", "/login", b"x" * 16_385).status == 413
+    assert api.by(None)("POST", "/login", b"x" * 16_384).status == 401
+
+
+def test_connections_are_bounded(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "HTTP_CONNECTIONS_MAX", 2)
+    with contextlib.ExitStack() as opened:
+        for _ in range(2):
+            held = opened.enter_context(socket.create_connection(("127.0.0.1", api.port)))
+            held.sendall(b"GET /api/auth HTTP/1.1\r\nhost: x\r\n\r\n")
+            assert held.recv(100).startswith(b"HTTP/1.1 200")
+        more = opened.enter_context(socket.create_connection(("127.0.0.1", api.port)))
+        more.settimeout(10)
+        assert more.recv(100) == b""
+    monkeypatch.undo()
+    assert api("GET", "/whoami").status == 200
 
 
 @pytest.mark.parametrize("body", [b"[1]", b"{", b"5", b"\xff", b"[" * 1500, b'{"name": NaN}'])
