@@ -1,7 +1,8 @@
 """The two brokers that other people's suites run against: mqd, and RabbitMQ where it is installed.
 
 Decides how each is started on free ports of 127.0.0.1 with folders of its own, and what the suites
-are told of it. Both offer the same: AMQP, AMQP over TLS, the user guest. Ended by pid.
+are told of it. Both offer the same: AMQP, AMQP over TLS, the management API, the user guest. Ended
+by pid.
 
 mqd has no TLS listener yet: `tests.suites.terminator` stands in front of it and takes TLS off. What
 suites see there is mqd's AMQP, not mqd's TLS.
@@ -37,6 +38,7 @@ class Running:
     title: str
     port: int
     tls_port: int
+    http_port: int  # of the management API; 0: none
     ctl: tuple[str, ...]
     environment: dict[str, str]
 
@@ -61,11 +63,13 @@ class Running:
 @contextlib.contextmanager
 def mqd(directory: Path, certificates: Certificates) -> Iterator[Running]:
     """The daemon of this checkout, and the terminator in front of it."""
-    with Node(directory, "suites") as node, Terminator(node.port, certificates) as terminator:
+    (http_port,) = free_ports(1)
+    made = Node(directory, "suites", _management(http_port), ("rabbitmq_management",))
+    with made as node, Terminator(node.port, certificates) as terminator:
         node.await_control()
         node.ctl("await_startup")
         ctl = (sys.executable, "-c", _MQCTL)
-        yield Running("mqd", node.port, terminator.port, ctl, node.environment)
+        yield Running("mqd", node.port, terminator.port, http_port, ctl, node.environment)
 
 
 def rabbitmq_folder() -> Path | None:
@@ -84,12 +88,13 @@ def rabbitmq_folder() -> Path | None:
 
 @contextlib.contextmanager
 def rabbitmq(folder: Path, directory: Path, certificates: Certificates | None) -> Iterator[Running]:
-    """A RabbitMQ node, with TLS when there are certificates.
+    """A RabbitMQ node, with TLS and the management API when there are certificates.
 
     Raises RuntimeError with what it printed when it does not come up.
     """
-    port, tls_port, dist_port = free_ports(3)
-    environment = _rabbitmq_files(directory, port, tls_port, dist_port, certificates)
+    port, tls_port, dist_port, http_port = free_ports(4)
+    http_port = http_port if certificates else 0
+    environment = _rabbitmq_files(directory, port, tls_port, dist_port, http_port, certificates)
     with (directory / "output").open("wb") as output:
         process = subprocess.Popen(
             [folder / "rabbitmq-server"],
@@ -102,17 +107,23 @@ def rabbitmq(folder: Path, directory: Path, certificates: Certificates | None) -
     try:
         _await_boot(process, port, directory)
         ctl = (str(folder / "rabbitmqctl"),)
-        yield Running("RabbitMQ", port, tls_port, ctl, environment)
+        yield Running("RabbitMQ", port, tls_port, http_port, ctl, environment)
     finally:
         _end(process)
 
 
 def _rabbitmq_files(
-    directory: Path, port: int, tls_port: int, dist_port: int, certificates: Certificates | None
+    directory: Path,
+    port: int,
+    tls_port: int,
+    dist_port: int,
+    http_port: int,
+    certificates: Certificates | None,
 ) -> dict[str, str]:
     home = directory / "home"
     home.mkdir(parents=True)
-    (directory / "enabled_plugins").write_text("[].\n")
+    plugins = "rabbitmq_management" if http_port else ""
+    (directory / "enabled_plugins").write_text(f"[{plugins}].\n")
     (directory / "advanced.config").write_text("[].\n")
     (directory / "env.conf").write_text("")
     tls = certificates and (
@@ -123,7 +134,10 @@ def _rabbitmq_files(
         "ssl_options.verify = verify_peer\n"
         "ssl_options.fail_if_no_peer_cert = true\n"
     )
-    (directory / "rabbitmq.conf").write_text(f"listeners.tcp.local = 127.0.0.1:{port}\n{tls or ''}")
+    management = _management(http_port) if http_port else ""
+    (directory / "rabbitmq.conf").write_text(
+        f"listeners.tcp.local = 127.0.0.1:{port}\n{management}{tls or ''}"
+    )
     return {
         "PATH": os.environ["PATH"],
         "HOME": str(home),
@@ -138,6 +152,10 @@ def _rabbitmq_files(
         "RABBITMQ_ADVANCED_CONFIG_FILE": str(directory / "advanced.config"),
         "RABBITMQ_PID_FILE": str(directory / "pid"),
     }
+
+
+def _management(port: int) -> str:
+    return f"management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {port}\n"
 
 
 def _await_boot(process: subprocess.Popen[bytes], port: int, directory: Path) -> None:

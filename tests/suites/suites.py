@@ -11,7 +11,6 @@ from pathlib import Path
 
 from tests.suites import celery_suite, java_client, oslo
 from tests.suites.brokers import Running
-from tests.suites.stand_in import StandIn
 from tests.suites.workshop import (
     HERE,
     SUITE_S,
@@ -29,22 +28,21 @@ GO_SOURCES = Path("/usr/share/gocode/src/github.com/rabbitmq/amqp091-go")
 
 def _run_pytest(suite: Suite, workshop: Workshop, broker: Running, work: Path) -> Outcomes:
     report = work / "report.xml"
-    with StandIn(broker) as stand_in:
-        ports = f"5672={broker.port},5671={broker.tls_port},15672={stand_in.port}"
-        environment = plain_environment() | {
-            "PYTHONPATH": str(HERE / "plugins"),
-            "MQD_SUITE_PORTS": ports,
-            **suite.environment(workshop, broker),
-        }
-        words = [
-            *(str(workshop.python), "-m", "pytest", "-q", "-c", "/dev/null"),
-            *("-o", "python_classes=Test* test_*", "-o", "junit_family=xunit1"),
-            *("--rootdir", ".", "-p", "mqd_suite_ports", "-p", "no:cacheprovider"),
-            *("-W", "ignore", f"--timeout={TEST_S}", f"--junitxml={report}"),
-            *suite.arguments,
-            *suite.paths,
-        ]
-        run_bounded(words, workshop.source(suite.folder), environment, work / "output")
+    ports = f"5672={broker.port},5671={broker.tls_port},15672={broker.http_port}"
+    environment = plain_environment() | {
+        "PYTHONPATH": str(HERE / "plugins"),
+        "MQD_SUITE_PORTS": ports,
+        **suite.environment(workshop, broker),
+    }
+    words = [
+        *(str(workshop.python), "-m", "pytest", "-q", "-c", "/dev/null"),
+        *("-o", "python_classes=Test* test_*", "-o", "junit_family=xunit1"),
+        *("--rootdir", ".", "-p", "mqd_suite_ports", "-p", "no:cacheprovider"),
+        *("-W", "ignore", f"--timeout={TEST_S}", f"--junitxml={report}"),
+        *suite.arguments,
+        *suite.paths,
+    ]
+    run_bounded(words, workshop.source(suite.folder), environment, work / "output")
     return read_junit(suite, report, work / "output")
 
 
@@ -116,7 +114,6 @@ def _go_environment(workshop: Workshop, broker: Running) -> dict[str, str]:
 
 
 _NO_INTERNET = "connects to tls-v1-2.badssl.com, not to a broker"
-_MANAGEMENT = "tests the management API, which mqd does not have yet"
 _CELERY_RACE = "forgets what the worker says if that is quicker than its own next line"
 _ERLANG = "sets RabbitMQ up by evaluating Erlang in it"
 _CLUSTER = "wants a second node"
@@ -153,8 +150,6 @@ SUITES: tuple[Suite, ...] = (
         _run_pytest,
         folder="amqpstorm",
         paths=("amqpstorm/tests/functional",),
-        left_out=(("functional.management", _MANAGEMENT),),
-        arguments=("--ignore", "amqpstorm/tests/functional/management"),
         environment=_amqpstorm,
     ),
     Suite(
