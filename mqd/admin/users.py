@@ -47,15 +47,6 @@ async def add(ctx: AdminContext, request: pb.AddUser) -> Done:
     return Done()
 
 
-async def put(ctx: AdminContext, user: User) -> None:
-    """A user as a whole, new or in the place of one: what the HTTP API does in one request."""
-    is_new = user.name not in ctx.metadata.state.users
-    await ctx.metadata.propose_async(PutUser(user))
-    _log.info("%s user '%s'", "Created" if is_new else "Changed", user.name)
-    tags = ",".join(user.tags)
-    _log.info("Successfully set user tags for user '%s' to [%s]", user.name, tags)
-
-
 async def delete(ctx: AdminContext, request: pb.DeleteUser) -> Done:
     """Forget the user and its permissions, close its connections. Raises NO_SUCH_USER."""
     await ctx.metadata.propose_async(DeleteUser(request.username))

@@ -10,7 +10,7 @@ import base64
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from mqd.admin import users
+from mqd.admin import user_records, users
 from mqd.auth.passwords import ALGORITHMS
 from mqd.auth.users import User
 from mqd.management import fields, lists
@@ -81,7 +81,7 @@ async def put(call: Call) -> Answer:
     else:
         hashed, algorithm = b"", rules.algorithm
     limits = before.limits if before is not None else {}
-    await users.put(call.ctx, User(name, hashed, algorithm, tags, limits))
+    await user_records.put(call.ctx, User(name, hashed, algorithm, tags, limits))
     return created(before is None)
 
 

@@ -11,7 +11,6 @@ import random
 import socket
 import ssl
 import struct
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,7 +22,7 @@ from mqd.cluster.links import frames
 from mqd.cluster.links.greeting import Hello
 from mqd.cluster.membership import file
 from mqd.cluster.membership.record import Record
-from tests.cluster.trio import Member, Trio
+from tests.cluster.trio import Member, Trio, until
 
 _JSON = (
     b"{}", b"[]", b"null", b"0", b'"x"', b"[[[]]]", b"[1,2,3,4]", b'{"do":1}', b'{"more":[]}',
@@ -114,10 +113,8 @@ def trio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trio]:
 
 def await_majority(trio: Trio) -> None:
     """Before, nobody could go on without the first one."""
-    end = time.monotonic() + _ENGINES_S
-    while not any("3 copies of the log of changes" in said_in_log(member) for member in trio):
-        assert time.monotonic() < end
-        time.sleep(0.1)
+    words = "3 copies of the log of changes"
+    until(lambda: any(words in said_in_log(member) for member in trio), _ENGINES_S)
 
 
 def said_in_log(member: Member) -> str:

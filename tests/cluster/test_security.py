@@ -25,7 +25,7 @@ from h2.connection import H2Connection
 from h2.exceptions import ProtocolError
 
 from mqd.cluster.identity import issue
-from tests.cluster.trio import Member, Trio
+from tests.cluster.trio import Member, Trio, until
 
 _GARBAGE = {
     "noise": bytes(range(256)) * 40,
@@ -58,10 +58,11 @@ def trio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trio]:
 
 def await_engines(trio: Trio) -> None:
     """They come after the members."""
-    end = time.monotonic() + _ENGINES_S
-    while not all(any("nats" in each[2] for each in listeners(member)) for member in trio):
-        assert time.monotonic() < end
-        time.sleep(0.1)
+
+    def run() -> bool:
+        return all(any("nats" in each[2] for each in listeners(member)) for member in trio)
+
+    until(run, _ENGINES_S)
 
 
 def listeners(member: Member) -> set[tuple[str, int, str]]:

@@ -18,7 +18,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -318,6 +318,15 @@ class Member:
         self.ctl("stop_app")
         self.ctl("join_cluster", *(["--ram"] if ram else []), other.name)
         self.ctl("start_app")
+
+
+def until(holds: Callable[[], bool], within_s: float) -> None:
+    """Asks every tenth of a second. Raises TimeoutError when it does not come true in time."""
+    end = time.monotonic() + within_s
+    while not holds():
+        if time.monotonic() > end:
+            raise TimeoutError(f"not so within {within_s} s")
+        time.sleep(0.1)
 
 
 class Trio:

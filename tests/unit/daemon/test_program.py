@@ -69,7 +69,7 @@ def test_wrong_arguments(tmp_path: Path, arguments: list[str], words: str) -> No
 
 def test_check_prints_every_value_with_its_origin(tmp_path: Path) -> None:
     (tmp_path / "rabbitmq.conf").write_text(
-        "heartbeat = 7\ndefault_pass = secret\nmanagement.tcp.port = 15700\n"
+        "heartbeat = 7\ndefault_pass = secret\nprometheus.tcp.port = 15700\n"
     )
     (tmp_path / "env.conf").write_text("NODENAME=checked@h\nulimit -n 50\n")
     done = mqd(tmp_path, "--check", RABBITMQ_NODE_PORT="5999")

@@ -32,14 +32,14 @@ def test_each_change_is_told_with_what_becomes_of_it(tmp_path: Path) -> None:
     new = configured(
         tmp_path,
         "heartbeat = 10\nframe_max = 8KB\nlisteners.tcp.1 = 5700\ndefault_pass = b\n"
-        "management.tcp.port = 1\n",
+        "prometheus.tcp.port = 1\n",
     )
     assert told(old, new) == [
         "default_pass: ******** -> ********: needs a restart",
         "heartbeat: 60 -> 10: applied",
         "listeners.tcp.1: (not set) -> 5700: needs a restart",
         "log.queue.level: debug -> (not set): applied",
-        "management.tcp.port: (not set) -> 1: without effect, mqd has no plugin for it in this "
+        "prometheus.tcp.port: (not set) -> 1: without effect, mqd has no plugin for it in this "
         "version",
     ]
     assert told(new, new) == []
