@@ -17,34 +17,10 @@ from mqd.amqp.outlet import Outlet, Turn
 from mqd.amqp.replies import AmqpError, ConnectionError_, ReplyCode
 from mqd.broker.channel import Channel
 from mqd.broker.entries import ConnectionEntry
+from mqd.broker.nobody import Nobody
 from mqd.management.calls import Call, Refused, bad_request, not_authorised, not_found
 
 ACCESS_REFUSED: Final = "Access refused."
-
-
-class Nobody:
-    """The `Peer` of a connection that has no socket."""
-
-    def close(self, error: AmqpError) -> None:
-        """It is over when the request is."""
-
-    def time_out(self, channel_id: int, delivery_tag: int) -> None:
-        """Nothing is held that long."""
-
-    def charge(self, copies: int) -> None:
-        """One message a request."""
-
-    def alarmed(self) -> None:
-        """It publishes at once, or not at all."""
-
-    def hold(self, reason: str) -> None:
-        """Likewise."""
-
-    def release(self) -> None:
-        """Likewise."""
-
-    def counts(self) -> tuple[int, int, int, int, int]:
-        return 0, 0, 0, 0, 0
 
 
 class ApiChannel(Channel):

@@ -8,7 +8,6 @@ channel's. Never decides what its node asks for (`mqd.cluster.queues.serving`).
 from __future__ import annotations
 
 from mqd import limits
-from mqd.amqp.replies import AmqpError
 from mqd.broker.channel import Channel
 from mqd.broker.consumers import Consumer
 from mqd.broker.entries import ConnectionEntry
@@ -17,31 +16,6 @@ from mqd.cluster.queues import wire
 from mqd.cluster.queues.line import Line
 from mqd.cluster.queues.wire import Kind, record
 from mqd.names import Pid
-
-
-class Nobody:
-    """The `Peer` of a connection that has no socket."""
-
-    def close(self, error: AmqpError) -> None:
-        """Its node closes it."""
-
-    def time_out(self, channel_id: int, delivery_tag: int) -> None:
-        """Its node looks at that."""
-
-    def charge(self, copies: int) -> None:
-        """It publishes by no target."""
-
-    def alarmed(self) -> None:
-        """Its node holds publishers."""
-
-    def hold(self, reason: str) -> None:
-        """Likewise."""
-
-    def release(self) -> None:
-        """Likewise."""
-
-    def counts(self) -> tuple[int, int, int, int, int]:
-        return 0, 0, 0, 0, 0
 
 
 class ServedConsumer(Consumer):

@@ -31,12 +31,13 @@ from mqd.broker.confirms import Confirms
 from mqd.broker.entries import ConnectionEntry
 from mqd.broker.homes import ELSEWHERE
 from mqd.broker.message import shown_bytes
+from mqd.broker.nobody import Nobody
 from mqd.broker.queues.base import Queue
 from mqd.broker.queues.remote import RemoteQueue
 from mqd.broker.vhost import VHost
 from mqd.cluster.queues import wire
 from mqd.cluster.queues.line import Line
-from mqd.cluster.queues.served_channel import Nobody, ServedChannel, ServedConsumer
+from mqd.cluster.queues.served_channel import ServedChannel, ServedConsumer
 from mqd.cluster.queues.wire import Kind, record, told
 from mqd.names import Pid
 
