@@ -7,10 +7,10 @@ that a node needs is the cookie, the cluster's id and its generation.
 The scheme, version 1. HMAC-SHA512(cookie, "mqd-cluster-1" | purpose | cluster id | generation
 [| fork]) with purpose "authority" is, reduced to the range of the curve, the key of a certificate
 authority on P-256. Each member derives the same key, writes a certificate for it (same key and
-name, so all accept what any of them issued) and issues one for itself under a key of its own, anew
-at each start. So another cookie, another cluster or another generation is another authority: its
-certificates are refused on both sides before a byte of ours is read. Whoever has the cookie can
-call itself any member; the cookie is the boundary, as in Erlang.
+name, so all accept what any of them issued) and issues one for itself under a key of its own, which
+is another one after each start. So another cookie, another cluster or another generation is another
+authority: its certificates are refused on both sides before a byte of ours is read. Whoever has the
+cookie can call itself any member; the cookie is the boundary, as in Erlang.
 
 Certificates name the member twice: by the addresses it is reached at, which is what the engine's
 routes look at, and by `name_of(node)`, made of the node's name alone, which a link gives as
@@ -91,27 +91,33 @@ def issue(
     node: str,
     addresses: Iterable[str],
     fork: str = "",
+    *,
+    keeps_key: bool = False,
 ) -> Identity:
     """Write this node's files for a generation, over older ones.
 
     addresses: names and IP addresses it is reached at. fork: see `mqd.metadata.generations`; two
     generations of one number know each other no more than any two. Contexts that were made before
-    go on with what they have read.
+    go on with what they have read. keeps_key: for older files that are in use: who reads them while
+    they are written never finds a certificate beside a key that is not its own.
     """
     authority_key = _authority_key(cookie, cluster_id, generation, fork)
-    key = ec.generate_private_key(ec.SECP256R1())
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    identity = Identity(folder / "authority.pem", folder / "node.pem", folder / "node.key")
+    key = _key_in(identity.key) if keeps_key else None
+    is_new = key is None
+    key = key or ec.generate_private_key(ec.SECP256R1())
     subject = _name(f"mqd {cluster_id} {generation}")
     authority = _certificate(subject, authority_key, subject, authority_key, None)
     names = _names(node, addresses)
     leaf = _certificate(_name("mqd member"), key, subject, authority_key, names)
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    identity = Identity(folder / "authority.pem", folder / "node.pem", folder / "node.key")
     pem = serialization.Encoding.PEM
     write_private(identity.authority, authority.public_bytes(pem))
     write_private(identity.certificate, leaf.public_bytes(pem))
-    plain = serialization.NoEncryption()
-    key_pem = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain)
-    write_private(identity.key, key_pem)
+    if is_new:
+        plain = serialization.NoEncryption()
+        key_pem = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain)
+        write_private(identity.key, key_pem)
     return identity
 
 
@@ -150,6 +156,15 @@ def write_private(path: Path, content: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     new.replace(path)
+
+
+def _key_in(path: Path) -> ec.EllipticCurvePrivateKey | None:
+    """None: there is none that can be used."""
+    try:
+        key = serialization.load_pem_private_key(path.read_bytes(), None)
+    except (OSError, ValueError):
+        return None
+    return key if isinstance(key, ec.EllipticCurvePrivateKey) else None
 
 
 def _authority_key(

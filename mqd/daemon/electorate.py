@@ -34,12 +34,14 @@ from mqd.cluster.membership.start import majority
 from mqd.cluster.ports import NoMajority, PeerDown
 from mqd.cluster.shards.service import ShardService
 from mqd.daemon.station import (
+    PutOff,
     Station,
     copies_for,
     goes_on,
     has_written,
     is_missing,
     proposed,
+    put_right,
 )
 from mqd.errors import ErrorCode, MqdError
 from mqd.limits import ENGINE_ASK_S, ENGINE_CALM_S, ENGINE_READY_S, SHARDS_STOP_S
@@ -72,6 +74,7 @@ class Electorate:
         self._stirred = asyncio.Event()
         self._steering: asyncio.Task[None] | None = None
         self._busy = asyncio.Lock()  # held while a change is under way
+        self._put_off = PutOff()
         self._stopping = False
         self._why = ""
         self._used: tuple[Member, ...] = ()
@@ -155,7 +158,8 @@ class Electorate:
         self._steering = loop.create_task(self._steer(), name="electorate")
 
     def stir(self) -> None:
-        """Members came, went or changed."""
+        """Members came, went or changed: they come first, and may be what is waited for."""
+        self._put_off.cancel()
         self._stirred.set()
 
     def renewed(self) -> None:
@@ -240,25 +244,18 @@ class Electorate:
             _log.info("changes are ordered by a majority of the disc nodes from now on")
         self._begin_shards(engine)
         await self._use_members(engine)
-        if engine.leads.get(META) == self._node:
-            await self._put_right(engine)
+        if (
+            engine.leads.get(META) == self._node
+            and not self._stopping
+            and not self._cluster.authority
+        ):
+            await self._put_off.run(put_right(self._station, engine, self._discs))
 
     async def _use_members(self, engine: NatsEngine) -> None:
         members = tuple(self._members_of(self._discs))
         if members != self._used:
             await engine.use(members, self._station.identity)
             self._used = members
-
-    async def _put_right(self, engine: NatsEngine) -> None:
-        """One member acts: the one that leads META."""
-        for each in self._station.gone():
-            await engine.remove_member(*each)
-            self._station.forgive([each])
-        copies = copies_for(len(self._discs))
-        info = await engine.info(META)
-        if info.replicas != copies and len(engine.voters) >= copies:
-            await engine.set_replicas(META, copies)
-            _log.info("%d copies of the log of changes", copies)
 
     def _begin_shards(self, engine: NatsEngine) -> None:
         if not self._shards_began and self.shards is not None:
@@ -323,8 +320,11 @@ class Electorate:
         """This member stops: whoever goes on can, when it is the last one, too. Raises MqdError,
         NoMajority, TimeoutError."""
         self._stopping = True
-        async with self._busy:
-            pass  # what is under way ends first
+        self._put_off.cancel()
+        async with self._busy:  # what is under way ends first
+            if self._engine is not None:
+                with contextlib.suppress(MqdError):  # others may have new certificates by now
+                    await self._use_members(self._engine)
         await self._stop_shards()
         heirs = [name for name in self._discs if name in running and name != self._node]
         cluster = self._cluster
@@ -377,6 +377,7 @@ class Electorate:
 
     async def take_over(self) -> None:
         """This member was named as the authority by the metadata itself."""
+        self._put_off.cancel()
         async with self._busy:
             while self._cluster.authority == self._node and not self._store.orders_here:
                 try:

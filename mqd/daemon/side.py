@@ -173,7 +173,9 @@ class Side:
         while done is not (cluster := self._goes_by):
             assert cluster is not None
             try:
-                passport, _ = await _passport(self._site, cluster, self._me, self._epoch)
+                passport, _ = await _passport(
+                    self._site, cluster, self._me, self._epoch, renewed=True
+                )
             except OSError as error:  # a full disc, for a time
                 _log.warning("there are no certificates of the new generation yet: %s", error)
                 await asyncio.sleep(OVERTAKEN_LOOK_S)
@@ -375,9 +377,10 @@ class Side:
 
 
 async def _passport(
-    site: Site, cluster: ClusterRecord, me: Member, epoch: int
+    site: Site, cluster: ClusterRecord, me: Member, epoch: int, *, renewed: bool = False
 ) -> tuple[Passport, Identity]:
-    """Of a member of this generation; its files are written. epoch: of this process."""
+    """Of a member of this generation; its files are written. epoch: of this process. renewed: its
+    nats-server may be reading what is there."""
     node = site.node
     identity = await asyncio.to_thread(
         issue,
@@ -388,6 +391,7 @@ async def _passport(
         str(node.name),
         [me.host],
         fork_of(cluster),
+        keeps_key=renewed,
     )
     hello = Hello(str(node.name), me.incarnation, epoch, cluster.id, cluster.generation)
     passport = Passport(hello, identity.server_context(), identity.client_context())

@@ -6,10 +6,11 @@ Decides how many copies the log of changes has, and which members' count. Never 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 from mqd.cluster.identity import Identity
 from mqd.cluster.ledger.engine_orderer import META
@@ -20,7 +21,12 @@ from mqd.limits import HAND_OVER_S, META_COPIES_MAX
 from mqd.metadata.commands import Member, PutCluster
 from mqd.metadata.store import MetadataStore
 
+if TYPE_CHECKING:
+    from mqd.cluster.engine.engine import NatsEngine
+
 _WRITTEN_LOOK_S: Final = 0.02
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +60,43 @@ def copies_for(voters: int) -> int:
     if voters >= META_COPIES_MAX:
         return META_COPIES_MAX
     return min(voters, 3)
+
+
+async def put_right(station: Station, engine: NatsEngine, discs: Sequence[str]) -> None:
+    """What one member does: the one that leads META. Who was struck out votes no more, and META has
+    the copies that it should have. discs: all disc members. Left half-way it is done again."""
+    for each in station.gone():
+        await engine.remove_member(*each)
+        station.forgive([each])
+    copies = copies_for(len(discs))
+    info = await engine.info(META)
+    if info.replicas != copies and len(engine.voters) >= copies:
+        await engine.set_replicas(META, copies)
+        _log.info("%d copies of the log of changes", copies)
+
+
+class PutOff:
+    """Work that may take long and can be done at another time, when something cannot wait for it.
+    One at a time."""
+
+    def __init__(self) -> None:
+        self._task: asyncio.Task[None] | None = None
+
+    async def run(self, work: Coroutine[Any, Any, None]) -> None:
+        """Until it is done or put off. Raises what it raises."""
+        task = self._task = asyncio.get_running_loop().create_task(work)
+        try:
+            await asyncio.wait([task])
+        finally:
+            task.cancel()
+            self._task = None
+        if not task.cancelled():
+            task.result()
+
+    def cancel(self) -> None:
+        """What is under way, if anything is, ends now."""
+        if self._task is not None:
+            self._task.cancel()
 
 
 async def goes_on(engine: Engine | None, running: Sequence[str], discs: Sequence[str]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import ssl
 import stat
 from pathlib import Path
@@ -52,6 +53,30 @@ def test_another_cookie_cluster_or_generation_is_refused(
     for server, client in ((a, b), (b, a)):
         with pytest.raises(ssl.SSLError):
             greet(server, client, "localhost")
+
+
+def test_who_reads_while_they_are_renewed_finds_a_pair(tmp_path: Path) -> None:
+    """The files are written one after the other, and nats-server may read in between."""
+    old, new = tmp_path / "old", tmp_path / "new"
+    made = issue(new, "C", "id", 1, "rabbit@a", ["localhost"])
+    shutil.copytree(new, old)
+    renewed = issue(new, "C", "id", 2, "rabbit@a", ["localhost"], keeps_key=True)
+    assert renewed == made
+    assert (old / "node.pem").read_bytes() != renewed.certificate.read_bytes()
+    for certificate, key in (
+        (old / "node.pem", renewed.key),
+        (renewed.certificate, old / "node.key"),
+    ):
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
+    other = identity(tmp_path, "rabbit@b", generation=2)
+    assert greet(renewed, other, "localhost") == ("rabbit@b", "rabbit@a")
+    renewed.key.write_text("no key")
+    again = issue(new, "C", "id", 3, "rabbit@a", ["localhost"], keeps_key=True)
+    again.server_context()
+    assert (
+        issue(new, "C", "id", 3, "rabbit@a", ["localhost"]).key.read_bytes()
+        != (old / "node.key").read_bytes()
+    )
 
 
 def test_a_link_reaches_the_node_that_it_means(tmp_path: Path) -> None:
