@@ -92,7 +92,7 @@ def test_a_majority_starts_whatever_the_order(tmp_path: Path) -> None:
         three.launch()
         eventually(one.runs)
         assert "without_one" in one.users()
-        assert set(one.status()["running_nodes"]) == {one.name, three.name}
+        eventually(lambda: set(one.status()["running_nodes"]) == {one.name, three.name})
 
 
 def test_one_that_was_forgotten_while_it_was_down_can_be_reset(tmp_path: Path) -> None:
