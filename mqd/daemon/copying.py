@@ -1,9 +1,12 @@
-"""The end of a disc member's start: it waits until what it promises is kept by others, too.
+"""The end of a member's start: it waits for the others, and until they keep what it promises.
 
 Theory. Nothing has copies until a second disc member votes, which takes some seconds: the first
 election, then logs. Whoever has been told that the node has started declares a quorum queue, and
 relies on it that it survives the loss of a node. So that is told when it holds; not for ever, since
 the others may never come that far, and the node itself is of use without them.
+
+A client that comes then may ask for a queue of any member that runs. Whether it does is told over
+the link to it, which may be a moment later than the metadata: so that moment is waited for, too.
 
 Decides when what is ordered and what is put into quorum queues has its copies. Never makes one.
 """
@@ -12,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Collection
 from typing import Final
 
 from mqd.cluster.ledger.engine_orderer import META
@@ -20,12 +24,20 @@ from mqd.cluster.membership.start import majority
 from mqd.cluster.ports import Mesh, NoMajority
 from mqd.cluster.shards.service import ShardService
 from mqd.daemon.station import copies_for
-from mqd.limits import COPIED_S
+from mqd.limits import COPIED_S, MET_S
 from mqd.metadata.store import MetadataStore
 
 _LOOK_S: Final = 0.1
 
 _log = logging.getLogger(__name__)
+
+
+async def met(gate: Mesh, others: Collection[str]) -> None:
+    """Returns when all of these are known to run, or soon: some may not."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + MET_S
+    while not set(others) <= set(gate.up) and loop.time() < until:  # noqa: ASYNC110
+        await asyncio.sleep(_LOOK_S / 5)
 
 
 async def copied(

@@ -31,7 +31,7 @@ from mqd.cluster.ports import NoMajority, PeerDown
 from mqd.cluster.queues.remote_queues import RemoteQueues
 from mqd.cluster.shards.service import ShardService
 from mqd.config.settings import ClusterSettings
-from mqd.daemon.copying import copied
+from mqd.daemon.copying import copied, met
 from mqd.daemon.electorate import Electorate
 from mqd.daemon.generations import GenerationWatch
 from mqd.daemon.membership import Membership
@@ -261,6 +261,7 @@ class Side:
 
     async def settle(self, given_up: asyncio.Event) -> None:
         """Returns when what this node promises is kept by others, too, or will not soon be."""
+        await met(self.gate, set(self._store.state.members) - {self._me.name})
         if self._electorate is not None:
             assert self._shards is not None
             await copied(self._store, self.gate, self._shards, given_up)
