@@ -23,8 +23,9 @@ from mqd.cluster.membership.record import DISC
 from mqd.cluster.membership.start import majority
 from mqd.cluster.ports import Mesh, NoMajority
 from mqd.cluster.shards.service import ShardService
+from mqd.cluster.shards.shards import log_of
 from mqd.daemon.station import copies_for
-from mqd.limits import COPIED_S, MET_S
+from mqd.limits import COPIED_S, MET_S, SHARD_COPIES_MAX
 from mqd.metadata.store import MetadataStore
 
 _LOOK_S: Final = 0.1
@@ -68,8 +69,10 @@ async def _has_copies(store: MetadataStore, gate: Mesh, shards: ShardService) ->
     homes = [shards.whereabouts.home_of(shard) for shard in range(shards.count)]
     if not all(homes):
         return False
+    logs = [META, *(log_of(shard) for shard in range(shards.count))]
     try:
-        info = await shards.engine.info(META)
+        infos = [await shards.engine.info(log) for log in logs]
     except NoMajority:
         return False
-    return info.replicas >= copies_for(len(running))
+    wanted = min(copies_for(len(running)), SHARD_COPIES_MAX)
+    return all(len(info.current) >= wanted for info in infos)  # one that lags is none yet
