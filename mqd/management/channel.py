@@ -118,4 +118,4 @@ def not_alarmed(channel: Channel) -> None:
     alarms = channel.vhost.alarms
     if alarms:
         text = "publishers wait: low on " + " & ".join(sorted(alarms, reverse=True))
-        raise ConnectionError_(ReplyCode.RESOURCE_ERROR, text)
+        raise ConnectionError_(ReplyCode.INTERNAL_ERROR, text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -37,12 +38,17 @@ print("LOADED", *loaded)
 """
 
 
+# A host's own files cost what is needed to read them.
+NOTHING_SET = {"RABBITMQ_CONF_ENV_FILE": "/nowhere", "RABBITMQ_ENABLED_PLUGINS_FILE": "/nowhere"}
+
+
 def loaded(*argv: str, tool: str = "mqctl") -> set[str]:
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, tool, *argv],
         capture_output=True,
         text=True,
         timeout=30,
+        env={**os.environ, **NOTHING_SET},
     )
     assert done.returncode == 0, done.stderr
     line = next(line for line in done.stdout.splitlines() if line.startswith("LOADED "))
