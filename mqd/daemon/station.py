@@ -1,6 +1,7 @@
 """What a disc member is given to take part in elections, and some rules about logs.
 
-Decides how many copies the log of changes has, and which members' count. Never starts anything.
+Decides how many copies the log of changes has, whose copies count, and what the member that leads
+it puts right, which is put off for what is more urgent. Never starts a server.
 """
 
 from __future__ import annotations
