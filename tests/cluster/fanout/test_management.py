@@ -10,7 +10,7 @@ import pika
 import pika.exceptions
 import pytest
 
-from tests.cluster.trio import Member
+from tests.cluster.trio import Member, until
 from tests.nodes import free_ports
 from tests.unit.management.api import Api
 
@@ -57,15 +57,20 @@ def test_each_knows_both(pair: tuple[list[Member], list[Api]]) -> None:
     ]
     parameters = pika.ConnectionParameters("127.0.0.1", members[1].port)
     connection = pika.BlockingConnection(parameters)
-    connection.channel().basic_consume("here", lambda *_: None)
-    rows = first.get("/connections")
-    assert [row["node"] for row in rows] == [names[1]]
-    assert [row["queue"]["name"] for row in first.get("/consumers")] == ["here"]
-    assert first.get("/overview")["object_totals"]["connections"] == 1
-    path = f"/connections/{quote(rows[0]['name'], safe='')}"
-    assert first("DELETE", path, headers={"X-Reason": "because"}).status == 204
-    with pytest.raises(pika.exceptions.ConnectionClosedByBroker, match="because"):
-        connection.process_data_events(10)
+    try:
+        connection.channel().basic_consume("here", lambda *_: None)
+        rows = first.get("/connections")
+        assert [row["node"] for row in rows] == [names[1]]
+        assert [row["queue"]["name"] for row in first.get("/consumers")] == ["here"]
+        # members tell each other of their clients some moments later
+        until(lambda: first.get("/overview")["object_totals"]["connections"] == 1, 10)
+        path = f"/connections/{quote(rows[0]['name'], safe='')}"
+        assert first("DELETE", path, headers={"X-Reason": "because"}).status == 204
+        with pytest.raises(pika.exceptions.ConnectionClosedByBroker, match="because"):
+            connection.process_data_events(10)
+    finally:
+        if connection.is_open:
+            connection.close()
     for queue in ("here", "there"):
         assert first("DELETE", f"/queues/%2F/{queue}/contents").status == 204
         assert apis[1]("DELETE", f"/queues/%2F/{queue}").status == 204
