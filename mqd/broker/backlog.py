@@ -137,6 +137,9 @@ class Backlog:
     def __len__(self) -> int:
         return len(self._returned) + len(self._head) + self._paged + len(self._tail)
 
+    def __bool__(self) -> bool:
+        return bool(self._head or self._returned or self._paged or self._tail)
+
     def push(self, message: Message) -> None:
         """A new message at the tail."""
         size = len(message.content) + _OVERHEAD_BYTES

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from mqd.amqp.fields import Table
 from mqd.amqp.outlet import Outlet
-from mqd.broker.message import Message, content_of, shown_bytes
+from mqd.broker.message import Message, content_of
 
 if TYPE_CHECKING:
     from mqd.broker.channel import Channel
@@ -29,13 +29,24 @@ _DELIVER = b"\x00\x3c\x00\x3c"
 class Sender:
     """Puts basic.deliver frames for one consumer tag into its connection's outlet."""
 
-    __slots__ = ("_channel_id", "_names", "_prefix", "_tail", "channel", "outlet", "tag")
+    __slots__ = (
+        "_channel_id",
+        "_middle",
+        "_names",
+        "_prefix",
+        "_tail",
+        "channel",
+        "outlet",
+        "tag",
+    )
 
     def __init__(self, tag: str, channel: Channel) -> None:
         self.tag = tag
         self.channel = channel
         self.outlet: Outlet = channel.outlet
         self._channel_id = struct.pack(">H", channel.number)
+        raw = tag.encode()
+        self._middle = _DELIVER + bytes((len(raw),)) + raw
         self._names = b""
         self._prefix = b""
         self._tail = b""
@@ -62,19 +73,12 @@ class Sender:
 
     def _address(self, names: bytes) -> None:
         """Prepare what is the same in every delivery from one exchange with one routing key."""
-        tag = self.tag.encode()
         self._names = names
-        names = names[: shown_bytes(names)]
-        size = 4 + 1 + len(tag) + 8 + 1 + len(names)
-        self._prefix = (
-            b"\x01"
-            + self._channel_id
-            + struct.pack(">I", size)
-            + _DELIVER
-            + bytes((len(tag),))
-            + tag
-        )
-        self._tail = b"\x00" + names + b"\xce"
+        at = 1 + names[0]
+        shown = at + 1 + names[at]  # `shown_bytes`, written out: keys may differ at each message
+        middle = self._middle
+        self._prefix = _ENVELOPE.pack(1, self.channel.number, len(middle) + 9 + shown) + middle
+        self._tail = b"\x00" + names[:shown] + b"\xce"
 
 
 class Consumer(Sender):
@@ -151,23 +155,23 @@ def readdress(content: bytes, channel_id: int, frame_bytes_max: int) -> bytes:
 
 
 class Ring:
-    """The consumers of one queue that may be offered a message now."""
+    """The consumers of one queue that may be offered a message now: `members`, next one first."""
 
-    __slots__ = ("_members", "_ranked")
+    __slots__ = ("_ranked", "members")
 
     def __init__(self) -> None:
-        self._members: list[Consumer] = []  # short; a deque would cost 600 bytes a queue
+        self.members: list[Consumer] = []  # short; a deque would cost 600 bytes a queue
         self._ranked = False
 
     def __len__(self) -> int:
-        return len(self._members)
+        return len(self.members)
 
     def add(self, consumer: Consumer) -> None:
         """At the tail of those of its priority."""
         if consumer.ringed:
             return
         consumer.ringed = True
-        members = self._members
+        members = self.members
         if consumer.priority:
             self._ranked = True
         if self._ranked:
@@ -179,11 +183,11 @@ class Ring:
     def discard(self, consumer: Consumer) -> None:
         if consumer.ringed:
             consumer.ringed = False
-            self._members.remove(consumer)
+            self.members.remove(consumer)
 
     def next(self) -> Consumer | None:
         """Who is offered the next message, or None. Those who cannot take one leave the ring."""
-        members = self._members
+        members = self.members
         while members:
             consumer = members[0]
             if consumer.outlet.congested:
@@ -202,12 +206,12 @@ class Ring:
         return None
 
     def served(self, consumer: Consumer) -> None:
-        """The consumer at the head has been given a message."""
-        members = self._members
-        if len(members) > 1:
-            if self._ranked:
-                del members[0]
-                consumer.ringed = False
-                self.add(consumer)
-            else:
-                members.append(members.pop(0))
+        """The consumer at the head has been given a message; one that is alone stays there, so
+        then this need not be called."""
+        members = self.members
+        if self._ranked:
+            del members[0]
+            consumer.ringed = False
+            self.add(consumer)
+        else:
+            members.append(members.pop(0))

@@ -23,7 +23,7 @@ _LEVELS_MAX = 256
 class PriorityBacklog:
     """The calls of `Backlog`. A level costs nothing until a message comes for it."""
 
-    __slots__ = ("_count", "_counts_bodies", "_levels", "_limits", "_skipped", "_spool", "_top")
+    __slots__ = ("_count", "_counts_bodies", "_levels", "_limits", "_spool", "_top")
 
     def __init__(
         self,
@@ -40,7 +40,6 @@ class PriorityBacklog:
         self._top = top
         self._levels: dict[int, Backlog] = {}
         self._count = 0
-        self._skipped = 0
         self._counts_bodies = False
 
     def __len__(self) -> int:
@@ -84,17 +83,14 @@ class PriorityBacklog:
         self._levels[level].put_back(within, message)
         self._count += 1
 
-    def skip(self, message: Message | None = None) -> int:
-        if message is None:
-            self._skipped += 1
-            return 0  # nobody can hand it back
+    def skip(self, message: Message) -> int:
         level, backlog = self._level_of(message)
         return backlog.skip() * _LEVELS_MAX + level
 
     @property
     def arrived_count(self) -> int:
         """How many came by now."""
-        return self._skipped + sum(backlog.arrived_count for backlog in self._levels.values())
+        return sum(backlog.arrived_count for backlog in self._levels.values())
 
     @property
     def returned_count(self) -> int:

@@ -109,6 +109,10 @@ class BacklogMachine(RuleBasedStateMachine):
         self.room.resize(total_bytes)
 
     @invariant()
+    def says_whether_it_is_empty(self) -> None:
+        assert bool(self.backlog) == (len(self.backlog) > 0)
+
+    @invariant()
     def who_waits(self) -> None:
         resident = list(self.backlog.resident())
         waiting = any(message.stored and not message.segment for message in resident)

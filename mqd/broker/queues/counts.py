@@ -3,7 +3,9 @@
 Theory. Most numbers follow from others: a message that arrived is ready, is held by a consumer, was
 dropped or has left for good; each delivery ended as one of acknowledged, refused, handed back, or
 is still out. So the way of a message counts nothing but what is rare: what is dropped, refused,
-handed back, fetched; and deliveries without acknowledgement, which leave no other trace.
+handed back, fetched; and deliveries without acknowledgement, which leave no other trace. One of
+these that never waited is counted here and in no backlog: nobody can hand it back, so it needs no
+position there.
 
 Decides how these are put together. Never counts by itself: the kinds of queues do.
 """
@@ -14,10 +16,11 @@ from collections.abc import Mapping
 
 
 class Counts:
-    """silent: deliveries to consumers that do not acknowledge; fetched: by basic.get, of them
-    silently so many; dropped: expired, too many, refused; emptied: purged; refused; returned:
-    handed back, or lost with their channel; moved: those of them that went to the end, as if they
-    arrived anew; forgone: and those that were purged; again: arrived without being published."""
+    """passed: straight to a consumer that does not acknowledge; silent: from the backlog to such
+    a one; fetched: by basic.get, of them silently so many; dropped: expired, too many, refused;
+    emptied: purged; refused; returned: handed back, or lost with their channel; moved: those of
+    them that went to the end, as if they arrived anew; forgone: and those that were purged; again:
+    arrived without being published."""
 
     __slots__ = (
         "again",
@@ -27,6 +30,7 @@ class Counts:
         "fetched_silently",
         "forgone",
         "moved",
+        "passed",
         "refused",
         "returned",
         "silent",
@@ -34,14 +38,14 @@ class Counts:
 
     def __init__(self) -> None:
         self.again = self.dropped = self.emptied = self.fetched = self.fetched_silently = 0
-        self.forgone = self.moved = self.refused = self.returned = self.silent = 0
+        self.forgone = self.moved = self.passed = self.refused = self.returned = self.silent = 0
 
     def told(self, arrived: int, ready: int, unacked: int, waiting_again: int) -> Mapping[str, int]:
         """By RabbitMQ's names. arrived: of all time; waiting_again: handed back, not yet out."""
         arrived -= self.moved
         left = arrived - ready - unacked - self.dropped - self.emptied
         out = left + unacked + self.refused + self.returned
-        silent, fetched = self.silent, self.fetched
+        silent, fetched = self.passed + self.silent, self.fetched
         found = {
             "publish": arrived - self.again,
             "deliver_get": out,

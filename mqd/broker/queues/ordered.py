@@ -117,10 +117,14 @@ class OrderedQueue(TakesOnce):
     def resident(self) -> Iterable[Message]:
         return self.backlog.resident()
 
+    @property
+    def arrived_count(self) -> int:
+        """How many messages came by now."""
+        return self.backlog.arrived_count + self.counts.passed
+
     def told(self) -> Mapping[str, int]:
-        backlog = self.backlog
-        arrived, back = backlog.arrived_count, backlog.returned_count
-        return self.counts.told(arrived, len(backlog), self.unacked_count, back)
+        ready, back = len(self.backlog), self.backlog.returned_count
+        return self.counts.told(self.arrived_count, ready, self.unacked_count, back)
 
     # -- in -----------------------------------------------------------------------------------
 
@@ -129,7 +133,8 @@ class OrderedQueue(TakesOnce):
         if bounded and self.refuses(names, content, persistent):
             return REJECTED
         backlog = self.backlog
-        consumer = self.ring.next() if not backlog else None
+        ring = self.ring
+        consumer = ring.next() if not backlog else None
         if consumer is None:
             message = Message(names, content, persistent)
             batch = self._keep(message) if persistent and self.durable else 0
@@ -142,9 +147,9 @@ class OrderedQueue(TakesOnce):
             return batch
         if consumer.no_ack:
             consumer.send(names, content, False)
-            self.ring.served(consumer)
-            backlog.skip()
-            self.counts.silent += 1
+            if len(ring.members) > 1:
+                ring.served(consumer)
+            self.counts.passed += 1
             return 0
         message = Message(names, content, persistent)
         batch = self._keep(message) if persistent and self.durable else 0
@@ -154,7 +159,8 @@ class OrderedQueue(TakesOnce):
         consumer.unacked += 1
         self.unacked_count += 1
         consumer.channel.unacked[tag] = (self, message, backlog.skip(message), consumer)
-        self.ring.served(consumer)
+        if len(ring.members) > 1:
+            ring.served(consumer)
         return batch
 
     def publish_again(self, names: bytes, content: bytes, persistent: bool, returns: int) -> int:
@@ -349,7 +355,8 @@ class OrderedQueue(TakesOnce):
                 consumer.unacked += 1
                 self.unacked_count += 1
                 consumer.channel.unacked[tag] = (self, message, position, consumer)
-            ring.served(consumer)
+            if len(ring.members) > 1:
+                ring.served(consumer)
         self._served += count + (size >> 10)
         self.counts.silent += silent
         if self._bounded and self.counts_deliveries:

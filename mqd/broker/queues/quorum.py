@@ -152,7 +152,7 @@ class QuorumQueue(OrderedQueue):
     def log_index(self) -> int:
         """How long its log is: a new queue's has two entries, the first publisher is one
         (observed: 3.10.8), and so is every message that comes or is sent back to the end."""
-        count = self._unranked.arrived_count
+        count = self.arrived_count
         return _LOG_BEGINS + count + (1 if count else 0)
 
     def shed(self) -> None:

@@ -114,8 +114,7 @@ class Sharded(OrderedQueue):
         content = self.shown(message) if redelivered else message.content
         tag = consumer.send(message.names, content, redelivered)
         if consumer.no_ack:
-            backlog.skip()
-            self.counts.silent += 1
+            self.counts.passed += 1
             self._forget(message)
         else:
             consumer.unacked += 1
