@@ -7,7 +7,7 @@ operation gets at the broker. Never starts or stops anything itself, knows no wi
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -24,7 +24,12 @@ if TYPE_CHECKING:
     from mqd.metadata.store import MetadataStore
     from mqd.plugins.table import Plugin, Plugins
     from mqd.rpc.v1.doctor_pb2 import Facts
-    from mqd.rpc.v1.membership_pb2 import AdmitMemberReply, MemberEntry, MemberFacts
+    from mqd.rpc.v1.membership_pb2 import (
+        AdmitMemberReply,
+        MemberEntry,
+        MemberFacts,
+        MetadataCopy,
+    )
 
 
 class AppState(enum.Enum):
@@ -112,6 +117,9 @@ class MembershipControl(Protocol):
 
     async def move(self, entry: MemberEntry) -> None:
         """Write down where a member is reached. Raises as `admit`."""
+
+    async def copy(self, cluster_id: str, state: Callable[[], AppState]) -> MetadataCopy:
+        """All metadata, for another member of that cluster, running or not. Raises MqdError."""
 
     async def forget(self, target: str) -> None:
         """Strike out a member that is down. Raises as `admit`."""

@@ -35,6 +35,11 @@ async def move(ctx: AdminContext, request: pb.MoveMember) -> Done:
     return Done()
 
 
+async def copy(ctx: AdminContext, request: pb.CopyMetadata) -> pb.MetadataCopy:
+    """All metadata, for the member that asks."""
+    return await ctx.node.membership.copy(request.cluster_id, lambda: ctx.node.app_state)
+
+
 async def join(ctx: AdminContext, request: pb.JoinCluster) -> pb.JoinClusterReply:
     """Raises PRECONDITION_FAILED for the node itself, NOT_FOUND for one that does not answer,
     UNAVAILABLE for everything else that hinders."""

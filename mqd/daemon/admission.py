@@ -12,11 +12,10 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from mqd.admin import membership_words as words
 from mqd.clock import Clock
-from mqd.cluster.membership.record import DISC, RAM, Record
+from mqd.cluster.membership.record import RAM, Record
 from mqd.cluster.membership.start import (
     STARTING,
     Apart,
@@ -24,6 +23,7 @@ from mqd.cluster.membership.start import (
     Refuse,
     Rejoin,
     Serve,
+    Take,
     Verdict,
     Wait,
     decide,
@@ -35,7 +35,6 @@ from mqd.daemon.systemd import Notifier
 from mqd.errors import MqdError
 from mqd.limits import PEER_LOOK_S
 from mqd.metadata.commands import ClusterRecord
-from mqd.metadata.store import MetadataStore
 from mqd.rpc.v1 import membership_pb2 as pb
 
 _EXTEND_S = 60  # as told to systemd, again and again while others are waited for
@@ -77,27 +76,17 @@ class Admission:
         self._nudge = nudge
         self._wipe = wipe
         self._waits = waits
+        self._hindrance = ""
 
-    async def admitted(self, metadata_path: Path) -> Admitted:
+    async def admitted(self) -> Admitted:
         """Returns when the app may start. Raises MqdError when it may not, in RabbitMQ's words for
         start_app."""
-        await self._catch_up(metadata_path)
+        await self._membership.catch_up()
         try:
             return await self._look_until_admitted()
         finally:
             self._membership.waits_for = ()
-
-    async def _catch_up(self, path: Path) -> None:
-        """After a crash the metadata may know more than was written down beside it."""
-        membership = self._membership
-        if membership.record is None or membership.record.kind != DISC:
-            return
-        if not await asyncio.to_thread(path.exists):
-            return
-        store = MetadataStore.open(path)
-        state, number = store.state, store.last_number
-        await store.close()
-        membership.note(membership.record.follow(state.cluster, state.members, number))
+            await self._membership.at_rest.left()
 
     async def _look_until_admitted(self) -> Admitted:
         settings = self._settings
@@ -106,11 +95,13 @@ class Admission:
         begun: Wait | None = None
         while True:
             verdict, answers = await self._verdict()
+            if isinstance(verdict, Take):
+                verdict = await self._take_over(verdict)
             outcome = await self._act(verdict, answers)
             if outcome is not None:
                 return outcome
             if not isinstance(verdict, Wait):
-                continue  # joined again: what follows from that
+                continue  # joined again, or knows more: what follows from that
             if begun != verdict:
                 self._tell(verdict, answers, left)
                 begun = verdict
@@ -163,7 +154,20 @@ class Admission:
                 raise self._kept_apart(nodes, between)
             case Wait(nodes):
                 self._membership.waits_for = nodes
+            case Take():  # it was done
+                pass
         return None
+
+    async def _take_over(self, take: Take) -> Verdict:
+        """What has to be waited for when it fails."""
+        try:
+            await self._membership.take_over(take.of)
+        except MqdError as error:
+            if self._hindrance != error.detail:
+                self._hindrance = error.detail
+                _log.warning("later changes are not had from %s: %s", take.of, error.detail)
+            return Wait((take.of,))
+        return take
 
     def _kept_apart(self, nodes: tuple[str, ...], between: bool) -> MqdError:
         """Until somebody says which part goes on."""

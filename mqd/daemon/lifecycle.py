@@ -230,7 +230,7 @@ class Lifecycle:
         )
         self._nudge.clear()
         loop = asyncio.get_running_loop()
-        self._waiting = loop.create_task(admission.admitted(self.blueprint.data / METADATA_FILE))
+        self._waiting = loop.create_task(admission.admitted())
         try:
             return await self._waiting
         except asyncio.CancelledError:

@@ -23,6 +23,8 @@ from mqd.cluster.handshake import Unreachable
 from mqd.cluster.membership import file
 from mqd.cluster.membership.record import DISC, RAM, Record, host_of
 from mqd.cluster.membership.start import RUNNING, STARTING, STOPPED
+from mqd.daemon.at_rest import AtRest, given
+from mqd.daemon.paths import METADATA_FILE
 from mqd.daemon.peers import Peers, cluster_of, entry_of, member_of, members_of
 from mqd.daemon.ports import free_port
 from mqd.daemon.roll import Roll, new_incarnation
@@ -72,6 +74,7 @@ class Membership(Roll):
         self.ails: Callable[[], str] = lambda: ""
         self._answered = False  # somebody did, when the others were asked last
         self.partitions: tuple[str, ...] = ()
+        self.at_rest = AtRest(data / METADATA_FILE)
         self._data = data
         self._metadata: MetadataStore | None = None
         self._is_kept = True  # the file says what `record` does
@@ -227,6 +230,38 @@ class Membership(Roll):
             reply.ails = self.ails()
         reply.members.extend(map(entry_of, record.members.values()))
         return reply
+
+    async def copy(self, cluster_id: str, state: Callable[[], AppState]) -> pb.MetadataCopy:
+        """See `MembershipControl`."""
+        if self.record is None or self.record.cluster.id != cluster_id:
+            raise MqdError(ErrorCode.UNAVAILABLE, f"{self.node} is not of that cluster")
+        if self._metadata is not None:
+            number, lines = await given(self._metadata)
+        else:
+            rests = (AppState.STOPPED, AppState.WAITING)
+            number, lines = await self.at_rest.give(lambda: state() in rests)
+        return pb.MetadataCopy(number=number, lines=lines)
+
+    async def catch_up(self) -> None:
+        """With the metadata, which may know more than was written down beside it."""
+        if self.record is None or self.record.kind != DISC:
+            return
+        if (found := await self.at_rest.look()) is not None:
+            state, number = found
+            self.note(self.record.follow(state.cluster, state.members, number))
+
+    async def take_over(self, node: str) -> None:
+        """What that member's metadata has, in place of this one's. Raises MqdError."""
+        assert self.record is not None
+        record = self.record
+        copy = await self.peers.copy(node, record.members.get(node), record.cluster.id)
+        _log.warning(
+            "%s knows changes to number %d and this node, which orders them, to %d: its disc was "
+            "restored, or has lost some; they are taken over from there",
+            node, copy[0], record.number,
+        )  # fmt: skip
+        await self.at_rest.take(copy)
+        await self.catch_up()
 
     async def survey(self, state: AppState) -> dict[str, pb.MemberFacts | None]:
         """See `MembershipControl`."""

@@ -13,6 +13,7 @@ from mqd.cluster import handshake
 from mqd.cluster.handshake import Message, Reply, Unreachable
 from mqd.cluster.membership.record import DISC
 from mqd.cluster.membership.start import STOPPED, Seen
+from mqd.daemon.at_rest import Copy
 from mqd.errors import ErrorCode, MqdError
 from mqd.limits import PEER_ANSWER_S, PEER_CHANGE_S
 from mqd.metadata.commands import ClusterRecord, Member
@@ -69,6 +70,12 @@ class Peers:
         """Have a running member make `me` one. Raises MqdError."""
         request = pb.AdmitMember(member=entry_of(me), again=again, former=former)
         return await self._change(node, known, "Admit", request, pb.AdmitMemberReply)
+
+    async def copy(self, node: str, known: Member | None, cluster_id: str) -> Copy:
+        """A member's metadata, whether it runs or not. Raises MqdError."""
+        request = pb.CopyMetadata(cluster_id=cluster_id)
+        reply = await self._change(node, known, "Copy", request, pb.MetadataCopy)
+        return reply.number, reply.lines
 
     async def withdraw(self, node: str, known: Member | None, me: str, incarnation: str) -> None:
         """Have a running member strike `me` out. Raises MqdError."""

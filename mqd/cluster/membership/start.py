@@ -12,6 +12,10 @@ itself, so it changes at one number for everybody, and of two members the one wi
   this node, it starts alone: it stopped last. Is it another one, we wait for that one. Is it the
   engine, we wait until a majority of the disc members is there: whatever was promised to a client
   is known to one of them.
+- Who is named may know less than another one: its disc was restored from a backup, or lost its tail
+  with the power. While it does not run nobody orders, so whatever the other one has was ordered and
+  may have been promised: it is taken over before anything is ordered anew. (Who cannot be asked may
+  have more, too; that cannot be known, and who is named is not to wait for all.)
 - force_boot makes this node the authority of the next generation. Members that come back find
   that their incarnation is over, and join again with an empty table.
 - Generations that were forced on two members, each without the other, are *apart*
@@ -87,6 +91,13 @@ class Rejoin:
 
 
 @dataclass(frozen=True, slots=True)
+class Take:
+    """This node orders, and that one knows more: have its metadata first, then decide again."""
+
+    of: str
+
+
+@dataclass(frozen=True, slots=True)
 class Wait:
     """For all of these, or, when enough is not 0, for that many of them."""
 
@@ -110,7 +121,7 @@ class Apart:
     between: bool = False
 
 
-Verdict = Serve | Force | Rejoin | Wait | Refuse | Apart
+Verdict = Serve | Force | Rejoin | Take | Wait | Refuse | Apart
 
 
 def decide(me: Record, seen: Mapping[str, Seen], forced: bool) -> Verdict:
@@ -211,6 +222,8 @@ def _under(me: Record, running: list[Seen]) -> Verdict:
         return Rejoin(best.node)
     ahead = _rank(me.cluster, me.number) > _rank_of(best)
     if authority == me.node:
+        if _rank_of(best) > _rank(me.cluster, me.number):
+            return Take(best.node)
         return Serve(authority, best.node)  # they follow us, and we were away
     disc = [each for each in running if each.kind == DISC]
     if authority:
@@ -231,14 +244,17 @@ def _rank_of(other: Seen) -> tuple[int, int]:
 
 def _among_stopped(me: Record, knowing: list[Seen], left: Set[str]) -> Verdict:
     """Nobody runs; some of the others' processes may."""
-    cluster, best = me.cluster, _rank(me.cluster, me.number)
+    cluster, best, ahead = me.cluster, _rank(me.cluster, me.number), None
     for each in knowing:
         assert each.cluster is not None
         if each.kind == DISC and _rank_of(each) > best:
-            cluster, best = each.cluster, _rank_of(each)
+            cluster, best, ahead = each.cluster, _rank_of(each), each
     newer = cluster if cluster != me.cluster else None
     if cluster.authority == me.node:
-        return Serve(me.node, cluster=newer)
+        if ahead is None:
+            return Serve(me.node)
+        is_same = ahead.members[me.node] == me.incarnation
+        return Take(ahead.node) if is_same else Wait((ahead.node,))
     disc = me.disc
     others = {*disc} - {me.node}
     if others and others <= left:

@@ -265,6 +265,49 @@ class MoveMember(_message.Message):
 Global___MoveMember: _TypeAlias = MoveMember  # noqa: Y015
 
 @_typing.final
+class CopyMetadata(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CLUSTER_ID_FIELD_NUMBER: _builtins.int
+    cluster_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        cluster_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cluster_id", b"cluster_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CopyMetadata: _TypeAlias = CopyMetadata  # noqa: Y015
+
+@_typing.final
+class MetadataCopy(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: _builtins.int
+    LINES_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    """of the last command in it"""
+    lines: _builtins.bytes
+    """mqd/metadata/commands.py, compressed by zlib"""
+    def __init__(
+        self,
+        *,
+        number: _builtins.int = ...,
+        lines: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lines", b"lines", "number", b"number"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MetadataCopy: _TypeAlias = MetadataCopy  # noqa: Y015
+
+@_typing.final
 class JoinCluster(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

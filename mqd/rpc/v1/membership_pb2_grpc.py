@@ -55,6 +55,11 @@ class MembershipStub:
                 request_serializer=mqd_dot_rpc_dot_v1_dot_membership__pb2.MoveMember.SerializeToString,
                 response_deserializer=mqd_dot_rpc_dot_v1_dot_values__pb2.Done.FromString,
                 _registered_method=True)
+        self.Copy = channel.unary_unary(
+                '/mqd.rpc.v1.Membership/Copy',
+                request_serializer=mqd_dot_rpc_dot_v1_dot_membership__pb2.CopyMetadata.SerializeToString,
+                response_deserializer=mqd_dot_rpc_dot_v1_dot_membership__pb2.MetadataCopy.FromString,
+                _registered_method=True)
         self.Join = channel.unary_unary(
                 '/mqd.rpc.v1.Membership/Join',
                 request_serializer=mqd_dot_rpc_dot_v1_dot_membership__pb2.JoinCluster.SerializeToString,
@@ -114,6 +119,13 @@ class MembershipServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Copy(self, request, context):
+        """Asked of a member by one that is named to order changes and knows fewer of them. UNAVAILABLE while it starts.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Join(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -168,6 +180,11 @@ def add_MembershipServicer_to_server(servicer, server):
                     servicer.Move,
                     request_deserializer=mqd_dot_rpc_dot_v1_dot_membership__pb2.MoveMember.FromString,
                     response_serializer=mqd_dot_rpc_dot_v1_dot_values__pb2.Done.SerializeToString,
+            ),
+            'Copy': grpc.unary_unary_rpc_method_handler(
+                    servicer.Copy,
+                    request_deserializer=mqd_dot_rpc_dot_v1_dot_membership__pb2.CopyMetadata.FromString,
+                    response_serializer=mqd_dot_rpc_dot_v1_dot_membership__pb2.MetadataCopy.SerializeToString,
             ),
             'Join': grpc.unary_unary_rpc_method_handler(
                     servicer.Join,
@@ -303,6 +320,33 @@ class Membership:
             '/mqd.rpc.v1.Membership/Move',
             mqd_dot_rpc_dot_v1_dot_membership__pb2.MoveMember.SerializeToString,
             mqd_dot_rpc_dot_v1_dot_values__pb2.Done.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Copy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mqd.rpc.v1.Membership/Copy',
+            mqd_dot_rpc_dot_v1_dot_membership__pb2.CopyMetadata.SerializeToString,
+            mqd_dot_rpc_dot_v1_dot_membership__pb2.MetadataCopy.FromString,
             options,
             channel_credentials,
             insecure,

@@ -44,6 +44,8 @@ class MembershipStub:
     """Asked of a member that runs: the caller is none any more. Nothing happens when it was none."""
     Move: _grpc.UnaryUnaryMultiCallable[_membership_pb2.MoveMember, _values_pb2.Done]
     """Asked of a member that runs: the caller, a member, is reached elsewhere now."""
+    Copy: _grpc.UnaryUnaryMultiCallable[_membership_pb2.CopyMetadata, _membership_pb2.MetadataCopy]
+    """Asked of a member by one that is named to order changes and knows fewer of them. UNAVAILABLE while it starts."""
     Join: _grpc.UnaryUnaryMultiCallable[_membership_pb2.JoinCluster, _membership_pb2.JoinClusterReply]
     UpdateNodes: _grpc.UnaryUnaryMultiCallable[_membership_pb2.UpdateClusterNodes, _values_pb2.Done]
     ChangeType: _grpc.UnaryUnaryMultiCallable[_membership_pb2.ChangeClusterNodeType, _membership_pb2.ChangeClusterNodeTypeReply]
@@ -65,6 +67,8 @@ class MembershipAsyncStub(MembershipStub):
     """Asked of a member that runs: the caller is none any more. Nothing happens when it was none."""
     Move: _aio.UnaryUnaryMultiCallable[_membership_pb2.MoveMember, _values_pb2.Done]  # type: ignore[assignment]
     """Asked of a member that runs: the caller, a member, is reached elsewhere now."""
+    Copy: _aio.UnaryUnaryMultiCallable[_membership_pb2.CopyMetadata, _membership_pb2.MetadataCopy]  # type: ignore[assignment]
+    """Asked of a member by one that is named to order changes and knows fewer of them. UNAVAILABLE while it starts."""
     Join: _aio.UnaryUnaryMultiCallable[_membership_pb2.JoinCluster, _membership_pb2.JoinClusterReply]  # type: ignore[assignment]
     UpdateNodes: _aio.UnaryUnaryMultiCallable[_membership_pb2.UpdateClusterNodes, _values_pb2.Done]  # type: ignore[assignment]
     ChangeType: _aio.UnaryUnaryMultiCallable[_membership_pb2.ChangeClusterNodeType, _membership_pb2.ChangeClusterNodeTypeReply]  # type: ignore[assignment]
@@ -107,6 +111,14 @@ class MembershipServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_values_pb2.Done, _abc.Awaitable[_values_pb2.Done]]:
         """Asked of a member that runs: the caller, a member, is reached elsewhere now."""
+
+    @_abc_1.abstractmethod
+    def Copy(
+        self,
+        request: _membership_pb2.CopyMetadata,
+        context: _ServicerContext,
+    ) -> _typing.Union[_membership_pb2.MetadataCopy, _abc.Awaitable[_membership_pb2.MetadataCopy]]:
+        """Asked of a member by one that is named to order changes and knows fewer of them. UNAVAILABLE while it starts."""
 
     @_abc_1.abstractmethod
     def Join(

@@ -54,7 +54,12 @@ from mqd.metadata.store import Listener, MetadataStore
 from mqd.names import NodeName, PidSource
 from mqd.plugins.table import PLUGINS, Plugin, Plugins
 from mqd.rpc.v1.doctor_pb2 import CookieFacts, Facts
-from mqd.rpc.v1.membership_pb2 import AdmitMemberReply, MemberEntry, MemberFacts
+from mqd.rpc.v1.membership_pb2 import (
+    AdmitMemberReply,
+    MemberEntry,
+    MemberFacts,
+    MetadataCopy,
+)
 
 NODE = NodeName("rabbit@unit")
 
@@ -151,6 +156,9 @@ class StandMembership:
 
     async def move(self, entry: MemberEntry) -> None:
         self._node.calls.append(("move", entry.name))
+
+    async def copy(self, cluster_id: str, state: Callable[[], AppState]) -> MetadataCopy:
+        return MetadataCopy(number=7, lines=state().value.encode())
 
     async def forget(self, target: str) -> None:
         self._node.calls.append(("forget", target))
