@@ -242,6 +242,17 @@ def _rank_of(other: Seen) -> tuple[int, int]:
     return _rank(other.cluster, other.number)
 
 
+def _who_orders(me: Record, ahead: Seen | None) -> Verdict:
+    """This node does. ahead: who knows more."""
+    if ahead is not None:
+        is_same = ahead.members[me.node] == me.incarnation
+        return Take(ahead.node) if is_same else Wait((ahead.node,))
+    others = tuple(name for name in me.disc if name != me.node)
+    if me.number == 0 and others:  # its metadata is lost: it had ordered something
+        return Wait(others)
+    return Serve(me.node)
+
+
 def _among_stopped(me: Record, knowing: list[Seen], left: Set[str]) -> Verdict:
     """Nobody runs; some of the others' processes may."""
     cluster, best, ahead = me.cluster, _rank(me.cluster, me.number), None
@@ -251,10 +262,7 @@ def _among_stopped(me: Record, knowing: list[Seen], left: Set[str]) -> Verdict:
             cluster, best, ahead = each.cluster, _rank_of(each), each
     newer = cluster if cluster != me.cluster else None
     if cluster.authority == me.node:
-        if ahead is None:
-            return Serve(me.node)
-        is_same = ahead.members[me.node] == me.incarnation
-        return Take(ahead.node) if is_same else Wait((ahead.node,))
+        return _who_orders(me, ahead)
     disc = me.disc
     others = {*disc} - {me.node}
     if others and others <= left:

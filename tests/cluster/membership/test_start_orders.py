@@ -39,7 +39,7 @@ class Play:
     def record(self, name: str) -> Record:
         number = self.discs[name]
         cluster = ClusterRecord("ours", authority=self.history[number])
-        return Record(name, cluster, DISC, f"i{name}", MEMBERS, number)
+        return Record(name, cluster, DISC, f"i{name}", MEMBERS, number + 1)
 
     def seen(self, name: str) -> Seen:
         record = self.record(name)
@@ -142,3 +142,10 @@ def test_who_orders_has_its_disc_restored_and_learns_what_it_had_ordered(tmp_pat
         eventually(other.runs)
         assert heir.users() == other.users() == {"guest", "later", "alone"}
         assert "they are taken over from there" in heir.log
+
+
+def test_one_that_lost_its_metadata_waits_for_those_who_have_it() -> None:
+    play = Play(["a@h"] * 3, {"a@h": -1, "b@h": 2, "c@h": 0})
+    assert decide(play.record("a@h"), {}, forced=False) == Wait(("b@h", "c@h"))
+    play.up = {"b@h": STOPPED}
+    assert decide(play.record("a@h"), {"b@h": play.seen("b@h")}, forced=False) == Take("b@h")
