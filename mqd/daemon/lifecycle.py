@@ -106,22 +106,38 @@ class Lifecycle:
                 if isinstance(hindrance, Unremembered):
                     self.membership.recall(hindrance.state, hindrance.number)
                 raise
-            self._use_metadata(self.app.metadata)
+            try:
+                await self._open(self.app, plugins)
+            except BaseException:
+                await self._take_back()
+                raise
             if self.app.side is not None:
-                self.app.side.attach(self.app.broker)
-            self.alarms.start()
-            self._forget_force_boot()
-            for name, error in (await self.fronts.follow(plugins)).items():
-                _tell_of_broken(name, error.detail)
-                self.app.plugins = self.app.plugins.without([name])
-            self._move(AppState.RUNNING)
-            if self.app.side is not None:
-                await self.membership.serving()
-                await self.app.side.open()
                 await self.app.side.settle(self.shutdown_wanted)
             names = self.app.plugins.names
             listed = "".join(f"\n * {name}" for name in names)
             _log.info("Server startup complete; %d plugins started.%s", len(names), listed)
+
+    async def _open(self, app: App, plugins: Running) -> None:
+        """Everything around the app that was booted."""
+        self._use_metadata(app.metadata)
+        if app.side is not None:
+            app.side.attach(app.broker)
+        self.alarms.start()
+        self._forget_force_boot()
+        for name, error in (await self.fronts.follow(plugins)).items():
+            _tell_of_broken(name, error.detail)
+            app.plugins = app.plugins.without([name])
+        self._move(AppState.RUNNING)
+        if app.side is not None:
+            await self.membership.serving()
+            await app.side.open()
+
+    async def _take_back(self) -> None:
+        """A start failed: what it began ends as any app does. Why it failed is told, not this."""
+        try:
+            await self._end_app()
+        except Exception:  # noqa: BLE001 - the caller raises what came before
+            _log.exception("what had been started did not end as it should")
 
     def _plugins(self) -> Running:
         """Those to be run. Raises ConfigError when the file cannot be read."""
@@ -262,8 +278,13 @@ class Lifecycle:
             self._check_stopped()
             return await self.membership.change_type(kind, self._wipe_metadata)
 
-    async def _wipe(self) -> None:
-        await asyncio.to_thread(_empty, self.blueprint.data)
+    async def _wipe(self, record: str = "") -> None:
+        await asyncio.to_thread(empty, self.blueprint.data, record)
+
+    async def _finish_emptying(self) -> None:
+        """A reset or a join that failed half-way: nothing may start on what it left."""
+        if await asyncio.to_thread(finish, self.blueprint.data) and self._membership is not None:
+            self._membership.read_again()
 
     async def _wipe_metadata(self) -> None:
         await asyncio.to_thread(MetadataStore.wipe, self.blueprint.data / METADATA_FILE)
@@ -435,14 +456,3 @@ class Lifecycle:
 
 def _tell_of_broken(name: str, reason: str) -> None:
     _log.error("plugin '%s' is not started: %s", name, reason)
-
-
-def _empty(directory: Path) -> None:
-    """Remove everything but the lock, which we hold."""
-    for path in directory.iterdir():
-        if path.name == LOCK_FILE:
-            continue
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink()

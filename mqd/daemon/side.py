@@ -305,6 +305,7 @@ class Side:
                 rest.callback(self._watch.close)
             rest.callback(self._route.release)
             rest.callback(setattr, self._site.membership, "gate", None)
+            rest.callback(setattr, self._site.membership, "moved", lambda _member: None)
             rest.callback(self.gate.close)
             if self._queues is not None:
                 rest.callback(self._queues.stop)
