@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 
 async def join_peers(
-    membership: Membership, settings: ClusterSettings, wipe: Callable[[], Awaitable[None]]
+    membership: Membership, settings: ClusterSettings, wipe: Callable[[str], Awaitable[None]]
 ) -> None:
     """Returns when the node has joined one, or shall begin by itself."""
     backend = "dns" if settings.hostname else "classic_config"
@@ -51,7 +51,7 @@ async def join_peers(
 
 
 async def _join_one(
-    membership: Membership, peers: Sequence[str], kind: str, wipe: Callable[[], Awaitable[None]]
+    membership: Membership, peers: Sequence[str], kind: str, wipe: Callable[[str], Awaitable[None]]
 ) -> bool:
     for peer in peers:
         try:

@@ -88,6 +88,7 @@ class Enrolment:
     def _open(self, path: str, writer: Writer, record: Record) -> MetadataStore:
         if record.kind == DISC:
             return MetadataStore.open(path, writer)
+        MetadataStore.wipe(path)  # of a disc member that it was, and that ended as it changed
         boots = record.boots + 1
         self.site.membership.remember(replace(record, boots=boots))
         return MetadataStore.in_memory(writer, boots)

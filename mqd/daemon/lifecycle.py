@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,8 +22,8 @@ from mqd.admin.context import AppState, app_running
 from mqd.config.settings import NodeSettings
 from mqd.daemon.alarms import Alarms
 from mqd.daemon.compose import App, Blueprint, Unremembered, boot
+from mqd.daemon.emptying import RECORD_FILE, empty, finish
 from mqd.daemon.fronts import Fronts
-from mqd.daemon.locks import LOCK_FILE
 from mqd.daemon.paths import METADATA_FILE
 from mqd.daemon.report import unknown_plugin
 from mqd.daemon.systemd import Notifier
@@ -43,7 +42,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-RECORD_FILE = "cluster.json"  # `mqd.cluster.membership` keeps it
 FORCE_LOAD_FILE = "force_load"  # RabbitMQ's name for the marker that force_boot leaves
 _STEP_EXTEND_S = 120  # what one step of the boot or of the end may take, as told to systemd
 
@@ -60,6 +58,7 @@ class Lifecycle:
     """The app's comings and goings on one data directory, which the caller has locked."""
 
     def __init__(self, blueprint: Blueprint, notifier: Notifier) -> None:
+        finish(blueprint.data)
         self.blueprint = blueprint
         self.notifier = notifier
         self.app: App | None = None
@@ -94,6 +93,7 @@ class Lifecycle:
                 return
             self._move(AppState.BOOTING)
             try:
+                await self._finish_emptying()
                 if self._looks_for_peers():
                     await self._join_peers()
                 member = await self._enrol() if self.is_member else None
@@ -331,24 +331,27 @@ class Lifecycle:
     async def stop_app(self) -> None:
         self._give_up_waiting()
         async with self.moving:
-            app, self.app = self.app, None
-            if app is None:
-                return
-            self._move(AppState.STOPPING)
-            self.alarms.stop()
+            await self._end_app()
+
+    async def _end_app(self) -> None:
+        app, self.app = self.app, None
+        if app is None:
+            return
+        self._move(AppState.STOPPING)
+        self.alarms.stop()
+        try:
+            await self.fronts.close()
+            self.notifier.status("Closing client connections", _STEP_EXTEND_S)
+            await app.drain()
+            await app.leave_off()
+            self.notifier.status("Writing what is left to disc", _STEP_EXTEND_S)
+        finally:
             try:
-                await self.fronts.close()
-                self.notifier.status("Closing client connections", _STEP_EXTEND_S)
-                await app.drain()
-                await app.leave_off()
-                self.notifier.status("Writing what is left to disc", _STEP_EXTEND_S)
+                self._use_metadata(None)
             finally:
-                try:
-                    self._use_metadata(None)
-                finally:
-                    await self._close(app)
-            self.notifier.status("Broker application stopped; control is served")
-            _log.info("Successfully stopped RabbitMQ and its dependencies")
+                await self._close(app)
+        self.notifier.status("Broker application stopped; control is served")
+        _log.info("Successfully stopped RabbitMQ and its dependencies")
 
     async def _close(self, app: App) -> None:
         try:

@@ -21,7 +21,7 @@ from mqd.admin.context import AppState
 from mqd.cluster.gate import Gate
 from mqd.cluster.handshake import Unreachable
 from mqd.cluster.membership import file
-from mqd.cluster.membership.record import DISC, RAM, Record, host_of
+from mqd.cluster.membership.record import DISC, RAM, Record, encode, host_of
 from mqd.cluster.membership.start import RUNNING, STARTING, STOPPED
 from mqd.daemon.at_rest import AtRest, given
 from mqd.daemon.paths import METADATA_FILE
@@ -195,6 +195,11 @@ class Membership(Roll):
         self.forgotten, self.apart = None, ()
         self.keep()
 
+    def read_again(self) -> None:
+        """The files are others than they were."""
+        self.forget_all()
+        self.record = file.read(self._data)
+
     def forget_all(self) -> None:
         """The files are gone: the node is alone again."""
         self.record, self.forgotten, self.waits_for, self.apart = None, None, (), ()
@@ -246,9 +251,13 @@ class Membership(Roll):
         """With the metadata, which may know more than was written down beside it."""
         if self.record is None or self.record.kind != DISC:
             return
-        if (found := await self.at_rest.look()) is not None:
-            state, number = found
-            self.note(self.record.follow(state.cluster, state.members, number))
+        found = await self.at_rest.look()
+        if found is None:  # whatever it was, it knows nothing of it
+            if self.record.number:
+                self.note(replace(self.record, number=0))
+            return
+        state, number = found
+        self.note(self.record.follow(state.cluster, state.members, number))
 
     async def take_over(self, node: str) -> None:
         """What that member's metadata has, in place of this one's. Raises MqdError."""
@@ -272,9 +281,10 @@ class Membership(Roll):
 
     # -- joining and leaving, with the app stopped --------------------------------------------
 
-    async def join(self, target: str, kind: str, wipe: Callable[[], Awaitable[None]]) -> bool:
-        """Become a member of target's cluster; False when this node is one. wipe() removes the
-        node's data. Raises MqdError: NOT_FOUND when the target does not answer."""
+    async def join(self, target: str, kind: str, wipe: Callable[[str], Awaitable[None]]) -> bool:
+        """Become a member of target's cluster; False when this node is one. wipe(text) removes the
+        node's data, and has that text in place of the record it kept. Raises MqdError: NOT_FOUND
+        when the target does not answer."""
         record = self.record
         if record is not None and record.disc == (self.node,) and record.others:
             raise words.joining_only_disc_node()
@@ -290,9 +300,10 @@ class Membership(Roll):
         me = replace(self._here(), kind=kind, incarnation=new_incarnation())
         admitted = await self.peers.admit(target, None, me, again=False)
         _log.info("Clustering with [%s] as %s node", target, kind)
-        await wipe()
+        joined = record_of(self.node, admitted)
+        await wipe(encode(joined))
         self.forget_all()
-        self._write(record_of(self.node, admitted))
+        self.record, self._is_kept = joined, True
         return True
 
     async def leave(self) -> None:
@@ -361,10 +372,12 @@ class Membership(Roll):
         admitted = await self.peers.admit(
             via, record.members.get(via), me, again=True, former=record.former
         )
+        # The record first: what is left beside it says, if this ends here, that it must be done
+        # again; without metadata the old one would claim to know what it knew.
+        self._write(record_of(self.node, admitted))
         await wipe()
         # copies of logs are an incarnation's
         await asyncio.to_thread(shutil.rmtree, self._data / ENGINE_FOLDER, True)
-        self._write(record_of(self.node, admitted))
 
     def _here(self) -> Member:
         """With the port that will be listened on, so that the others know it before."""

@@ -26,6 +26,7 @@ from mqd.admin.elixir import atom
 from mqd.cluster.membership import file
 from mqd.cluster.membership.record import DISC, FILE_NAME, Record, host_of, renamed
 from mqd.cluster.membership.start import RUNNING
+from mqd.daemon.emptying import finish
 from mqd.daemon.locks import DataLock
 from mqd.daemon.paths import METADATA_FILE
 from mqd.daemon.peers import Peers
@@ -199,6 +200,7 @@ def _run(arguments: Sequence[str]) -> None:
         raise MqdError(ErrorCode.NOT_FOUND, f"there is no data of {node} in {data}")
     lock = DataLock(data)
     try:
+        finish(data)
         if what == "forget":
             asyncio.run(forget(data, node, rest[0]))
         else:

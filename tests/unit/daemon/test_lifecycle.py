@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -13,12 +14,16 @@ import aio_pika
 import pytest
 
 from mqd.admin.context import AppState, Watermark
+from mqd.daemon.compose import App
+from mqd.daemon.emptying import MARKER, empty, finish
+from mqd.daemon.fronts import Fronts
 from mqd.daemon.lifecycle import FORCE_LOAD_FILE
 from mqd.daemon.locks import LOCK_FILE
 from mqd.daemon.node import Node
 from mqd.embedded import AsyncBroker
 from mqd.errors import MqdError
 from mqd.metadata.commands import PutGlobalParameter
+from mqd.plugins.catalogue import Running
 
 
 @asynccontextmanager
@@ -150,6 +155,106 @@ def test_a_start_that_fails_leaves_the_node_stopped(tmp_path: Path) -> None:
             assert node.app_state is AppState.RUNNING
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("step", ["attach", "fronts", "open"])
+def test_a_start_that_fails_after_the_boot_leaves_nothing_half_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    async def fails(*_: object) -> None:
+        raise LookupError("why it does not start")
+
+    async def scenario() -> None:
+        async with running(tmp_path) as (broker, node):
+            await declare(broker, "kept")
+            url = broker.url
+            await node.stop_app()
+            with monkeypatch.context() as patch:
+                match step:
+                    case "attach":
+                        patch.setattr(Node, "_forget_force_boot", _raise)
+                    case "fronts":
+                        patch.setattr(Fronts, "follow", fails)
+                    case _:
+                        patch.setattr(Node, "_open", _opens_and_fails)
+                with pytest.raises(LookupError, match="why"):
+                    await node.start_app()
+            assert node.app_state is AppState.STOPPED
+            assert (node.app, node.broker, list(node.listeners())) == (None, None, [])
+            with pytest.raises(OSError):
+                await aio_pika.connect(url)
+            await asyncio.wait_for(node.await_running(), 5)
+            await node.start_app()
+            assert await queue_exists(broker, "kept")
+
+    asyncio.run(scenario())
+
+
+def _raise(*_: object) -> None:
+    raise LookupError("why it does not start")
+
+
+async def _opens_and_fails(node: Node, app: App, plugins: Running) -> None:
+    node._move(AppState.RUNNING)
+    _raise()
+
+
+@pytest.mark.parametrize("survives", range(4))
+def test_a_reset_that_a_crash_interrupts_ends_at_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, survives: int
+) -> None:
+    """survives: how many files go before the crash."""
+
+    class Crash(BaseException):
+        pass
+
+    left = survives
+
+    def dying(remove: Callable[..., None]) -> Callable[..., None]:
+        def call(*arguments: object, **options: object) -> None:
+            nonlocal left
+            left -= 1
+            if left < 0:
+                raise Crash
+            remove(*arguments, **options)
+
+        return call
+
+    async def first() -> None:
+        async with running(tmp_path) as (broker, node):
+            await declare(broker, "gone")
+            await node.stop_app()
+            with monkeypatch.context() as patch:
+                patch.setattr(shutil, "rmtree", dying(shutil.rmtree))
+                patch.setattr(Path, "unlink", dying(Path.unlink))
+                with pytest.raises(Crash):
+                    await node.reset(force=True)
+
+    async def second() -> None:
+        async with running(tmp_path) as (broker, _):
+            assert not await queue_exists(broker, "gone")
+
+    asyncio.run(first())
+    assert (tmp_path / MARKER).exists()
+    asyncio.run(second())
+    assert not (tmp_path / MARKER).exists()
+
+
+def test_a_join_that_a_crash_interrupts_is_one_at_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "metadata.db").write_text("of a node alone")
+    (tmp_path / "messages").mkdir()
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", _raise)
+        with pytest.raises(LookupError):
+            empty(tmp_path, "the new record")
+    assert (tmp_path / "messages").exists()
+    assert finish(tmp_path)
+    assert {each.name: each.read_text() for each in tmp_path.iterdir()} == {
+        "cluster.json": "the new record"
+    }
+    assert not finish(tmp_path)
 
 
 def test_suspended_listeners_take_no_new_client(tmp_path: Path) -> None:
