@@ -334,10 +334,10 @@ class Channel:
         self._hand_back("lost")
         for consumer in consumers.values():
             self.vhost.consumer_gone(consumer.queue)
-        for hold in self.remotes.values():
-            hold.close()
-        self.remotes = {}
         self.connection.channels.pop(self.number, None)
+        remotes, self.remotes = self.remotes, {}
+        for hold in remotes.values():
+            hold.close()
         self.vhost.broker.census_changed()
         if self.vhost.events.listeners:
             self.vhost.events.channel_closed(self)

@@ -31,10 +31,10 @@ class ApiChannel(Channel):
     def close(self) -> None:
         """What it holds goes back, as from any channel that is gone."""
         self._hand_back("lost")
-        for hold in self.remotes.values():
-            hold.close()
-        self.remotes = {}
         self.connection.channels.clear()
+        remotes, self.remotes = self.remotes, {}
+        for hold in remotes.values():
+            hold.close()
 
 
 @contextlib.contextmanager

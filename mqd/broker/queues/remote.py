@@ -28,6 +28,7 @@ from mqd.broker.consumers import Consumer
 from mqd.broker.definitions import QueueDefinition
 from mqd.broker.homes import ELSEWHERE, LOST, MOVED, Arrival, Delivered, Done, Home, Unanswered
 from mqd.broker.message import Message
+from mqd.broker.queues.asking import Asked, gone
 from mqd.broker.queues.base import REJECTED, Queue
 from mqd.broker.queues.outbox import Kept, Outbox
 from mqd.broker.queues.rules import QueueRules
@@ -45,11 +46,11 @@ class RemoteQueue(Queue):
 
     is_remote = True
     __slots__ = (
+        "_asked",
         "_asking",
         "_held",
         "_outbox",
         "_subscribed",
-        "_waiting",
         "at",
     )
 
@@ -65,7 +66,7 @@ class RemoteQueue(Queue):
         super().__init__(definition, vhost, pid, owner, policy)
         self.at = home
         self._outbox = Outbox(self)
-        self._waiting: list[Callable[[], None]] = []  # what is asked as soon as there is a home
+        self._asked = Asked(pid)  # what is asked as soon as there is a home
         self._subscribed: set[Consumer] = set()  # those the home has, or is being asked to take
         self._asking: set[Consumer] = set()  # of these, the latter
         self._held: dict[Consumer, deque[Arrival]] = {}  # for which their channels have no room
@@ -156,6 +157,14 @@ class RemoteQueue(Queue):
         else:
             self._outbox.closed(ticket)
 
+    def missing(self, ticket: int) -> None:
+        """Who was sent it does not have the queue: not yet, not any more, or it lives elsewhere.
+        One that goes with its client most likely went."""
+        if self.durable or self.survives:
+            self.unanswered(ticket)
+        else:
+            self.answered(ticket, True)
+
     def _pass_on(self, ticket: int) -> None:
         """To what took the place of this queue while an answer was awaited. That has not waited:
         what was published later may be before it, so it says that it came before."""
@@ -177,8 +186,8 @@ class RemoteQueue(Queue):
     # -- asking -------------------------------------------------------------------------------
 
     def ask(self, channel: Channel | None, start: Callable[[Home, Done], None], done: Done) -> None:
-        """Have the home asked; done gets the answer, or what is said when there can be none, or
-        MOVED; nothing when the channel that asks has gone by then."""
+        """Have the home asked; done gets the answer, or what is said when there can be none (or
+        when the channel that asks has gone by then), or MOVED. It is always called."""
         home = self.at
 
         def again() -> None:
@@ -190,13 +199,13 @@ class RemoteQueue(Queue):
             elif result is not ELSEWHERE:
                 done(result)
             elif self.survives:
-                self._waiting.append(again)  # it is on its way there
+                self._asked.put(channel, again)  # it is on its way there
             else:
                 done(self.down_error())
 
         if channel is not None and not channel.is_open:
-            return
-        if self.deleted:
+            done(gone())
+        elif self.deleted:
             now = self.vhost.queues.get(self.name)
             if now is None or now.definition.id != self.definition.id:
                 done(ChannelError(ReplyCode.NOT_FOUND, f"no {self.definition.resource}"))
@@ -206,7 +215,7 @@ class RemoteQueue(Queue):
                 done(MOVED)
         elif home is None or not home.is_up:
             if self.survives:
-                self._waiting.append(again)
+                self._asked.put(channel, again)
             else:
                 done(self.down_error())
         else:
@@ -386,8 +395,7 @@ class RemoteQueue(Queue):
         if self.survives:
             self._outbox.begin()
         self.vhost.broker.flow.relieve()
-        waiting, self._waiting = self._waiting, []
-        for again in waiting:
+        for again in self._asked.take():
             again()
         for consumer in list(self.consumers):
             if consumer not in self._subscribed:
@@ -419,8 +427,7 @@ class RemoteQueue(Queue):
 
     def take_waiting(self) -> list[Callable[[], None]]:
         """The same of what was asked: to be done when another queue has taken this one's place."""
-        waiting, self._waiting = self._waiting, []
-        return waiting
+        return self._asked.take()
 
     def discard(self) -> None:
         """Deleted: a message that is lost with its queue was taken, as far as anybody can say."""

@@ -395,7 +395,7 @@ class PeerHome:
         question, number, tag, redelivered, left, size = wire.GOT.unpack_from(body)
         hold = self._holds.get(number)
         if hold is None:
-            self._questions.pop(question, None)
+            self._answered(question, LOST)  # the channel is closed: the node takes it back
             return
         at = wire.GOT.size
         names, content = body[at : at + size], body[at + size :]
@@ -422,4 +422,4 @@ class PeerHome:
         if one is not None:
             queue, ticket, size = one
             self._open_bytes -= size
-            queue.unanswered(ticket)
+            queue.missing(ticket)

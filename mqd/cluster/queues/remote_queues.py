@@ -110,7 +110,19 @@ class RemoteQueues:
         node = definition.node or self._node
         if definition.shard is not None or (definition.type == "quorum" and definition.durable):
             node = self._quorum_home(definition)
-        return None if node == self._node else self._peer(node).home
+        if node != self._node:
+            return self._peer(node).home
+        self._tell_who_missed_it(definition)
+        return None
+
+    def _tell_who_missed_it(self, definition: QueueDefinition) -> None:
+        """It is here, or will be in this turn: who published to it before is to do so again."""
+        for peer in self._linked.values():
+            if peer.served.missed:
+                ref = wire.queue_ref(definition.vhost, definition.name)
+                if ref in peer.served.missed:
+                    peer.served.missed.discard(ref)
+                    peer.home.line.write(record(Kind.HERE, ref))
 
     def homes_changed(self) -> None:
         """Queues have other homes than before, or have one again. Ends the turn."""

@@ -9,7 +9,7 @@ what they held goes back and is redelivered, its consumers make room for others.
 Publishes are confirmed by the same `Confirms` as a client's, one for each stream. A queue that has
 another home by now is not published to: the sender is told so, and finds out. Nor is one that came
 here since the sender said what it sends (AGAIN): what is under way may have something before it
-that was lost.
+that was lost. Nor is one that is not there at all: this node may hear of it later.
 
 Decides that. Never decides what a queue does.
 """
@@ -19,6 +19,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from mqd.broker.broker import Broker
 
 _NAMES_MAX = 4096
+_MISSED_MAX = 65_536  # who publishes to another one is told too late
 _ANSWER = struct.Struct(">HH")  # class and method of a confirm, behind an envelope of 7 bytes
 
 
@@ -86,6 +88,15 @@ class _Stream:
         self.begun: dict[bytes, Pid] = {}  # queues that are here, for which AGAIN came
 
 
+@dataclass(slots=True)
+class _Announced:
+    """A stream that the other node has. passed: how many of its publishes were for nobody here."""
+
+    vhost: str
+    origin: bytes
+    passed: int = 0
+
+
 class Served:
     """All that one node has here."""
 
@@ -95,9 +106,11 @@ class Served:
         self._answers = _Answers(broker, line)
         self._channels: dict[int, ServedChannel] = {}
         self._streams: dict[int, _Stream] = {}
+        self._announced: dict[int, _Announced] = {}
         self._found: dict[bytes, Queue] = {}
         self._names: dict[bytes, bytes] = {}
         self._link = 0
+        self.missed: set[bytes] = set()  # queues that were published to and are not here
 
     def down(self) -> None:
         """The link is gone. The caller ends the turn."""
@@ -111,6 +124,8 @@ class Served:
             stream.confirms.close()
             stream.vhost.waiting.discard(stream.confirms)
         self._streams.clear()
+        self._announced.clear()
+        self.missed.clear()
         self._found.clear()
 
     def _close(self, channel: ServedChannel) -> None:
@@ -148,12 +163,7 @@ class Served:
                 self._open(*json.loads(body))
             case Kind.STREAM:
                 number, vhost, origin = json.loads(body)
-                found = self._broker.vhosts.get(vhost)
-                if found is not None:
-                    misplaced = partial(self._misplaced, number)
-                    who = bytes.fromhex(origin)
-                    stream = _Stream(number, found, who, self._answers, misplaced)
-                    self._streams[number] = stream
+                self._announced[number] = _Announced(vhost, bytes.fromhex(origin))
             case Kind.CONSUME:
                 question, *values = json.loads(body)
                 self._consume(question, *values)
@@ -187,23 +197,27 @@ class Served:
 
     def _publish(self, body: bytes) -> None:
         number, flags, ticket, ref_size, names_size = wire.PUBLISH.unpack_from(body)
-        stream = self._streams.get(number)
-        if stream is None:
-            return  # of a vhost that is not there
         at = wire.PUBLISH.size + ref_size
         ref, end = body[wire.PUBLISH.size : at], at + names_size
+        stream = self._streams.get(number)
+        if stream is None or self._broker.vhosts.get(stream.vhost.name) is not stream.vhost:
+            stream = self._begin_stream(number)
+            if stream is None:
+                self._miss(ref)
+                return
         if len(self._names) > _NAMES_MAX:
             self._names.clear()
         names = body[at:end]
         names = self._names.setdefault(names, names)
         confirms = stream.confirms
         queue = self._queue(ref)
-        if queue is None:
-            confirms.published(0)  # deleted on its way: as if it had come before
-            return
-        if isinstance(queue, RemoteQueue) or (
-            flags & wire.NUMBERED and stream.begun.get(ref) != queue.pid
+        if (
+            queue is None
+            or isinstance(queue, RemoteQueue)
+            or (flags & wire.NUMBERED and stream.begun.get(ref) != queue.pid)
         ):
+            if queue is None:
+                self._miss(ref)
             self._misplaced(number, confirms.seqno + 1)
             confirms.published(0)
             return
@@ -219,14 +233,44 @@ class Served:
         else:
             confirms.published(result)
 
+    def _miss(self, ref: bytes) -> None:
+        """It is gone, or this node has not heard of it yet."""
+        if len(self.missed) < _MISSED_MAX:
+            self.missed.add(ref)
+
+    def _begin_stream(self, number: int) -> _Stream | None:
+        """In the vhost as it is now, which may have come later than who publishes to it, or have
+        been deleted and made again. None: it is not there; so the publish is not taken."""
+        announced, old = self._announced[number], self._streams.pop(number, None)
+        if old is not None:
+            self._found.clear()
+            old.confirms.close()
+            announced.passed = old.confirms.seqno
+            body = wire.CONFIRM.pack(number, announced.passed, wire.MULTIPLE | wire.REFUSED)
+            self._line.write(record(Kind.CONFIRM, body))
+        found = self._broker.vhosts.get(announced.vhost)
+        if found is None:
+            announced.passed += 1
+            self._misplaced(number, announced.passed)
+            return None
+        misplaced = partial(self._misplaced, number)
+        stream = _Stream(number, found, announced.origin, self._answers, misplaced)
+        stream.confirms.seqno = announced.passed
+        self._streams[number] = stream
+        return stream
+
     def _misplaced(self, stream: int, number: int) -> None:
         """The sender asks who is the home now."""
         self._line.write(record(Kind.MISPLACED, wire.MISPLACED.pack(stream, number)))
 
     def _again(self, body: bytes) -> None:
-        stream = self._streams.get(wire.AGAIN.unpack_from(body)[0])
-        if stream is None:
-            return
+        number = wire.AGAIN.unpack_from(body)[0]
+        stream = self._streams.get(number)
+        if stream is None or self._broker.vhosts.get(stream.vhost.name) is not stream.vhost:
+            if self._announced[number].vhost not in self._broker.vhosts:
+                return
+            stream = self._begin_stream(number)
+            assert stream is not None
         begun, ref = stream.begun, body[wire.AGAIN.size :]
         if len(begun) > max(_NAMES_MAX, 2 * len(stream.vhost.queues)):
             stream.begun = {one: pid for one, pid in begun.items() if self._queue(one) is not None}
