@@ -201,17 +201,24 @@ class Lock:
         os.close(self.descriptor)
 
     def _holder(self) -> int:
-        """The pid it wrote, if that is a nats-server still."""
+        """The pid that is written there, if that process has this file open: what it inherited, and
+        nobody else has. Its name says nothing, its program may be called anything."""
         text = os.pread(self.descriptor, 20, 0).decode("ascii", "replace").strip()
         if not text.isdigit():
             raise ProcessLookupError
         try:
-            name = Path(f"/proc/{text}/comm").read_text().strip()
-        except OSError:
+            is_ours = any(map(self._is_this, Path(f"/proc/{text}/fd").iterdir()))
+        except FileNotFoundError:
             raise ProcessLookupError from None
-        if not name.startswith("nats-server"):
+        if not is_ours or int(text) == os.getpid():
             raise ProcessLookupError
         return int(text)
+
+    def _is_this(self, descriptor: Path) -> bool:
+        try:
+            return os.path.samestat(descriptor.stat(), os.fstat(self.descriptor))
+        except OSError:  # closed meanwhile, or of no file
+            return False
 
     async def _free(self, timeout_s: float) -> bool:
         loop = asyncio.get_running_loop()

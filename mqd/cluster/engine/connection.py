@@ -210,6 +210,11 @@ class Connection:
                     await publish(subject, data, reply, headers)
                 except NatsError as error:
                     self._refuse(reply, error)
+                except Exception as error:  # noqa: BLE001 - told; what comes next is sent
+                    _log.exception("a question to the own nats-server was not sent")
+                    self._refuse(reply, error)
+                    if not self._client.is_connected:
+                        self._end()
 
     async def _answered(self, message: Msg) -> None:
         token = message.subject.rpartition(".")[2]
