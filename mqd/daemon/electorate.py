@@ -36,6 +36,7 @@ from mqd.cluster.shards.service import ShardService
 from mqd.daemon.station import (
     PutOff,
     Station,
+    can_decide,
     copies_for,
     goes_on,
     has_written,
@@ -222,7 +223,7 @@ class Electorate:
         elif len(discs) > 1 and (self._has_store() or self._engine is not None):
             engine = await self._started(AGAIN)
             self._begin_shards(engine)
-            await self._use_members(engine)
+            await self._put_off.run(self._use_members(engine))
         if cluster.authority != self._node or self._stopping:
             return
         if self._engine is not None and not await self._can_decide(self._engine):
@@ -243,7 +244,7 @@ class Electorate:
             self._ledger.use_engine(engine)
             _log.info("changes are ordered by a majority of the disc nodes from now on")
         self._begin_shards(engine)
-        await self._use_members(engine)
+        await self._put_off.run(self._use_members(engine))
         if (
             engine.leads.get(META) == self._node
             and not self._stopping
@@ -265,6 +266,23 @@ class Electorate:
     # -- to the engine ------------------------------------------------------------------------
 
     async def _to_engine(self, names: Sequence[str]) -> None:
+        """What can be begun again is left half-way for what cannot wait."""
+        prepared: list[NatsEngine] = []
+        await self._put_off.run(self._prepare(names, prepared))
+        cluster = self._cluster
+        if not prepared or self._stopping or cluster.authority != self._node:
+            return
+        (engine,) = prepared
+        answered = proposed(self._store, PutCluster(replace(cluster, authority="")))
+        number = await self._ledger.hold()
+        await answered
+        self._ledger.use_engine(engine)  # while there is no log, who waits is told so in time
+        await self._create_log(engine, number + 1)
+        _log.info("changes are ordered by a majority of the disc nodes from now on")
+        self._begin_shards(engine)
+
+    async def _prepare(self, names: Sequence[str], prepared: list[NatsEngine]) -> None:
+        """All vote, and there is no log. `prepared` has the engine then."""
         how = AGAIN if self._has_store() else FOUND
         engine = await self._started(how, names)
         others = [name for name in names if name != self._node]
@@ -280,18 +298,8 @@ class Electorate:
         except NoMajority as error:
             if not is_missing(error):
                 raise
-        if len(engine.voters) < len(names) or self._stopping:
-            return
-        cluster = self._cluster
-        if cluster.authority != self._node:
-            return
-        answered = proposed(self._store, PutCluster(replace(cluster, authority="")))
-        number = await self._ledger.hold()
-        await answered
-        self._ledger.use_engine(engine)  # while there is no log, who waits is told so in time
-        await self._create_log(engine, number + 1)
-        _log.info("changes are ordered by a majority of the disc nodes from now on")
-        self._begin_shards(engine)
+        if len(engine.voters) >= len(names):
+            prepared.append(engine)
 
     async def _is_ready(self, engine: NatsEngine) -> bool:
         """Not when this member stops meanwhile."""
@@ -303,7 +311,8 @@ class Electorate:
         return False
 
     async def _create_log(self, engine: NatsEngine, first_seq: int) -> None:
-        """The point of no return is behind: until it is there."""
+        """The point of no return is behind: until it is there, or the time of one who stops is up.
+        Nobody else may make it: who is cut off from this member may know less."""
         copies = copies_for(max(len(engine.voters), 2))
         while True:
             try:
@@ -392,28 +401,7 @@ class Electorate:
     # -- alone --------------------------------------------------------------------------------
 
     async def _can_decide(self, engine: NatsEngine) -> bool:
-        """Whether the voters may have a leader. When all other voters are servers of an earlier
-        generation, or of nodes that are no members any more, this one alone votes from now on."""
-        if engine.has_group:
-            return True
-        from mqd.cluster.engine.settings import peer_id, server_name
-
-        mine = peer_id(server_name(self._node, self._station.me.incarnation))
-        others = {each for each in engine.voter_ids if each != mine}
-        if not others:
-            return not self._has_store()  # its own server has not told yet
-        members = self._store.state.members.values()
-        if others & {peer_id(server_name(each.name, each.incarnation)) for each in members}:
-            return True
-        lost = [each for each in self._station.gone() if peer_id(server_name(*each)) in others]
-        if len(lost) < len(others):
-            _log.warning("voters that nobody remembers keep this node from going on alone")
-            return True
-        named = ", ".join(name for name, _ in lost)
-        _log.warning("the servers of %s vote no more: this node alone does", named)
-        await engine.rescue(lost)
-        self._station.forgive(lost)
-        return True
+        return await can_decide(self._station, self._store, engine, self._has_store())
 
     async def _dissolve(self) -> None:
         """One disc member is left: it needs no engine."""

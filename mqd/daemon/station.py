@@ -1,7 +1,8 @@
 """What a disc member is given to take part in elections, and some rules about logs.
 
-Decides how many copies the log of changes has, whose copies count, and what the member that leads
-it puts right, which is put off for what is more urgent. Never starts a server.
+Decides how many copies the log of changes has, whose copies count, whether one member alone may
+decide, and what the member that leads it puts right, which is put off for what is more urgent.
+Never starts a server.
 """
 
 from __future__ import annotations
@@ -74,6 +75,34 @@ async def put_right(station: Station, engine: NatsEngine, discs: Sequence[str]) 
     if info.replicas != copies and len(engine.voters) >= copies:
         await engine.set_replicas(META, copies)
         _log.info("%d copies of the log of changes", copies)
+
+
+async def can_decide(
+    station: Station, store: MetadataStore, engine: NatsEngine, was_voter: bool
+) -> bool:
+    """Whether the voters may have a leader. When all other voters are servers of an earlier
+    generation, or of nodes that are no members any more, this one alone votes from now on.
+    was_voter: this incarnation has been one."""
+    if engine.has_group:
+        return True
+    from mqd.cluster.engine.settings import peer_id, server_name
+
+    mine = peer_id(server_name(station.me.name, station.me.incarnation))
+    others = {each for each in engine.voter_ids if each != mine}
+    if not others:
+        return not was_voter  # its own server has not told yet
+    members = store.state.members.values()
+    if others & {peer_id(server_name(each.name, each.incarnation)) for each in members}:
+        return True
+    lost = [each for each in station.gone() if peer_id(server_name(*each)) in others]
+    if len(lost) < len(others):
+        _log.warning("voters that nobody remembers keep this node from going on alone")
+        return True
+    named = ", ".join(name for name, _ in lost)
+    _log.warning("the servers of %s vote no more: this node alone does", named)
+    await engine.rescue(lost)
+    station.forgive(lost)
+    return True
 
 
 class PutOff:

@@ -1,0 +1,114 @@
+"""Who stops, or takes over, does not wait for what can be begun again."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any, ClassVar, cast
+
+import pytest
+
+from mqd.cluster.ledger.ledger import Ledger
+from mqd.daemon.electorate import Electorate
+from mqd.daemon.ports import Reserved
+from mqd.daemon.station import Station
+from mqd.metadata.commands import ClusterRecord, Member, PutCluster, PutMember
+from mqd.metadata.store import MetadataStore
+from mqd.storage.writer import Writer
+
+A, B = Member("a@h", "ia", 1), Member("b@h", "ib", 2)
+
+
+class Mesh:
+    """Links to nobody who answers."""
+
+    node = A.name
+    up = (B.name,)
+
+    def answer(self, *_: Any) -> Any:
+        return lambda: None
+
+    async def request(self, *_: Any) -> bytes:
+        return b""
+
+
+class StuckEngine:
+    """It serves, has an old log, and never gets to what is asked at one point."""
+
+    voters = (A.name, B.name)
+    has_group = True
+    leads: ClassVar[dict[str, str]] = {}
+
+    def __init__(self, stuck_at: str) -> None:
+        self.reached = asyncio.Event()
+        self._stuck_at = stuck_at
+
+    async def _step(self, name: str) -> None:
+        if name == self._stuck_at:
+            self.reached.set()
+            await asyncio.get_running_loop().create_future()
+
+    async def ready(self, _within_s: float) -> bool:
+        await self._step("ready")
+        return True
+
+    async def use(self, *_: Any) -> None:
+        await self._step("use")
+
+    async def info(self, _log: str) -> Any:
+        await self._step("info")
+        return SimpleNamespace(current=(), replicas=1)
+
+    async def delete(self, _log: str) -> None:
+        await self._step("delete")
+
+
+async def electorate(engine: StuckEngine, tmp_path: Any) -> tuple[Electorate, MetadataStore]:
+    store = MetadataStore.in_memory(Writer(), 1)
+    for command in (PutCluster(ClusterRecord("c", authority=A.name)), PutMember(A), PutMember(B)):
+        await store.propose_async(command)
+    mesh = cast("Any", Mesh())
+    identity, route = cast("Any", None), cast("Reserved", SimpleNamespace(release=lambda: None))
+    station = Station(tmp_path, A, identity, mesh, mesh, "", route, lambda: (), lambda _: None, {})
+    barrier = SimpleNamespace(written={})
+    ledger = cast("Ledger", SimpleNamespace(uses_engine=False, barrier=barrier))
+    made = Electorate(station, store, ledger)
+    made._engine = cast("Any", engine)
+    return made, store
+
+
+@pytest.mark.parametrize("step", ["ready", "use", "delete"])
+def test_a_member_that_stops_while_it_converts(step: str, tmp_path: Any) -> None:
+    async def run() -> None:
+        engine = StuckEngine(step)
+        made, store = await electorate(engine, tmp_path)
+
+        async def look() -> None:
+            async with made._busy:
+                await made._look()
+
+        looking = asyncio.get_running_loop().create_task(look())
+        await asyncio.wait_for(engine.reached.wait(), 5)
+        engine._stuck_at = ""
+        await asyncio.wait_for(made.hand_over(()), 5)  # nobody is left to hand over to
+        await asyncio.wait_for(looking, 5)
+        cluster = store.state.cluster
+        assert cluster is not None
+        assert cluster.authority == A.name  # nothing was begun that cannot be left
+        await store.close()
+
+    asyncio.run(asyncio.wait_for(run(), 20))
+
+
+def test_members_that_change_meanwhile_are_looked_at_at_once(tmp_path: Any) -> None:
+    async def run() -> None:
+        engine = StuckEngine("delete")
+        made, store = await electorate(engine, tmp_path)
+        looking = asyncio.get_running_loop().create_task(made._look())
+        await asyncio.wait_for(engine.reached.wait(), 5)
+        made.stir()
+        await asyncio.wait_for(looking, 5)
+        assert made._stirred.is_set()
+        await store.close()
+
+    asyncio.run(asyncio.wait_for(run(), 20))
