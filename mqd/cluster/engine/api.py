@@ -10,9 +10,10 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from nats.aio.msg import Msg
+
 from mqd.cluster.engine.connection import NoResponder
 from mqd.cluster.engine.settings import node_of, peer_id
-from mqd.cluster.engine.wire import Msg
 from mqd.cluster.ports import Entry, LogInfo, NoMajority, Stale
 
 Json = dict[str, Any]  # what json.loads makes of an answer

@@ -13,12 +13,14 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+
 from mqd.cluster.engine import api
 from mqd.cluster.engine.child import Ports
 from mqd.cluster.engine.connection import Connection, Lost
 from mqd.cluster.engine.leaders import Change, Leaders
 from mqd.cluster.engine.settings import Secrets, node_of
-from mqd.cluster.engine.wire import Msg
 from mqd.cluster.ports import Entry, NoMajority
 
 _log = logging.getLogger("mqd.cluster.engine")
@@ -84,14 +86,14 @@ class Session:
             try:
                 await client.open(ports.client, "client", self._secrets.client)
                 await system.open(ports.client, "system", self._secrets.system)
-                self._listen(client)
+                await self._listen(client)
                 for connection in (client, system):
                     connection.lost.add_done_callback(lambda _: self._hasten.set())
                 self._client, self._system = client, system
                 self._server_id = system.server_id
                 self._opened.set()
                 await self._poll(client, system)
-            except (OSError, TimeoutError) as error:
+            except (OSError, NatsError, TimeoutError) as error:
                 _log.debug("connection to nats-server: %s", error)
             finally:
                 self._close()
@@ -132,11 +134,13 @@ class Session:
         """Something was done that changes leaders: look now."""
         self._hasten.set()
 
-    def _listen(self, client: Connection) -> None:
-        client.hear(api.TOLD + ">", self._told)
-        client.hear(api.LEADER_ELECTED, self._elected)
-        client.hear(api.QUORUM_LOST, self._quorum_lost)
-        client.hear(api.attends(self._server), lambda asked: client.send(asked.reply, b"", None))
+    async def _listen(self, client: Connection) -> None:
+        await client.hear(api.TOLD + ">", self._told)
+        await client.hear(api.LEADER_ELECTED, self._elected)
+        await client.hear(api.QUORUM_LOST, self._quorum_lost)
+        await client.hear(
+            api.attends(self._server), lambda asked: client.send(asked.reply, b"", None)
+        )
 
     async def _poll(self, client: Connection, system: Connection) -> None:
         while self._has_logs and not client.lost.done() and not system.lost.done():
