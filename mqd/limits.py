@@ -47,6 +47,7 @@ PEER_IDLE_MS: Final = 10_000  # in which it asks for something, after it has bee
 PEER_REFUSAL_TOLD_MS: Final = 1000  # how often the log has that strangers are sent away
 PEER_ANSWER_S: Final = 2.0  # in which another node tells who it is, else it counts as down
 PEER_CHANGE_S: Final = 30.0  # in which a member admits or strikes out another one
+PEER_PLACES_MAX: Final = 4  # at which one is looked for that is not where it was
 METADATA_COPY_BYTES_MAX: Final = 1_073_741_824  # of a whole cluster's, once unpacked
 PEER_LOOK_S: Final = 0.25  # how soon those that are waited for at a start are asked again
 RECORD_RETRY_S: Final = 5.0  # how soon a record of the cluster that the disc refused is written

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 from mqd.admin import membership_words as words
 from mqd.clock import Clock
-from mqd.cluster.membership.record import RAM, Record
+from mqd.cluster.membership.record import RAM, Record, host_of
 from mqd.cluster.membership.start import (
     STARTING,
     Apart,
@@ -227,7 +227,14 @@ class Admission:
             text = f"waiting for {named}, which stopped last and may know of later changes"
         up = [name for name in wait.nodes if name in answers and answers[name].state != STARTING]
         hint = f"; start_app on {words.listed(up)}" if up else "; start it"
-        return f"{text}{hint}, or, if it is lost for good, force_boot on this node"
+        sought = "".join(self._sought(name) for name in wait.nodes if name not in answers)
+        return f"{text}{hint}, or, if it is lost for good, force_boot on this node{sought}"
+
+    def _sought(self, name: str) -> str:
+        """Where one that does not answer is looked for: it may be up elsewhere."""
+        places = self._membership.peers.places(self._record.members.get(name))
+        shown = [f"{host or host_of(name)}:{port}" for host, port in places]
+        return f"; {name} is looked for at {words.listed(shown)}"
 
     def _give_up_or_go_on(self, wait: Wait, left: int) -> None:
         _log.warning(

@@ -29,7 +29,7 @@ from mqd.cluster.membership.start import RUNNING
 from mqd.daemon.emptying import finish
 from mqd.daemon.locks import DataLock
 from mqd.daemon.paths import METADATA_FILE
-from mqd.daemon.peers import Peers
+from mqd.daemon.peers import PORT_DEFAULT, Peers
 from mqd.daemon.roll import new_fork
 from mqd.errors import ErrorCode, MqdError
 from mqd.metadata.commands import (
@@ -46,7 +46,6 @@ from mqd.metadata.machine import State
 from mqd.metadata.store import MetadataStore
 
 COOKIE: Final = "RABBITMQ_ERLANG_COOKIE"
-_PORT_DEFAULT: Final = 25_672  # of members whose port is not known
 Change = Callable[[State], Iterator[Command]]
 
 _RENAMED: Final = (FILE_NAME, METADATA_FILE, METADATA_FILE + "-wal", METADATA_FILE + "-shm")
@@ -91,7 +90,7 @@ async def _any_runs(record: Record, node: str) -> bool:
     """Whoever runs can forget the lost one, and knows more than these files."""
     cookie = os.environ.get(COOKIE, "")
     others = [member for name, member in record.members.items() if name != node]
-    answers = await Peers(cookie, _PORT_DEFAULT).ask_all(others)
+    answers = await Peers(cookie, PORT_DEFAULT).ask_all(others)
     return any(
         facts.state == RUNNING and facts.cluster_id == record.cluster.id
         for facts in answers.values()

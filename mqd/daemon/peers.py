@@ -1,5 +1,10 @@
 """What other nodes answer when they are asked who they are, and the two things asked of them.
 
+Theory. A member may come back at another control port, and whom it would tell is down. So it is
+looked for where it was, then at the ports that are likely: this node's own, those of the other
+members, and the usual one. Who answers proves by the cookie which node it is. Two that both come
+back at ports that are none of these do not find each other: who waits says where it looks.
+
 Decides how many are asked at a time and how long for. Never decides what follows from an answer
 (`mqd.cluster.membership.start` does).
 """
@@ -7,7 +12,8 @@ Decides how many are asked at a time and how long for. Never decides what follow
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final
 
 from mqd.cluster import handshake
 from mqd.cluster.handshake import Message, Reply, Unreachable
@@ -15,11 +21,12 @@ from mqd.cluster.membership.record import DISC
 from mqd.cluster.membership.start import STOPPED, Seen
 from mqd.daemon.at_rest import Copy
 from mqd.errors import ErrorCode, MqdError
-from mqd.limits import PEER_ANSWER_S, PEER_CHANGE_S
+from mqd.limits import PEER_ANSWER_S, PEER_CHANGE_S, PEER_PLACES_MAX
 from mqd.metadata.commands import ClusterRecord, Member
 from mqd.rpc.v1 import membership_pb2 as pb
 from mqd.rpc.v1.values_pb2 import Done
 
+PORT_DEFAULT: Final = 25_672  # of a node whose port is not known
 _SERVICE = "/mqd.rpc.v1.Membership/"
 _ELSEWHERE = (handshake.Why.NO_HOST, handshake.Why.REFUSED, handshake.Why.OTHER_NODE)
 
@@ -30,6 +37,16 @@ class Peers:
     def __init__(self, cookie: str, port_default: int) -> None:
         self._cookie = cookie
         self._port_default = port_default
+        self.usual: Callable[[], Iterable[int]] = lambda: ()  # ports that others have
+
+    def places(self, known: Member | None) -> Sequence[tuple[str | None, int]]:
+        """(host, port) in the order in which a node is looked for; None: the host of its name."""
+        ports = [self._port_default, *self.usual(), PORT_DEFAULT]
+        if known is None or not known.control_port:
+            return [(None, self._port_default)]
+        there = (known.host or None, known.control_port)
+        others = [(None, port) for port in dict.fromkeys(ports) if port != there[1]]
+        return [there, *others[:PEER_PLACES_MAX]]
 
     async def ask(
         self, node: str, member: Member | None = None, within_s: float = PEER_ANSWER_S
@@ -100,14 +117,11 @@ class Peers:
         reply: type[Reply],
         timeout_s: float,
     ) -> Reply:
-        """Where it was last known, then where its name and this node's port say: it may have been
-        moved while nobody could be told."""
-        places: list[tuple[str | None, int]] = [(None, self._port_default)]
-        if known is not None and known.control_port:
-            there = (known.host or None, known.control_port)
-            places = [there] if there[1] == self._port_default else [there, *places]
         first: Unreachable | None = None
-        for host, port in places:
+        nowhere: set[str | None] = set()  # names that nobody knows
+        for host, port in self.places(known):
+            if host in nowhere:
+                continue
             try:
                 return await handshake.call(
                     node,
@@ -122,6 +136,8 @@ class Peers:
                 )
             except Unreachable as problem:
                 first = first or problem
+                if problem.why is handshake.Why.NO_HOST:
+                    nowhere.add(host)
                 if problem.was_asked or problem.why not in _ELSEWHERE:
                     break
         assert first is not None

@@ -89,6 +89,30 @@ def test_two_of_three_start_although_one_is_elsewhere(tmp_path: Path, first: boo
             eventually(lambda: ports_of(c, b.name) == now)
 
 
+def test_two_that_are_both_elsewhere_find_each_other_at_a_port_of_the_third(
+    tmp_path: Path,
+) -> None:
+    with members(tmp_path, "a", "b", "c") as (a, b, c):
+        cluster(a, b, c)
+        on_hosts_of_their_own(tmp_path, a, b, c)
+        moved(a)
+        b.environment["RABBITMQ_DIST_PORT"] = c.environment["RABBITMQ_DIST_PORT"]
+        a.launch()
+        b.launch()
+        eventually(a.runs)
+        eventually(b.runs)
+        assert a.users() == b.users() == {"guest", "kept"}
+        eventually(lambda: ports_of(a, b.name) == ports_of(b, b.name))
+
+
+def test_who_waits_says_where_it_looks(tmp_path: Path) -> None:
+    with members(tmp_path, "a", "b", "c") as (a, b, c):
+        cluster(a, b, c)
+        port = ports_of(a, b.name)[0]
+        a.launch()
+        eventually(lambda: f"{b.name} is looked for at localhost:{port}" in a.log)
+
+
 def test_the_only_disc_member_is_elsewhere(tmp_path: Path) -> None:
     with members(tmp_path, "a", "b") as (disc, ram):
         ram.join(disc, "--ram")
