@@ -56,6 +56,7 @@ JOINED_S: Final = 60.0  # in which the metadata comes from another member at a s
 HAND_OVER_S: Final = 10.0  # what an orderly stop waits for another member to take over
 PROVED_S: Final = 25.0  # what a tool waits for a majority, as changes of the metadata do
 MET_S: Final = 1.0  # what the start of a member waits to be told that the others run
+WHOLE_LOOK_S: Final = 2.0  # how late a member notices that its copies are whole, or are not
 COPIED_S: Final = 20.0  # what the start of a disc member waits for others to have copies
 ENGINE_CALM_S: Final = 1.0  # after the start of an app, before its engine follows the members
 ENGINE_READY_S: Final = 30.0  # in which voters elect a leader: it takes up to 9 s, and again

@@ -138,8 +138,24 @@ def _of_member(
             says += ", the newest of those that answer"
     if facts.ails:
         says += f"; its vote and its copies of messages do not count now: {facts.ails}"
+    if facts.lacks:
+        says += "; " + _of_copies(facts)
     command = "" if waits_for_choice and facts.state != RUNNING else _command(facts)
     told.reasons.add(kind=_kind(facts), says=says, command=command)
+
+
+def _of_copies(facts: pb.MemberFacts) -> str:
+    """What whoever chooses a member to go on alone has to know."""
+    logs = ", ".join(facts.lacks)
+    if facts.state == RUNNING:
+        return (
+            f"its copies of quorum queues are not whole yet ({logs}): forced to go on alone now it "
+            "would give up messages that only others have"
+        )
+    return (
+        f"its copies of quorum queues were not whole when it ran last ({logs}): forced to go on "
+        "alone it would give up messages that only others have"
+    )
 
 
 def _kind(facts: pb.MemberFacts) -> str:
@@ -147,6 +163,8 @@ def _kind(facts: pb.MemberFacts) -> str:
         return "forgotten"
     if facts.ails:
         return "ailing"
+    if facts.lacks and facts.state == RUNNING:
+        return "copying"
     return "waiting" if facts.waits_for else str(facts.state)
 
 

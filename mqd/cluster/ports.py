@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from mqd.errors import PeerDown as PeerDown
@@ -72,13 +72,15 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class LogInfo:
-    """leader: member name, None while there is none; current: members with an up-to-date copy."""
+    """leader: member name, None while there is none; current: members with an up-to-date copy;
+    lags: how many entries the copies of others lack, as far as that is known."""
 
     first_seq: int
     last_seq: int
     leader: str | None
     replicas: int
     current: Sequence[str]
+    lags: Mapping[str, int] = field(default_factory=dict)
 
 
 class Stale(Exception):

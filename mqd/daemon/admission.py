@@ -271,6 +271,7 @@ class Admission:
             )  # fmt: skip
             return
         _log.warning("This node starts without waiting for the others, as force_boot asked")
+        self._tell_of_copies(answers)
         mine = (record.cluster.generation, record.number)
         newer = {
             name: facts
@@ -288,3 +289,20 @@ class Admission:
                 "%s cannot be asked: changes and messages that nobody else has are given up",
                 words.listed(silent),
             )  # fmt: skip
+
+    def _tell_of_copies(self, answers: Mapping[str, pb.MemberFacts]) -> None:
+        """What is in quorum queues here, as far as it is known to be less than all."""
+        record, lacked = self._record, self._membership.lacked()
+        if lacked is None and len(record.disc) > 1:
+            _log.warning("it is not known whether this node's copies of quorum queues are whole")
+        if not lacked:
+            return
+        _log.warning(
+            "this node's copies of quorum queues were not whole when it ran last (%s): messages "
+            "that only others have there are given up", ", ".join(lacked),
+        )  # fmt: skip
+        whole = [
+            name for name, facts in sorted(answers.items()) if facts.on_disc and not facts.lacks
+        ]
+        if whole:
+            _log.warning("%s may have all of them", words.listed(whole))

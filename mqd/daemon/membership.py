@@ -61,7 +61,8 @@ class Membership(Roll):
 
     forgotten: the member that says that this node is none. apart: members that went on without
     this one as it did without them. waits_for: whom a start waits for.
-    gate: who of the others runs, while the app does. ails(): why this one's vote does not count.
+    gate: who of the others runs, while the app does. ails(): why this one's vote does not count;
+    lacks(): logs of which this one has no whole copy, while the app runs.
     """
 
     def __init__(self, node: str, data: Path, peers: Peers, control_port: int) -> None:
@@ -73,6 +74,7 @@ class Membership(Roll):
         self.unmet = ""  # why the last start gave up
         self.gate: Gate | None = None
         self.ails: Callable[[], str] = lambda: ""
+        self.lacks: Callable[[], Sequence[str]] = lambda: ()
         self._answered = False  # somebody did, when the others were asked last
         self.partitions: tuple[str, ...] = ()
         self.at_rest = AtRest(data / METADATA_FILE)
@@ -235,6 +237,9 @@ class Membership(Roll):
         reply.on_disc = record.kind == DISC
         if reply.state == RUNNING and reply.on_disc:
             reply.ails = self.ails()
+            reply.lacks.extend(self.lacks())
+        elif reply.on_disc:
+            reply.lacks.extend(self.lacked() or ())
         reply.members.extend(map(entry_of, record.members.values()))
         return reply
 
@@ -273,6 +278,12 @@ class Membership(Roll):
         )  # fmt: skip
         await self.at_rest.take(copy)
         await self.catch_up()
+
+    def lacked(self) -> Sequence[str] | None:
+        """What `lacks` told when the app ran last; None: that is not known."""
+        from mqd.daemon.wholeness import lacked  # with what a node alone does not load
+
+        return lacked(self._data / ENGINE_FOLDER)
 
     async def survey(self, state: AppState) -> dict[str, pb.MemberFacts | None]:
         """See `MembershipControl`."""

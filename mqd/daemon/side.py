@@ -34,10 +34,11 @@ from mqd.config.settings import ClusterSettings
 from mqd.daemon.copying import copied, met
 from mqd.daemon.electorate import Electorate
 from mqd.daemon.generations import GenerationWatch
-from mqd.daemon.membership import Membership
+from mqd.daemon.membership import ENGINE_FOLDER, Membership
 from mqd.daemon.partitions import PartitionWatch
 from mqd.daemon.ports import Reserved, candidates
 from mqd.daemon.station import Station
+from mqd.daemon.wholeness import Wholeness
 from mqd.errors import ErrorCode, MqdError
 from mqd.limits import HAND_OVER_S, JOINED_S, OVERTAKEN_LOOK_S
 from mqd.metadata.commands import (
@@ -103,6 +104,7 @@ class Side:
         self._renewing: asyncio.Task[None] | None = None
         self._queues: RemoteQueues | None = None
         self._shards: ShardService | None = None
+        self._wholeness: Wholeness | None = None
         self.gate = Gate(mesh)
         self.gate.on_change(lambda _node, _is_up: site.membership.keep())
         self.ledger = Ledger(mesh, store, me.kind, loop_timers(loop), self._end_turn)
@@ -257,7 +259,14 @@ class Side:
         if self._electorate is not None:
             assert self._shards is not None
             self._electorate.begin(self._shards)
+            self._tell_of_copies(self._shards)
         self._partitions.begin(self._store.state.members)
+
+    def _tell_of_copies(self, shards: ShardService) -> None:
+        data, name = self._site.node.data_directory, self._me.name
+        whole = Wholeness(data / ENGINE_FOLDER, name, self._store, lambda: shards.engine)
+        self._wholeness, self._site.membership.lacks = whole, lambda: whole.lacks
+        whole.begin()
 
     async def settle(self, given_up: asyncio.Event) -> None:
         """Returns when what this node promises is kept by others, too, or will not soon be."""
@@ -321,6 +330,8 @@ class Side:
             for task in (self._switching, self._renewing):
                 if task is not None:
                     task.cancel()
+            if self._wholeness is not None:
+                self._wholeness.close()
             self._partitions.close()
 
     # -- changes ------------------------------------------------------------------------------

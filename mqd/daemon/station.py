@@ -83,10 +83,12 @@ async def can_decide(
     """Whether the voters may have a leader. When all other voters are servers of an earlier
     generation, or of nodes that are no members any more, this one alone votes from now on.
     was_voter: this incarnation has been one."""
-    if engine.has_group:
-        return True
     from mqd.cluster.engine.settings import peer_id, server_name
 
+    if engine.has_group:  # a rescue that was left half-way has left this one alone among the voters
+        if station.gone() and not {*engine.voters} - {station.me.name}:
+            await _vote_alone(station, engine, station.gone())
+        return True
     mine = peer_id(server_name(station.me.name, station.me.incarnation))
     others = {each for each in engine.voter_ids if each != mine}
     if not others:
@@ -98,11 +100,19 @@ async def can_decide(
     if len(lost) < len(others):
         _log.warning("voters that nobody remembers keep this node from going on alone")
         return True
+    await _vote_alone(station, engine, lost)
+    return True
+
+
+async def _vote_alone(
+    station: Station, engine: NatsEngine, lost: Sequence[tuple[str, str]]
+) -> None:
+    """These are lost for good, and their copies of logs with them. Left half-way it is done again,
+    as long as they are not forgiven."""
     named = ", ".join(name for name, _ in lost)
     _log.warning("the servers of %s vote no more: this node alone does", named)
     await engine.rescue(lost)
     station.forgive(lost)
-    return True
 
 
 class PutOff:

@@ -170,6 +170,11 @@ def log_info(found: Json) -> LogInfo:
         leader=node_of(leader) if leader else None,
         replicas=int(found["config"]["num_replicas"]),
         current=tuple(node_of(name) for name in ([leader] if leader else []) + current),
+        lags={
+            node_of(replica["name"]): int(replica.get("lag", 0))
+            for replica in group.get("replicas", ())
+            if not is_current(replica) and not replica.get("pending")
+        },
     )
 
 

@@ -37,13 +37,14 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import logging
 import re
 import secrets as passwords
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from mqd.cluster.engine import api, supervisor
+from mqd.cluster.engine import api, copies, supervisor
 from mqd.cluster.engine import binary as programs
 from mqd.cluster.engine.logs import Logs
 from mqd.cluster.engine.session import Session
@@ -59,6 +60,8 @@ from mqd.cluster.identity import Identity, write_private
 from mqd.cluster.ports import Engine, Entry, LogInfo, NoMajority
 from mqd.errors import ErrorCode, MqdError
 from mqd.metadata.commands import Member
+
+_log = logging.getLogger("mqd.cluster.engine")
 
 _FOLDER: Final = "engine"
 _JOINED: Final = "joined"  # in the store's folder: it has been in a group that had a leader
@@ -119,9 +122,12 @@ class NatsEngine:
         is_old = (self._store / _JOINED).exists()
         self._joins = not is_old and how is not Start.FOUND
         self._members, self._identity = {each.name: each for each in members}, identity
-        self._supervisor = supervisor.Supervisor(program, self._folder, self._session)
+        await self._launch(supervisor.Supervisor(program, self._folder, self._session))
+
+    async def _launch(self, server: supervisor.Supervisor) -> None:
+        self._supervisor = server
         try:
-            await self._supervisor.start(self._config(), self._secrets.anchor)
+            await server.start(self._config(), self._secrets.anchor)
         except OSError as error:
             self._supervisor = None
             raise MqdError(ErrorCode.UNAVAILABLE, f"nats-server: {error}") from error
@@ -256,7 +262,23 @@ class NatsEngine:
 
     async def rescue(self, lost: Sequence[tuple[str, str]]) -> None:
         await self._session.opened(_RESCUE_OPEN_S)
-        await self._voters.rescue(lost)
+        stuck = await self._voters.rescue(lost, copies.logs_on(self._store))
+        server = self._supervisor
+        if not stuck or server is None:
+            return
+        await server.stop()
+        for group in stuck.values():
+            copies.take_out(self._store, group)
+        await self._launch(server)
+        await self._session.opened(_RESCUE_OPEN_S)
+        for log in sorted(stuck):
+            if not await self.ready(_RESCUE_OPEN_S, log):
+                raise NoMajority(f"{log} has no leader although this member has its only copy")
+            settled = await self._logs.scale(log, 1)
+            _log.error(
+                "%s: the copy on this node was not whole; it ends at %d, and what only others had "
+                "of it is given up", log, settled.last_seq,
+            )  # fmt: skip
 
     @property
     def leads(self) -> Mapping[str, str | None]:

@@ -39,7 +39,7 @@ class Session:
 
     def __init__(self, server: str, secrets: Secrets) -> None:
         """server: the name of the own one."""
-        self._server = server
+        self.server = server
         self._secrets = secrets
         self._client: Connection | None = None
         self._system: Connection | None = None
@@ -139,7 +139,7 @@ class Session:
         await client.hear(api.LEADER_ELECTED, self._elected)
         await client.hear(api.QUORUM_LOST, self._quorum_lost)
         await client.hear(
-            api.attends(self._server), lambda asked: client.send(asked.reply, b"", None)
+            api.attends(self.server), lambda asked: client.send(asked.reply, b"", None)
         )
 
     async def _poll(self, client: Connection, system: Connection) -> None:
@@ -197,7 +197,7 @@ class Session:
         servers += [replica["name"] for replica in group.get("replicas") or ()]
         self.meta_leader = node_of(leader) if leader else None
         if len(set(servers)) < int(group.get("cluster_size", 0)):
-            servers.append(self._server)  # a server leaves itself out, unless it leads
+            servers.append(self.server)  # a server leaves itself out, unless it leads
         self.voters = tuple(dict.fromkeys(servers))
 
     def _told(self, message: Msg) -> None:

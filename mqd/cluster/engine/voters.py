@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Final
 
 from mqd.cluster.engine import api
@@ -23,6 +23,8 @@ REMOVE_S: Final = 30.0
 RESCUE_S: Final = 30.0
 _AGAIN_S: Final = 0.2
 _LOOK_ATTEMPT_S: Final = 1.0
+_STUCK_LOOK_S: Final = 0.5
+_STUCK_LOOKS: Final = 24  # an election takes 9 s at most, of a group of one
 
 
 class Voters:
@@ -55,24 +57,63 @@ class Voters:
                 raise NoMajority(f"{server} is not removed: {said}")
             await asyncio.sleep(_AGAIN_S)
 
-    async def rescue(self, lost: Sequence[tuple[str, str]]) -> None:
-        """This member's copies are the truth from now on, and it alone votes. Logs of which it had
-        none are deleted: the voters would replace the only copy of a removed member by an empty
-        one, and nobody could tell that from the log."""
-        before = api.local_logs(await self._session.state())
-        await self._lower_quorum()
+    async def rescue(self, lost: Sequence[tuple[str, str]], on_disc: Set[str]) -> Mapping[str, str]:
+        """This member's copies are the truth from now on, and it alone votes. on_disc: the logs of
+        which it has any. Others are deleted: the voters would replace the only copy of a removed
+        member by an empty one, and nobody could tell that from the log.
+
+        Returns groups by log: those whose copy here was being made, and waits for the rest of it
+        from members that are none any more. Nothing but a start without the group ends that."""
+        if self._session.meta_leader is None:
+            await self._lower_quorum()
         for name, incarnation in lost:
             await self.remove(name, incarnation)
         for log in await self._logs.names():
-            if log not in before:
+            if log not in on_disc:
                 _log.warning("no copy of %s is left", log)
                 await self._logs.delete(log)
-        for log, found in api.local_logs(await self._session.state(config=True)).items():
-            if log in before:
-                settled = await self._logs.scale(log, 1, found["config"])
-                had = int(before[log]["state"]["last_seq"])
-                if settled.last_seq < had:
-                    _log.error("%s ended at %d and now ends at %d", log, had, settled.last_seq)
+        found = api.local_logs(await self._session.state(config=True))
+        kept = [log for log in found if log in on_disc]
+        settled = [self._settle(log, found[log]) for log in kept]
+        outcomes = await asyncio.gather(*settled, return_exceptions=True)
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                raise outcome
+        return {log: str(group) for log, group in zip(kept, outcomes, strict=True) if group}
+
+    async def _settle(self, log: str, found: api.Json) -> str:
+        """One copy, of a log that has a leader. Returns its group when it will never have one."""
+        had = int(found["state"]["last_seq"])
+        scaling = asyncio.ensure_future(self._logs.scale(log, 1, found["config"]))
+        stuck = asyncio.ensure_future(self._stuck(log))
+        try:
+            await asyncio.wait((scaling, stuck), return_when=asyncio.FIRST_COMPLETED)
+            if not scaling.done():
+                return stuck.result()
+            if (settled := scaling.result()).last_seq < had:
+                _log.error("%s ended at %d and now ends at %d", log, had, settled.last_seq)
+            return ""
+        finally:
+            scaling.cancel()
+            stuck.cancel()
+
+    async def _stuck(self, log: str) -> str:
+        """Returns the group of that log, once the server has said again and again that it is the
+        only one in it and does not lead it."""
+        looks = 0
+        while True:
+            found = api.local_logs(await self._session.state()).get(log, {})
+            group = found.get("cluster") or {}
+            others = [each for each in group.get("replicas") or () if each.get("peer") != self._me]
+            is_alone = bool(group.get("raft_group")) and not group.get("leader") and not others
+            looks = looks + 1 if is_alone else 0
+            if looks >= _STUCK_LOOKS:
+                return str(group["raft_group"])
+            await asyncio.sleep(_STUCK_LOOK_S)
+
+    @property
+    def _me(self) -> str:
+        return peer_id(self._session.server)
 
     async def _alone_on(self, name: str) -> Sequence[str]:
         logs = await self._logs.names()

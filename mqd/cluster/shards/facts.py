@@ -71,16 +71,16 @@ class ShardQueues:
         try:
             told = await self._ask_home(queue, {"look": self._shard(queue)})
         except MqdError:
-            told = {"last": 0, "epoch": 0}
+            told = {"last": 0, "epoch": 0, "have": {}}
         return [
             Copy(
                 name,
                 "leader" if name == found.leader else "follower",
-                told["last"],
-                told["last"],
+                index := told["have"].get(name, 0),
+                index,
                 told["epoch"],
             )
-            if name in found.online  # one that lags a little is a follower as well
+            if name in found.online  # one whose copy is being made is a follower as well
             else Copy(name, "noproc")
             for name in found.members
         ]
@@ -142,7 +142,9 @@ class ShardQueues:
                 case {"look": shard}:
                     info = await self._engine.info(log_of(shard))
                     epoch = self._whereabouts.epoch_of(shard)
-                    return {"last": info.last_seq, "epoch": epoch}
+                    have = {name: max(info.last_seq - lag, 0) for name, lag in info.lags.items()}
+                    have |= dict.fromkeys(info.current, info.last_seq)
+                    return {"last": info.last_seq, "epoch": epoch, "have": have}
                 case {"lead": [shard, member]}:
                     await self._engine.lead(log_of(shard), member)
                 case _:

@@ -105,14 +105,16 @@ class Reconciler:
         )
 
     async def _put_right(self) -> None:
-        copies = min(len(self.discs), SHARD_COPIES_MAX)
+        discs, up = self.discs, {self._mesh.node, *self._mesh.up}
+        copies = min(len(discs), SHARD_COPIES_MAX)
+        possible = min(copies, sum(name in up for name in discs))
         wanted = range(self._wanted())
         for number in wanted:
             if log_of(number) not in self._engine.leads:
-                await self._engine.create(log_of(number), replicas=copies)
+                await self._engine.create(log_of(number), replicas=possible)
                 self._fresh.add(number)
         # At once: what has one copy is lost with a member, and to make another one takes a while.
-        looks = [self._copy(log_of(number), copies) for number in wanted]
+        looks = [self._copy(log_of(number), copies, possible) for number in wanted]
         problems = await asyncio.gather(*looks, return_exceptions=True)
         for problem in filter(None, problems):
             raise problem
@@ -121,10 +123,12 @@ class Reconciler:
             self._fresh.clear()
             self.stir()
 
-    async def _copy(self, name: str, copies: int) -> None:
+    async def _copy(self, name: str, most: int, possible: int) -> None:
+        """As many as there can be now; none is given up because its member is down."""
         if self._engine.leads.get(name) is None:
             return
         info = await self._engine.info(name)
+        copies = min(most, max(info.replicas, possible))
         if info.replicas != copies and len(info.current) > info.replicas // 2:
             log.info("%s: %d copies instead of %d", name, copies, info.replicas)
             await self._engine.set_replicas(name, copies)

@@ -55,6 +55,7 @@ class MemberFacts(_message.Message):
     ON_DISC_FIELD_NUMBER: _builtins.int
     AILS_FIELD_NUMBER: _builtins.int
     FORKS_FIELD_NUMBER: _builtins.int
+    LACKS_FIELD_NUMBER: _builtins.int
     node: _builtins.str
     state: _builtins.str
     """running, starting, stopped"""
@@ -88,6 +89,10 @@ class MemberFacts(_message.Message):
     def forks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """of the generations that led to its own: mqd/metadata/generations.py"""
 
+    @_builtins.property
+    def lacks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """logs of quorum queues of which its copy is not whole, or was not when it ran last"""
+
     def __init__(
         self,
         *,
@@ -107,10 +112,11 @@ class MemberFacts(_message.Message):
         on_disc: _builtins.bool = ...,
         ails: _builtins.str = ...,
         forks: _abc.Iterable[_builtins.str] | None = ...,
+        lacks: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ails", b"ails", "authority", b"authority", "cluster_id", b"cluster_id", "forgotten", b"forgotten", "forks", b"forks", "generation", b"generation", "incarnation", b"incarnation", "kind", b"kind", "members", b"members", "node", b"node", "number", b"number", "on_disc", b"on_disc", "running", b"running", "state", b"state", "version", b"version", "waits_for", b"waits_for"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ails", b"ails", "authority", b"authority", "cluster_id", b"cluster_id", "forgotten", b"forgotten", "forks", b"forks", "generation", b"generation", "incarnation", b"incarnation", "kind", b"kind", "lacks", b"lacks", "members", b"members", "node", b"node", "number", b"number", "on_disc", b"on_disc", "running", b"running", "state", b"state", "version", b"version", "waits_for", b"waits_for"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -13,9 +13,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from tests.cluster.chaos.discs import Disc
+from tests.cluster.chaos.whole import why_not_whole
 from tests.cluster.trio import Member, Trio
 
 _DISC_S = 30.0
+_WHOLE_S = 90.0
 ORDERS = tuple(itertools.permutations(range(3)))
 
 
@@ -26,7 +28,7 @@ class Trouble(Exception):
 @dataclass
 class Faults:
     """Of one cluster. give_up(index): that node's classic queues are gone for good; quiet(): until
-    nothing is on its way; loud(): publishers go on."""
+    nothing is on its way; loud(): publishers go on; queues: the quorum queues."""
 
     trio: Trio
     dice: random.Random
@@ -35,6 +37,7 @@ class Faults:
     renew: Callable[[], None]
     quiet: Callable[[], None]
     loud: Callable[[], None]
+    queues: Sequence[str] = ()
     orders: itertools.cycle[Sequence[int]] = field(default_factory=lambda: itertools.cycle(ORDERS))
     behind: set[int] = field(default_factory=set)  # members that the fault kept from the others
 
@@ -244,9 +247,11 @@ class Faults:
             time.sleep(0.5)
 
     def _survivor(self) -> str:
-        """A power cut takes all; one is forced up alone, and used; then the others come back."""
+        """A power cut takes all; one is forced up alone, and used; then the others come back. Only
+        when each has everything: to force another one gives up what it has not got."""
         member = self._draw()
         self.quiet()
+        whole_s = self._await_whole()
         for one in self.trio.members:
             one.kill()
         try:
@@ -257,4 +262,11 @@ class Faults:
         self.loud()
         self._last(1.0, 3.0)
         self._start(*self._others(member))
-        return member.name
+        return f"{member.name}, whole after {whole_s:.1f} s"
+
+    def _await_whole(self) -> float:
+        began = time.monotonic()
+        while why := why_not_whole(self.trio, self.queues):
+            if time.monotonic() > began + _WHOLE_S:
+                raise Trouble(f"copies are not whole after {_WHOLE_S:.0f} s: {why}")
+        return time.monotonic() - began

@@ -78,6 +78,7 @@ class Chaos:
             renew=self._on_loop(self._declare_async),
             quiet=self._on_loop(self._quiet),
             loud=self._on_loop(self._loud),
+            queues=(*QUORUM, SAMPLED),
         )
         self._began = time.monotonic()
         self._loop: asyncio.AbstractEventLoop | None = None

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import signal
 from pathlib import Path
 
 import pytest
 
+from mqd.cluster.engine import api
 from mqd.cluster.engine.api import NoLog
 from mqd.cluster.engine.engine import NatsEngine, Start
 from mqd.cluster.ports import NoMajority
@@ -233,5 +236,50 @@ def test_all_but_one_leave_while_they_run(tmp_path: Path) -> None:
             a = await cluster.start(A)
             assert await a.ready(10.0)
             assert await data(a, "META") == numbers(21)
+
+    asyncio.run(run())
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(150)
+def test_a_survivor_goes_on_with_a_copy_that_was_being_made(tmp_path: Path) -> None:
+    """The rest of it was promised by members that are no more: it is not waited for for ever."""
+
+    async def run() -> None:
+        async with nodes(tmp_path, 3) as cluster:
+            a, b, c = await cluster.found()
+            await a.create("META", replicas=3)
+            await a.create("Q0", replicas=1)
+            leader = (await a.info("Q0")).leader
+            assert leader is not None
+            holder = cluster.up[leader]
+            for _ in range(100):
+                await asyncio.gather(*[holder.submit("Q0.x", b"0" * 1000) for _ in range(200)])
+            survivor = next(each for each in (a, b, c) if each is not holder)
+            growing = asyncio.ensure_future(holder.set_replicas("Q0", 3))
+            await until(lambda: has_some(survivor))
+            pids = [engine.pid for engine in (a, b, c)]
+            for pid in pids:
+                assert pid is not None
+                os.kill(pid, signal.SIGKILL)
+            growing.cancel()
+            name = next(each for each, engine in cluster.up.items() if engine is survivor)
+            for each in (A, B, C):
+                await cluster.stop(each)
+            survivor = await cluster.start(name)
+            lost = [(each.name, each.incarnation) for each in cluster.members if each.name != name]
+            await survivor.rescue(lost)
+            info = await survivor.info("Q0")
+            assert (info.leader, info.replicas) == (name, 1)
+            assert 0 < info.last_seq < 20_000  # else it was whole, and this proves nothing
+            assert len(await survivor.read("Q0", 1, 20_000)) == info.last_seq
+            after = info.last_seq
+            assert await survivor.append("Q0", "Q0.x", b"new", after=after) == after + 1
+            await survivor.rescue(lost)  # left half-way, it is done again
+            assert (await survivor.info("Q0")).last_seq == after + 1
+
+    async def has_some(engine: NatsEngine) -> bool:
+        copies = api.local_logs(await engine._session.state())
+        return "Q0" in copies and int(copies["Q0"]["state"]["last_seq"]) > 3000
 
     asyncio.run(run())

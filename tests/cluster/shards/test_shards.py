@@ -14,6 +14,7 @@ from mqd.broker.definitions import QueueDefinition
 from mqd.broker.homes import Here, Home
 from mqd.broker.queues.remote import RemoteQueue
 from mqd.broker.queues.sharded import Sharded, ShardedQuorum
+from mqd.cluster.ports import LogInfo
 from mqd.cluster.shards.facts import ShardQueues
 from mqd.cluster.shards.reconciler import Reconciler, moves
 from mqd.cluster.shards.shards import Shards, log_of
@@ -254,6 +255,32 @@ async def test_logs_are_made_spread_and_told_of() -> None:
         home = three["c"].where.home_of(0)
         assert found.leader == home == found.members[0]
         assert sorted(found.members) == sorted(found.online) == list(NODES)
+
+
+async def test_there_are_as_many_copies_as_members_to_have_them() -> None:
+    """One that is down is not waited for, nor is its copy given up."""
+    async with cluster() as three:
+        await three.engines["a"].create("META", replicas=3)
+        three.crash("c")
+        await three["a"].reconciler.look()
+        assert [three.engines.logs[log_of(n)].replicas for n in range(3)] == [3, 2, 2]
+        three.engines.start("c")
+        three.meshes.start("c")
+        three.meshes.run()
+        await three["a"].reconciler.look()
+        assert [three.engines.logs[log_of(n)].replicas for n in range(3)] == [3, 3, 3]
+
+
+async def test_a_copy_that_is_being_made_is_not_told_to_be_as_far_as_the_others() -> None:
+    async with cluster() as three:
+        await three["a"].reconciler.look()
+
+        async def info(log: str) -> LogInfo:
+            return LogInfo(1, 65, "a", 3, ("a", "b"), {"c": 60})
+
+        three.engines["a"].info = info  # type: ignore[method-assign]
+        found = await three["a"].facts.look(DEFINITION)
+        assert [(row.node, row.log_index) for row in found] == [("a", 65), ("b", 65), ("c", 5)]
 
 
 async def test_how_far_copies_are_and_who_is_to_lead_is_asked_over_links() -> None:

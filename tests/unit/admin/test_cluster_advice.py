@@ -62,6 +62,19 @@ def test_one_that_ails_is_no_vote_to_count_on() -> None:
     assert advise(A, {A: mine, B: facts(B, authority="")}).outcome == "writable"
 
 
+def test_what_would_be_given_up_with_a_copy_that_is_not_whole() -> None:
+    told = advise(A, {A: facts(A), B: facts(B, lacks=["Q0", "Q2"])})
+    assert [each.kind for each in told.reasons] == ["running", "copying", "warning"]
+    assert told.reasons[1].says.endswith(
+        "its copies of quorum queues are not whole yet (Q0, Q2): forced to go on alone now it "
+        "would give up messages that only others have"
+    )
+    waits = facts(B, "starting", waits_for=[A], lacks=["Q1"])
+    told = advise(B, {A: None, B: waits})
+    said = next(each for each in told.reasons if each.kind == "waiting")
+    assert "were not whole when it ran last (Q1): forced to go on alone it would give" in said.says
+
+
 def test_one_that_was_forgotten_is_to_be_reset() -> None:
     told = advise(B, {B: facts(B, "stopped", forgotten=True)})
     assert told.reasons[0].kind == "forgotten"

@@ -1,0 +1,118 @@
+"""Which copies of the logs of quorum queues are not whole on this disc member.
+
+Theory. A member that is forced to go on alone has what its copies have. While they are made, after
+it joined or came back, that is less than what was confirmed to clients, and nothing in the copy
+itself says so: only who leads the log knows. So while the node runs it asks, and writes down what
+it hears, for the time when nobody is left to ask: a power cut, and the choice of whom to force.
+
+What cannot be asked now (no leader, no majority) stays as it was known: members go down one after
+the other in a power cut, and those that are left lose no copy by that.
+
+Decides what is said of this node's copies. Never makes one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+from mqd.cluster.identity import write_private
+from mqd.cluster.ports import Engine, NoMajority
+from mqd.cluster.shards.shards import log_of, shard_number
+from mqd.limits import WHOLE_LOOK_S
+from mqd.metadata.store import MetadataStore
+
+_FILE: Final = "lacks"  # beside the copies: a new incarnation has neither
+
+_log = logging.getLogger(__name__)
+
+
+def lacked(folder: Path) -> Sequence[str] | None:
+    """Logs of which the copy was not whole when this was known last. folder: of the engine. None:
+    it was never known."""
+    try:
+        return tuple((folder / _FILE).read_text().split())
+    except OSError:
+        return None
+
+
+class Wholeness:
+    """Of one app. folder: of the engine; engine(): while there is one."""
+
+    def __init__(
+        self, folder: Path, node: str, store: MetadataStore, engine: Callable[[], Engine | None]
+    ) -> None:
+        self._folder = folder
+        self._node = node
+        self._store = store
+        self._engine = engine
+        self._lacks = lacked(folder)
+        self._looking: asyncio.Task[None] | None = None
+
+    @property
+    def lacks(self) -> Sequence[str]:
+        """Names of logs; all of them while nothing is known."""
+        logs = self._logs()
+        return [log for log in logs if self._lacks is None or log in self._lacks]
+
+    def _logs(self) -> Sequence[str]:
+        """Those that have queues."""
+        queues = self._store.state.queues.values()
+        return sorted({log_of(queue.shard) for queue in queues if queue.shard is not None})
+
+    def begin(self) -> None:
+        """Look from now on."""
+        loop = asyncio.get_running_loop()
+        self._looking = loop.create_task(self._run(), name="wholeness of copies")
+
+    def close(self) -> None:
+        """What is written down stays."""
+        if self._looking is not None:
+            self._looking.cancel()
+
+    async def _run(self) -> None:
+        while True:
+            await self.look()
+            await asyncio.sleep(WHOLE_LOOK_S)
+
+    async def look(self) -> None:
+        """Ask of every log, also those that have no queue yet, who has it whole."""
+        engine = self._engine()
+        if engine is None:
+            return
+        before = self._lacks
+        found: list[str] = []
+        known = {name for name in engine.leads if shard_number(name) is not None}
+        for log in sorted({*self._logs(), *known}):
+            is_whole = await self._is_whole(engine, log)
+            if is_whole is None:
+                is_whole = before is not None and log not in before
+            if not is_whole:
+                found.append(log)
+        self._lacks = tuple(found)
+        if self._lacks != before:
+            self._note()
+
+    async def _is_whole(self, engine: Engine, log: str) -> bool | None:
+        """None: nobody can tell."""
+        try:
+            info = await engine.info(log)
+        except NoMajority:
+            return None
+        if info.leader is None:
+            return None
+        return self._node in info.current
+
+    def _note(self) -> None:
+        assert self._lacks is not None
+        if self._lacks:
+            named = ", ".join(self._lacks)
+            _log.info("this node's copies of these logs of quorum queues are not whole: %s", named)
+        else:
+            _log.info("this node's copies of the logs of quorum queues are whole")
+        with contextlib.suppress(OSError):  # a full disc: it is known for as long as this runs
+            write_private(self._folder / _FILE, " ".join(self._lacks).encode())
