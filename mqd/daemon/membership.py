@@ -60,9 +60,8 @@ class Membership(Roll):
     """Of one node. `record` is None while the node has never met another one.
 
     forgotten: the member that says that this node is none. apart: members that went on without
-    this one as it did without them. waits_for: whom a start waits for.
-    gate: who of the others runs, while the app does. ails(): why this one's vote does not count;
-    lacks(): logs of which this one has no whole copy, while the app runs.
+    this one as it did without them. waits_for: whom a start waits for. While the app runs: gate:
+    who else does, ails(): why this one's vote does not count, lacks(): logs it has not whole.
     """
 
     def __init__(self, node: str, data: Path, peers: Peers, control_port: int) -> None:

@@ -8,6 +8,7 @@ restart a server that was not seen since is not known by its name.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Mapping, Sequence, Set
 from typing import Final
@@ -102,13 +103,14 @@ class Voters:
         only one in it and does not lead it."""
         looks = 0
         while True:
-            found = api.local_logs(await self._session.state()).get(log, {})
-            group = found.get("cluster") or {}
-            others = [each for each in group.get("replicas") or () if each.get("peer") != self._me]
-            is_alone = bool(group.get("raft_group")) and not group.get("leader") and not others
-            looks = looks + 1 if is_alone else 0
-            if looks >= _STUCK_LOOKS:
-                return str(group["raft_group"])
+            with contextlib.suppress(NoMajority, api.Refused):  # no answer says nothing
+                found = api.local_logs(await self._session.state()).get(log, {})
+                group = found.get("cluster") or {}
+                peers = {each.get("peer") for each in group.get("replicas") or ()}
+                is_alone = bool(group.get("raft_group")) and not peers - {self._me}
+                looks = looks + 1 if is_alone and not group.get("leader") else 0
+                if looks >= _STUCK_LOOKS:
+                    return str(group["raft_group"])
             await asyncio.sleep(_STUCK_LOOK_S)
 
     @property

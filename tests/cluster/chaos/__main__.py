@@ -1,7 +1,7 @@
 """Rounds of faults on three nodes, with AMQP clients as witnesses.
 
     python -m tests.cluster.chaos [--target mqd|rabbitmq] [--rounds 10] [--seed N]
-        [--faults kill,kill2,stop,hang,term,full,cut,oneway,slow,disc,churn,survivor]
+        [--faults kill,kill2,stop,hang,term,full,cut,oneway,slow,disc,churn,survivor,hasty]
         [--messages 10000] [--loopback]
 
 A round works, does one fault, waits until all is well, confirms its share of the messages, takes

@@ -28,7 +28,8 @@ class Trouble(Exception):
 @dataclass
 class Faults:
     """Of one cluster. give_up(index): that node's classic queues are gone for good; quiet(): until
-    nothing is on its way; loud(): publishers go on; queues: the quorum queues."""
+    nothing is on its way; loud(): publishers go on; give_up_copies(): what is in quorum queues now
+    may be gone; queues: the quorum queues."""
 
     trio: Trio
     dice: random.Random
@@ -37,7 +38,8 @@ class Faults:
     renew: Callable[[], None]
     quiet: Callable[[], None]
     loud: Callable[[], None]
-    queues: Sequence[str] = ()
+    give_up_copies: Callable[[], None]
+    queues: Sequence[str]
     orders: itertools.cycle[Sequence[int]] = field(default_factory=lambda: itertools.cycle(ORDERS))
     behind: set[int] = field(default_factory=set)  # members that the fault kept from the others
 
@@ -51,6 +53,7 @@ class Faults:
             "full": self._full_stop,
             "churn": self._churn,
             "survivor": self._survivor,
+            "hasty": self._hasty,
         }
         if self.disc:
             self.table["disc"] = self._disc
@@ -252,6 +255,18 @@ class Faults:
         member = self._draw()
         self.quiet()
         whole_s = self._await_whole()
+        self._go_on_from(member)
+        return f"{member.name}, whole after {whole_s:.1f} s"
+
+    def _hasty(self) -> str:
+        """The same without a look: what the survivor has of quorum queues is all there is."""
+        member = self._draw()
+        self.quiet()
+        self.give_up_copies()
+        self._go_on_from(member)
+        return member.name
+
+    def _go_on_from(self, member: Member) -> None:
         for one in self.trio.members:
             one.kill()
         try:
@@ -262,7 +277,6 @@ class Faults:
         self.loud()
         self._last(1.0, 3.0)
         self._start(*self._others(member))
-        return f"{member.name}, whole after {whole_s:.1f} s"
 
     def _await_whole(self) -> float:
         began = time.monotonic()
