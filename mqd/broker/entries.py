@@ -71,6 +71,7 @@ class ConnectionEntry:
     connected_at: int = 0
     channels: dict[int, Channel] = field(default_factory=dict)
     exclusive_queues: list[Queue] = field(default_factory=list)
+    told_to_close: bool = False  # its client has not answered yet
     held: bool = False
     slowed: bool = False  # publishes faster than the disc writes, or did so a moment ago
 
@@ -88,6 +89,7 @@ class ConnectionEntry:
 
     def close(self, reply_code: int, text: str) -> None:
         """Close it from our side: 320 for an operator's wish."""
+        self.told_to_close = True
         self.peer.close(ConnectionError_(ReplyCode(reply_code), text, (0, 0)))
 
     def hold(self, reason: str) -> None:

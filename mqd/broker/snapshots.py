@@ -160,6 +160,8 @@ BINDING: Final[Mapping[str, Callable[[BindingDefinition], Info]]] = {
 
 
 def _connection_state(entry: ConnectionEntry) -> str:
+    if entry.told_to_close:
+        return "closed"  # as 3.10.8 calls it until close-ok
     if entry.state != "running":
         return entry.state
     if entry.held:

@@ -388,12 +388,10 @@ class Session(asyncio.Protocol):
             if error.code is not ReplyCode.ACCESS_REFUSED:
                 log.error("closing AMQP connection %s):\n%s", where, error.text)
             return
-        kind = "Channel" if isinstance(error, ChannelError) else "Error on AMQP connection"
         if isinstance(error, ChannelError):
             log.error(
-                "%s error on connection %s), channel %d:\n"
+                "Channel error on connection %s), channel %d:\n"
                 " operation %s caused a channel exception %s: %s",
-                kind,
                 where,
                 channel_id,
                 operation,
@@ -402,10 +400,11 @@ class Session(asyncio.Protocol):
             )
             return
         self._deadline_ms = self._now_ms() + _CLOSE_OK_TIMEOUT_S * 1000
+        if self.entry is not None:
+            self.entry.told_to_close = True
         log.error(
-            "%s %s, state: running), channel %d:\n"
+            "Error on AMQP connection %s, state: running), channel %d:\n"
             " operation %s caused a connection exception %s: %s",
-            kind,
             where,
             channel_id,
             operation,

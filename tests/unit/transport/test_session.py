@@ -15,6 +15,7 @@ from pamqp.header import ProtocolHeader
 from mqd import limits
 from mqd.broker.channel import Channel as BrokerChannel
 from mqd.broker.settings import Settings
+from mqd.broker.snapshots import CONNECTION
 from tests.harness import (
     CAPABILITIES,
     Basic,
@@ -217,6 +218,26 @@ def test_who_never_answers_close(world: World, client: Client) -> None:
     assert not client.transport.closing
     world.tick(200)
     assert client.transport.aborted
+
+
+@pytest.mark.parametrize("how", ["an operator", "a fault"])
+def test_one_that_was_told_to_close_is_listed_as_closed(
+    world: World, client: Client, how: str
+) -> None:
+    """Until it answers, whatever alarms come and go meanwhile (observed: 3.10.8)."""
+    (entry,) = world.broker.connections.values()
+    state = CONNECTION["state"]
+    assert state(entry) == "running"
+    if how == "an operator":
+        entry.close(320, "bye")
+    else:
+        client.send(Basic.Qos(prefetch_size=1))
+    assert (state(entry), CONNECTION["channels"](entry)) == ("closed", 0)
+    world.broker.set_alarm("memory", True)
+    world.broker.set_alarm("memory", False)
+    assert state(entry) == "closed"
+    client.feed(CLOSE_OK)
+    assert not world.broker.connections
 
 
 # -- reading and writing --------------------------------------------------------------------------
