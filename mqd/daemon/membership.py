@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
-from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -78,7 +77,7 @@ class Membership(Roll):
         self.partitions: tuple[str, ...] = ()
         self.at_rest = AtRest(data / METADATA_FILE)
         self._data = data
-        self.peers.usual = self._usual_ports
+        self.peers.usual = lambda: self.record.ports if self.record is not None else ()
         self._metadata: MetadataStore | None = None
         self._is_kept = True  # the file says what `record` does
         self._again: asyncio.TimerHandle | None = None
@@ -390,12 +389,6 @@ class Membership(Roll):
         await wipe()
         # copies of logs are an incarnation's
         await asyncio.to_thread(shutil.rmtree, self._data / ENGINE_FOLDER, True)
-
-    def _usual_ports(self) -> Sequence[int]:
-        """The control ports of the members, that of most of them first."""
-        members = self.record.members.values() if self.record is not None else ()
-        ports = Counter(each.control_port for each in members if each.control_port)
-        return [port for port, _ in ports.most_common()]
 
     def _here(self) -> Member:
         """With the port that will be listened on, so that the others know it before."""

@@ -10,7 +10,8 @@ time before the metadata is open; for a ram member it is all there is between tw
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
@@ -55,6 +56,12 @@ class Record:
     def others(self) -> tuple[str, ...]:
         """Names of all members but this one."""
         return tuple(name for name in self.members if name != self.node)
+
+    @property
+    def ports(self) -> Sequence[int]:
+        """The control ports of the members, that of most of them first."""
+        ports = Counter(each.control_port for each in self.members.values() if each.control_port)
+        return [port for port, _ in ports.most_common()]
 
     def follow(
         self,
