@@ -6,6 +6,7 @@ Decides the sentences of `explain cluster` from what the members answered. Never
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 
 from mqd.admin.membership_words import listed
 from mqd.cluster.membership.record import DISC, RAM
@@ -138,6 +139,9 @@ def _of_member(
             says += ", the newest of those that answer"
     if facts.ails:
         says += f"; its vote and its copies of messages do not count now: {facts.ails}"
+    if facts.ran_ms:
+        ran = datetime.fromtimestamp(facts.ran_ms // 1000, UTC)
+        says += f", ran last at {ran:%Y-%m-%d %H:%M:%S} UTC"
     if facts.lacks:
         says += "; " + _of_copies(facts)
     command = "" if waits_for_choice and facts.state != RUNNING else _command(facts)

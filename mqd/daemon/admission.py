@@ -37,6 +37,7 @@ from mqd.limits import PEER_LOOK_S
 from mqd.metadata.commands import ClusterRecord
 from mqd.rpc.v1 import membership_pb2 as pb
 
+_RAN_LATER_MS = 30_000  # the times of two members may be off by so much
 _EXTEND_S = 60  # as told to systemd, again and again while others are waited for
 
 _log = logging.getLogger(__name__)
@@ -292,14 +293,24 @@ class Admission:
 
     def _tell_of_copies(self, answers: Mapping[str, pb.MemberFacts]) -> None:
         """What is in quorum queues here, as far as it is known to be less than all."""
-        record, lacked = self._record, self._membership.lacked()
-        if lacked is None and len(record.disc) > 1:
+        before = self._membership.copies
+        if before is None and len(self._record.disc) > 1:
             _log.warning("it is not known whether this node's copies of quorum queues are whole")
-        if not lacked:
+        later = [
+            name
+            for name, facts in sorted(answers.items())
+            if before is not None and facts.ran_ms > before.at_ms + _RAN_LATER_MS
+        ]
+        if later:
+            _log.warning(
+                "%s ran when this node did not: messages that came to quorum queues then are "
+                "given up", words.listed(later),
+            )  # fmt: skip
+        if before is None or not before.lacks:
             return
         _log.warning(
             "this node's copies of quorum queues were not whole when it ran last (%s): messages "
-            "that only others have there are given up", ", ".join(lacked),
+            "that only others have there are given up", ", ".join(before.lacks),
         )  # fmt: skip
         whole = [
             name for name, facts in sorted(answers.items()) if facts.on_disc and not facts.lacks

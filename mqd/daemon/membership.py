@@ -27,6 +27,7 @@ from mqd.daemon.at_rest import AtRest, given
 from mqd.daemon.paths import METADATA_FILE
 from mqd.daemon.peers import Peers, cluster_of, entry_of, member_of, members_of
 from mqd.daemon.ports import free_port
+from mqd.daemon.remembered import Remembered, remembered
 from mqd.daemon.roll import Roll, new_incarnation
 from mqd.errors import ErrorCode, MqdError
 from mqd.limits import PEER_LOOK_S, RECORD_RETRY_S
@@ -227,8 +228,7 @@ class Membership(Roll):
                 self._metadata.last_number,
             )
         reply.cluster_id = record.cluster.id
-        reply.generation = record.cluster.generation
-        reply.authority = record.cluster.authority
+        reply.generation, reply.authority = record.cluster.generation, record.cluster.authority
         reply.forks.extend(record.cluster.forks)
         reply.kind, reply.incarnation = record.kind, record.incarnation
         reply.number = record.number
@@ -236,8 +236,9 @@ class Membership(Roll):
         if reply.state == RUNNING and reply.on_disc:
             reply.ails = self.ails()
             reply.lacks.extend(self.lacks())
-        elif reply.on_disc:
-            reply.lacks.extend(self.lacked() or ())
+        elif reply.on_disc and (before := self.copies) is not None:
+            reply.lacks.extend(before.lacks)
+            reply.ran_ms = before.at_ms
         reply.members.extend(map(entry_of, record.members.values()))
         return reply
 
@@ -277,11 +278,10 @@ class Membership(Roll):
         await self.at_rest.take(copy)
         await self.catch_up()
 
-    def lacked(self) -> Sequence[str] | None:
-        """What `lacks` told when the app ran last; None: that is not known."""
-        from mqd.daemon.wholeness import lacked  # with what a node alone does not load
-
-        return lacked(self._data / ENGINE_FOLDER)
+    @property
+    def copies(self) -> Remembered | None:
+        """Of quorum queues, here, when the app ran last. None: nothing is known."""
+        return remembered(self._data / ENGINE_FOLDER)
 
     async def survey(self, state: AppState) -> dict[str, pb.MemberFacts | None]:
         """See `MembershipControl`."""

@@ -6,7 +6,8 @@ itself says so: only who leads the log knows. So while the node runs it asks, an
 it hears, for the time when nobody is left to ask: a power cut, and the choice of whom to force.
 
 What cannot be asked now (no leader, no majority) stays as it was known: members go down one after
-the other in a power cut, and those that are left lose no copy by that.
+the other in a power cut, and those that are left lose no copy by that. A copy that was whole when
+its member went down long before the others is behind all the same: the time of the file tells.
 
 Decides what is said of this node's copies. Never makes one.
 """
@@ -15,7 +16,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
@@ -23,21 +26,13 @@ from typing import Final
 from mqd.cluster.identity import write_private
 from mqd.cluster.ports import Engine, NoMajority
 from mqd.cluster.shards.shards import log_of, shard_number
+from mqd.daemon.remembered import LACKS_FILE, remembered
 from mqd.limits import WHOLE_LOOK_S
 from mqd.metadata.store import MetadataStore
 
-_FILE: Final = "lacks"  # beside the copies: a new incarnation has neither
+_STAMP_LOOKS: Final = 5
 
 _log = logging.getLogger(__name__)
-
-
-def lacked(folder: Path) -> Sequence[str] | None:
-    """Logs of which the copy was not whole when this was known last. folder: of the engine. None:
-    it was never known."""
-    try:
-        return tuple((folder / _FILE).read_text().split())
-    except OSError:
-        return None
 
 
 class Wholeness:
@@ -50,7 +45,8 @@ class Wholeness:
         self._node = node
         self._store = store
         self._engine = engine
-        self._lacks = lacked(folder)
+        before = remembered(folder)
+        self._lacks = before.lacks if before is not None else None
         self._looking: asyncio.Task[None] | None = None
 
     @property
@@ -73,11 +69,19 @@ class Wholeness:
         """What is written down stays."""
         if self._looking is not None:
             self._looking.cancel()
+            self._stamp()
 
     async def _run(self) -> None:
-        while True:
+        for looks in itertools.count():
             await self.look()
+            if looks % _STAMP_LOOKS == 0:
+                self._stamp()
             await asyncio.sleep(WHOLE_LOOK_S)
+
+    def _stamp(self) -> None:
+        """The app runs still."""
+        with contextlib.suppress(OSError):
+            os.utime(self._folder / LACKS_FILE)
 
     async def look(self) -> None:
         """Ask of every log, also those that have no queue yet, who has it whole."""
@@ -115,4 +119,4 @@ class Wholeness:
         else:
             _log.info("this node's copies of the logs of quorum queues are whole")
         with contextlib.suppress(OSError):  # a full disc: it is known for as long as this runs
-            write_private(self._folder / _FILE, " ".join(self._lacks).encode())
+            write_private(self._folder / LACKS_FILE, " ".join(self._lacks).encode())

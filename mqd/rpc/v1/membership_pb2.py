@@ -26,7 +26,7 @@ from mqd.rpc.v1 import values_pb2 as mqd_dot_rpc_dot_v1_dot_values__pb2
 from mqd.rpc.v1 import verb_pb2 as mqd_dot_rpc_dot_v1_dot_verb__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bmqd/rpc/v1/membership.proto\x12\nmqd.rpc.v1\x1a\x17mqd/rpc/v1/values.proto\x1a\x15mqd/rpc/v1/verb.proto\"\r\n\x0bProbeMember\"\xc7\x02\n\x0bMemberFacts\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\x12\x12\n\ncluster_id\x18\x03 \x01(\t\x12\x12\n\ngeneration\x18\x04 \x01(\x04\x12\x11\n\tauthority\x18\x05 \x01(\t\x12\x0c\n\x04kind\x18\x06 \x01(\t\x12\x13\n\x0bincarnation\x18\x07 \x01(\t\x12\x0e\n\x06number\x18\x08 \x01(\x04\x12(\n\x07members\x18\t \x03(\x0b\x32\x17.mqd.rpc.v1.MemberEntry\x12\x0f\n\x07running\x18\n \x03(\t\x12\x11\n\twaits_for\x18\x0b \x03(\t\x12\x11\n\tforgotten\x18\x0c \x01(\x08\x12\x0f\n\x07version\x18\r \x01(\t\x12\x0f\n\x07on_disc\x18\x0e \x01(\x08\x12\x0c\n\x04\x61ils\x18\x0f \x01(\t\x12\r\n\x05\x66orks\x18\x10 \x03(\t\x12\r\n\x05lacks\x18\x11 \x03(\t\"\x99\x01\n\x0bMemberEntry\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0bincarnation\x18\x02 \x01(\t\x12\x0e\n\x06number\x18\x03 \x01(\x04\x12\x0c\n\x04kind\x18\x04 \x01(\t\x12\x0c\n\x04host\x18\x05 \x01(\t\x12\x14\n\x0c\x63ontrol_port\x18\x06 \x01(\r\x12\x11\n\tlink_port\x18\x07 \x01(\r\x12\x12\n\nroute_port\x18\x08 \x01(\r\"U\n\x0b\x41\x64mitMember\x12\'\n\x06member\x18\x01 \x01(\x0b\x32\x17.mqd.rpc.v1.MemberEntry\x12\r\n\x05\x61gain\x18\x02 \x01(\x08\x12\x0e\n\x06\x66ormer\x18\x03 \x01(\t\"\x96\x01\n\x10\x41\x64mitMemberReply\x12\x12\n\ncluster_id\x18\x01 \x01(\t\x12\x12\n\ngeneration\x18\x02 \x01(\x04\x12\x11\n\tauthority\x18\x03 \x01(\t\x12(\n\x07members\x18\x04 \x03(\x0b\x32\x17.mqd.rpc.v1.MemberEntry\x12\x0e\n\x06number\x18\x05 \x01(\x04\x12\r\n\x05\x66orks\x18\x06 \x03(\t\"3\n\x0eWithdrawMember\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0bincarnation\x18\x02 \x01(\t\"5\n\nMoveMember\x12\'\n\x06member\x18\x01 \x01(\x0b\x32\x17.mqd.rpc.v1.MemberEntry\"\"\n\x0c\x43opyMetadata\x12\x12\n\ncluster_id\x18\x01 \x01(\t\"-\n\x0cMetadataCopy\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\r\n\x05lines\x18\x02 \x01(\x0c\"\xd2\x01\n\x0bJoinCluster\x12N\n\x06target\x18\x01 \x01(\tB>\xb2\xbb\x18:\x08\x01\x1a\x17\x65xisting_cluster_member2\x1d\x41 node of the cluster to join\x12\x42\n\x04\x64isc\x18\x02 \x01(\x08\x42\x34\xb2\xbb\x18\x30\x32.keep metadata on disc (as without this option)\x12/\n\x03ram\x18\x03 \x01(\x08\x42\"\xb2\xbb\x18\x1e\x32\x1ckeep metadata in memory only\"*\n\x10JoinClusterReply\x12\x16\n\x0e\x61lready_member\x18\x01 \x01(\x08\"V\n\x12UpdateClusterNodes\x12@\n\x06target\x18\x01 \x01(\tB0\xb2\xbb\x18,\x08\x01\x1a\tseed_node2\x1d\x41 node that knows the members\"F\n\x15\x43hangeClusterNodeType\x12-\n\x04kind\x18\x01 \x01(\tB\x1f\xb2\xbb\x18\x1b\x08\x01\x1a\ndisc | ram2\x0b\x64isc or ram\"-\n\x1a\x43hangeClusterNodeTypeReply\x12\x0f\n\x07\x63hanged\x18\x01 \x01(\x08\"\xa8\x01\n\x11\x46orgetClusterNode\x12H\n\x06target\x18\x01 \x01(\tB8\xb2\xbb\x18\x34\x08\x01\x1a\x1c\x65xisting_cluster_member_node2\x12The node to forget\x12I\n\x07offline\x18\x02 \x01(\x08\x42\x38\xb2\xbb\x18\x34\x32\x32work on the files of this node, which must be down\"\x13\n\x11StandAloneRequest2\x95\x0c\n\nMembership\x12\x39\n\x05Probe\x12\x17.mqd.rpc.v1.ProbeMember\x1a\x17.mqd.rpc.v1.MemberFacts\x12>\n\x05\x41\x64mit\x12\x17.mqd.rpc.v1.AdmitMember\x1a\x1c.mqd.rpc.v1.AdmitMemberReply\x12\x38\n\x08Withdraw\x12\x1a.mqd.rpc.v1.WithdrawMember\x1a\x10.mqd.rpc.v1.Done\x12\x30\n\x04Move\x12\x16.mqd.rpc.v1.MoveMember\x1a\x10.mqd.rpc.v1.Done\x12:\n\x04\x43opy\x12\x18.mqd.rpc.v1.CopyMetadata\x1a\x18.mqd.rpc.v1.MetadataCopy\x12\xfc\x01\n\x04Join\x12\x17.mqd.rpc.v1.JoinCluster\x1a\x1c.mqd.rpc.v1.JoinClusterReply\"\xbc\x01\xaa\xbb\x18\xb7\x01\n\x0cjoin_cluster\x12\x01\x01\x1a\x12\x63luster_management\"CMakes the node a member of the cluster that another node belongs to(\x04\x32$Clustering node {node} with {target}Z\x04\x08\x07\x10\x46z\nclusteringz\x11\x63luster-formation\x12\x98\x02\n\x0bUpdateNodes\x12\x1e.mqd.rpc.v1.UpdateClusterNodes\x1a\x10.mqd.rpc.v1.Done\"\xd6\x01\xaa\xbb\x18\xd1\x01\n\x14update_cluster_nodes\x12\x01\x01\x1a\x12\x63luster_management\"MHas the node ask another one for the members of its cluster at its next start(\x04\x32,Will seed {node} from {target} on next startZ\x04\x08\x07\x10\x46z\nclusteringz\x11\x63luster-formation\x12\x84\x02\n\nChangeType\x12!.mqd.rpc.v1.ChangeClusterNodeType\x1a&.mqd.rpc.v1.ChangeClusterNodeTypeReply\"\xaa\x01\xaa\xbb\x18\xa5\x01\n\x18\x63hange_cluster_node_type\x12\x01\x01\x1a\x12\x63luster_management\"AMakes the node one that keeps metadata on disc, or only in memory(\x04\x32!Turning {node} into a {kind} nodez\nclustering\x12\xee\x01\n\x06\x46orget\x12\x1d.mqd.rpc.v1.ForgetClusterNode\x1a\x10.mqd.rpc.v1.Done\"\xb2\x01\xaa\xbb\x18\xad\x01\n\x13\x66orget_cluster_node\x12\x01\x01\x1a\x12\x63luster_management\",Removes a node that is down from the cluster(\x02\x32\x30Removing node {target} from the cluster{warning}z\nclusteringz\x11\x63luster-formation\x12\xd1\x01\n\nStandAlone\x12\x1d.mqd.rpc.v1.StandAloneRequest\x1a\x10.mqd.rpc.v1.Done\"\x91\x01\xaa\xbb\x18\x8c\x01\n\x1c\x66orce_standalone_khepri_boot\x12\x01\x01\x1a\x12\x63luster_management\"GMakes the node the only member of its cluster, when the others are lost(\x02z\nclusteringb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bmqd/rpc/v1/membership.proto\x12\nmqd.rpc.v1\x1a\x17mqd/rpc/v1/values.proto\x1a\x15mqd/rpc/v1/verb.proto\"\r\n\x0bProbeMember\"\xd7\x02\n\x0bMemberFacts\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\x12\x12\n\ncluster_id\x18\x03 \x01(\t\x12\x12\n\ngeneration\x18\x04 \x01(\x04\x12\x11\n\tauthority\x18\x05 \x01(\t\x12\x0c\n\x04kind\x18\x06 \x01(\t\x12\x13\n\x0bincarnation\x18\x07 \x01(\t\x12\x0e\n\x06number\x18\x08 \x01(\x04\x12(\n\x07members\x18\t \x03(\x0b\x32\x17.mqd.rpc.v1.MemberEntry\x12\x0f\n\x07running\x18\n \x03(\t\x12\x11\n\twaits_for\x18\x0b \x03(\t\x12\x11\n\tforgotten\x18\x0c \x01(\x08\x12\x0f\n\x07version\x18\r \x01(\t\x12\x0f\n\x07on_disc\x18\x0e \x01(\x08\x12\x0c\n\x04\x61ils\x18\x0f \x01(\t\x12\r\n\x05\x66orks\x18\x10 \x03(\t\x12\r\n\x05lacks\x18\x11 \x03(\t\x12\x0e\n\x06ran_ms\x18\x12 \x01(\x04\"\x99\x01\n\x0bMemberEntry\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0bincarnation\x18\x02 \x01(\t\x12\x0e\n\x06number\x18\x03 \x01(\x04\x12\x0c\n\x04kind\x18\x04 \x01(\t\x12\x0c\n\x04host\x18\x05 \x01(\t\x12\x14\n\x0c\x63ontrol_port\x18\x06 \x01(\r\x12\x11\n\tlink_port\x18\x07 \x01(\r\x12\x12\n\nroute_port\x18\x08 \x01(\r\"U\n\x0b\x41\x64mitMember\x12\'\n\x06member\x18\x01 \x01(\x0b\x32\x17.mqd.rpc.v1.MemberEntry\x12\r\n\x05\x61gain\x18\x02 \x01(\x08\x12\x0e\n\x06\x66ormer\x18\x03 \x01(\t\"\x96\x01\n\x10\x41\x64mitMemberReply\x12\x12\n\ncluster_id\x18\x01 \x01(\t\x12\x12\n\ngeneration\x18\x02 \x01(\x04\x12\x11\n\tauthority\x18\x03 \x01(\t\x12(\n\x07members\x18\x04 \x03(\x0b\x32\x17.mqd.rpc.v1.MemberEntry\x12\x0e\n\x06number\x18\x05 \x01(\x04\x12\r\n\x05\x66orks\x18\x06 \x03(\t\"3\n\x0eWithdrawMember\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0bincarnation\x18\x02 \x01(\t\"5\n\nMoveMember\x12\'\n\x06member\x18\x01 \x01(\x0b\x32\x17.mqd.rpc.v1.MemberEntry\"\"\n\x0c\x43opyMetadata\x12\x12\n\ncluster_id\x18\x01 \x01(\t\"-\n\x0cMetadataCopy\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\r\n\x05lines\x18\x02 \x01(\x0c\"\xd2\x01\n\x0bJoinCluster\x12N\n\x06target\x18\x01 \x01(\tB>\xb2\xbb\x18:\x08\x01\x1a\x17\x65xisting_cluster_member2\x1d\x41 node of the cluster to join\x12\x42\n\x04\x64isc\x18\x02 \x01(\x08\x42\x34\xb2\xbb\x18\x30\x32.keep metadata on disc (as without this option)\x12/\n\x03ram\x18\x03 \x01(\x08\x42\"\xb2\xbb\x18\x1e\x32\x1ckeep metadata in memory only\"*\n\x10JoinClusterReply\x12\x16\n\x0e\x61lready_member\x18\x01 \x01(\x08\"V\n\x12UpdateClusterNodes\x12@\n\x06target\x18\x01 \x01(\tB0\xb2\xbb\x18,\x08\x01\x1a\tseed_node2\x1d\x41 node that knows the members\"F\n\x15\x43hangeClusterNodeType\x12-\n\x04kind\x18\x01 \x01(\tB\x1f\xb2\xbb\x18\x1b\x08\x01\x1a\ndisc | ram2\x0b\x64isc or ram\"-\n\x1a\x43hangeClusterNodeTypeReply\x12\x0f\n\x07\x63hanged\x18\x01 \x01(\x08\"\xa8\x01\n\x11\x46orgetClusterNode\x12H\n\x06target\x18\x01 \x01(\tB8\xb2\xbb\x18\x34\x08\x01\x1a\x1c\x65xisting_cluster_member_node2\x12The node to forget\x12I\n\x07offline\x18\x02 \x01(\x08\x42\x38\xb2\xbb\x18\x34\x32\x32work on the files of this node, which must be down\"\x13\n\x11StandAloneRequest2\x95\x0c\n\nMembership\x12\x39\n\x05Probe\x12\x17.mqd.rpc.v1.ProbeMember\x1a\x17.mqd.rpc.v1.MemberFacts\x12>\n\x05\x41\x64mit\x12\x17.mqd.rpc.v1.AdmitMember\x1a\x1c.mqd.rpc.v1.AdmitMemberReply\x12\x38\n\x08Withdraw\x12\x1a.mqd.rpc.v1.WithdrawMember\x1a\x10.mqd.rpc.v1.Done\x12\x30\n\x04Move\x12\x16.mqd.rpc.v1.MoveMember\x1a\x10.mqd.rpc.v1.Done\x12:\n\x04\x43opy\x12\x18.mqd.rpc.v1.CopyMetadata\x1a\x18.mqd.rpc.v1.MetadataCopy\x12\xfc\x01\n\x04Join\x12\x17.mqd.rpc.v1.JoinCluster\x1a\x1c.mqd.rpc.v1.JoinClusterReply\"\xbc\x01\xaa\xbb\x18\xb7\x01\n\x0cjoin_cluster\x12\x01\x01\x1a\x12\x63luster_management\"CMakes the node a member of the cluster that another node belongs to(\x04\x32$Clustering node {node} with {target}Z\x04\x08\x07\x10\x46z\nclusteringz\x11\x63luster-formation\x12\x98\x02\n\x0bUpdateNodes\x12\x1e.mqd.rpc.v1.UpdateClusterNodes\x1a\x10.mqd.rpc.v1.Done\"\xd6\x01\xaa\xbb\x18\xd1\x01\n\x14update_cluster_nodes\x12\x01\x01\x1a\x12\x63luster_management\"MHas the node ask another one for the members of its cluster at its next start(\x04\x32,Will seed {node} from {target} on next startZ\x04\x08\x07\x10\x46z\nclusteringz\x11\x63luster-formation\x12\x84\x02\n\nChangeType\x12!.mqd.rpc.v1.ChangeClusterNodeType\x1a&.mqd.rpc.v1.ChangeClusterNodeTypeReply\"\xaa\x01\xaa\xbb\x18\xa5\x01\n\x18\x63hange_cluster_node_type\x12\x01\x01\x1a\x12\x63luster_management\"AMakes the node one that keeps metadata on disc, or only in memory(\x04\x32!Turning {node} into a {kind} nodez\nclustering\x12\xee\x01\n\x06\x46orget\x12\x1d.mqd.rpc.v1.ForgetClusterNode\x1a\x10.mqd.rpc.v1.Done\"\xb2\x01\xaa\xbb\x18\xad\x01\n\x13\x66orget_cluster_node\x12\x01\x01\x1a\x12\x63luster_management\",Removes a node that is down from the cluster(\x02\x32\x30Removing node {target} from the cluster{warning}z\nclusteringz\x11\x63luster-formation\x12\xd1\x01\n\nStandAlone\x12\x1d.mqd.rpc.v1.StandAloneRequest\x1a\x10.mqd.rpc.v1.Done\"\x91\x01\xaa\xbb\x18\x8c\x01\n\x1c\x66orce_standalone_khepri_boot\x12\x01\x01\x1a\x12\x63luster_management\"GMakes the node the only member of its cluster, when the others are lost(\x02z\nclusteringb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -60,35 +60,35 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PROBEMEMBER']._serialized_start=91
   _globals['_PROBEMEMBER']._serialized_end=104
   _globals['_MEMBERFACTS']._serialized_start=107
-  _globals['_MEMBERFACTS']._serialized_end=434
-  _globals['_MEMBERENTRY']._serialized_start=437
-  _globals['_MEMBERENTRY']._serialized_end=590
-  _globals['_ADMITMEMBER']._serialized_start=592
-  _globals['_ADMITMEMBER']._serialized_end=677
-  _globals['_ADMITMEMBERREPLY']._serialized_start=680
-  _globals['_ADMITMEMBERREPLY']._serialized_end=830
-  _globals['_WITHDRAWMEMBER']._serialized_start=832
-  _globals['_WITHDRAWMEMBER']._serialized_end=883
-  _globals['_MOVEMEMBER']._serialized_start=885
-  _globals['_MOVEMEMBER']._serialized_end=938
-  _globals['_COPYMETADATA']._serialized_start=940
-  _globals['_COPYMETADATA']._serialized_end=974
-  _globals['_METADATACOPY']._serialized_start=976
-  _globals['_METADATACOPY']._serialized_end=1021
-  _globals['_JOINCLUSTER']._serialized_start=1024
-  _globals['_JOINCLUSTER']._serialized_end=1234
-  _globals['_JOINCLUSTERREPLY']._serialized_start=1236
-  _globals['_JOINCLUSTERREPLY']._serialized_end=1278
-  _globals['_UPDATECLUSTERNODES']._serialized_start=1280
-  _globals['_UPDATECLUSTERNODES']._serialized_end=1366
-  _globals['_CHANGECLUSTERNODETYPE']._serialized_start=1368
-  _globals['_CHANGECLUSTERNODETYPE']._serialized_end=1438
-  _globals['_CHANGECLUSTERNODETYPEREPLY']._serialized_start=1440
-  _globals['_CHANGECLUSTERNODETYPEREPLY']._serialized_end=1485
-  _globals['_FORGETCLUSTERNODE']._serialized_start=1488
-  _globals['_FORGETCLUSTERNODE']._serialized_end=1656
-  _globals['_STANDALONEREQUEST']._serialized_start=1658
-  _globals['_STANDALONEREQUEST']._serialized_end=1677
-  _globals['_MEMBERSHIP']._serialized_start=1680
-  _globals['_MEMBERSHIP']._serialized_end=3237
+  _globals['_MEMBERFACTS']._serialized_end=450
+  _globals['_MEMBERENTRY']._serialized_start=453
+  _globals['_MEMBERENTRY']._serialized_end=606
+  _globals['_ADMITMEMBER']._serialized_start=608
+  _globals['_ADMITMEMBER']._serialized_end=693
+  _globals['_ADMITMEMBERREPLY']._serialized_start=696
+  _globals['_ADMITMEMBERREPLY']._serialized_end=846
+  _globals['_WITHDRAWMEMBER']._serialized_start=848
+  _globals['_WITHDRAWMEMBER']._serialized_end=899
+  _globals['_MOVEMEMBER']._serialized_start=901
+  _globals['_MOVEMEMBER']._serialized_end=954
+  _globals['_COPYMETADATA']._serialized_start=956
+  _globals['_COPYMETADATA']._serialized_end=990
+  _globals['_METADATACOPY']._serialized_start=992
+  _globals['_METADATACOPY']._serialized_end=1037
+  _globals['_JOINCLUSTER']._serialized_start=1040
+  _globals['_JOINCLUSTER']._serialized_end=1250
+  _globals['_JOINCLUSTERREPLY']._serialized_start=1252
+  _globals['_JOINCLUSTERREPLY']._serialized_end=1294
+  _globals['_UPDATECLUSTERNODES']._serialized_start=1296
+  _globals['_UPDATECLUSTERNODES']._serialized_end=1382
+  _globals['_CHANGECLUSTERNODETYPE']._serialized_start=1384
+  _globals['_CHANGECLUSTERNODETYPE']._serialized_end=1454
+  _globals['_CHANGECLUSTERNODETYPEREPLY']._serialized_start=1456
+  _globals['_CHANGECLUSTERNODETYPEREPLY']._serialized_end=1501
+  _globals['_FORGETCLUSTERNODE']._serialized_start=1504
+  _globals['_FORGETCLUSTERNODE']._serialized_end=1672
+  _globals['_STANDALONEREQUEST']._serialized_start=1674
+  _globals['_STANDALONEREQUEST']._serialized_end=1693
+  _globals['_MEMBERSHIP']._serialized_start=1696
+  _globals['_MEMBERSHIP']._serialized_end=3253
 # @@protoc_insertion_point(module_scope)

@@ -56,6 +56,7 @@ class MemberFacts(_message.Message):
     AILS_FIELD_NUMBER: _builtins.int
     FORKS_FIELD_NUMBER: _builtins.int
     LACKS_FIELD_NUMBER: _builtins.int
+    RAN_MS_FIELD_NUMBER: _builtins.int
     node: _builtins.str
     state: _builtins.str
     """running, starting, stopped"""
@@ -77,6 +78,8 @@ class MemberFacts(_message.Message):
     """number is of a table on disc"""
     ails: _builtins.str
     """why its copies of the engine's logs do not count; empty: they may"""
+    ran_ms: _builtins.int
+    """wall clock: when it ran last, of one that does not and has copies"""
     @_builtins.property
     def members(self) -> _containers.RepeatedCompositeFieldContainer[Global___MemberEntry]: ...
     @_builtins.property
@@ -113,10 +116,11 @@ class MemberFacts(_message.Message):
         ails: _builtins.str = ...,
         forks: _abc.Iterable[_builtins.str] | None = ...,
         lacks: _abc.Iterable[_builtins.str] | None = ...,
+        ran_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ails", b"ails", "authority", b"authority", "cluster_id", b"cluster_id", "forgotten", b"forgotten", "forks", b"forks", "generation", b"generation", "incarnation", b"incarnation", "kind", b"kind", "lacks", b"lacks", "members", b"members", "node", b"node", "number", b"number", "on_disc", b"on_disc", "running", b"running", "state", b"state", "version", b"version", "waits_for", b"waits_for"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ails", b"ails", "authority", b"authority", "cluster_id", b"cluster_id", "forgotten", b"forgotten", "forks", b"forks", "generation", b"generation", "incarnation", b"incarnation", "kind", b"kind", "lacks", b"lacks", "members", b"members", "node", b"node", "number", b"number", "on_disc", b"on_disc", "ran_ms", b"ran_ms", "running", b"running", "state", b"state", "version", b"version", "waits_for", b"waits_for"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -11,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mqd.cluster.ports import Engine, LogInfo, NoMajority
-from mqd.daemon.wholeness import Wholeness, lacked
+from mqd.daemon.remembered import Remembered, remembered
+from mqd.daemon.wholeness import Wholeness
 from mqd.metadata.store import MetadataStore
 
 LOGS = ("Q0", "Q1", "Q2")
@@ -46,19 +48,24 @@ def wholeness(folder: Path, engine: Answers | None, used: tuple[str, ...] = LOGS
     )
 
 
+def told(folder: Path) -> tuple[str, ...]:
+    found = remembered(folder)
+    return found.lacks if found is not None else ()
+
+
 def test_until_it_is_known_nothing_is_whole(tmp_path: Path) -> None:
-    assert lacked(tmp_path) is None
+    assert remembered(tmp_path) is None
     whole = wholeness(tmp_path, None)
     asyncio.run(whole.look())
     assert list(whole.lacks) == list(LOGS)
-    assert lacked(tmp_path) is None
+    assert remembered(tmp_path) is None
 
 
 def test_it_is_remembered_and_only_logs_with_queues_are_told_of(tmp_path: Path) -> None:
     whole = wholeness(tmp_path, Answers({"Q0": True, "Q1": False, "Q2": False}), ("Q0", "Q2"))
     asyncio.run(whole.look())
     assert list(whole.lacks) == ["Q2"]
-    assert lacked(tmp_path) == ("Q1", "Q2")
+    assert told(tmp_path) == ("Q1", "Q2")
     assert list(wholeness(tmp_path, None).lacks) == ["Q1", "Q2"]
 
 
@@ -69,7 +76,22 @@ def test_members_that_go_down_first_take_nothing_from_those_that_are_left(tmp_pa
     asyncio.run(whole.look())
     engine.has = {"Q0": None}
     asyncio.run(whole.look())
-    assert lacked(tmp_path) == () == tuple(whole.lacks)
+    assert told(tmp_path) == () == tuple(whole.lacks)
+
+
+def test_when_it_ran_last_is_the_time_of_the_file(tmp_path: Path) -> None:
+    async def runs() -> None:
+        whole = wholeness(tmp_path, Answers(dict.fromkeys(LOGS, True)))
+        await whole.look()
+        os.utime(tmp_path / "lacks", (1000, 1000))
+        assert remembered(tmp_path) == Remembered((), 1_000_000)
+        whole.begin()
+        whole.close()
+        found = remembered(tmp_path)
+        assert found is not None
+        assert found.at_ms > 1_000_000
+
+    asyncio.run(runs())
 
 
 _SAID = st.sampled_from((True, False, None, "gone"))
@@ -88,4 +110,4 @@ def test_the_last_who_could_tell_is_believed(
         asyncio.run(whole.look())
         expected |= {log: has for log, has in said.items() if isinstance(has, bool)}
         assert list(whole.lacks) == [log for log in LOGS if not expected[log]]
-        assert set(lacked(folder) or ()) == set(whole.lacks)
+        assert set(told(folder)) == set(whole.lacks)
