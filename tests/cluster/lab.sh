@@ -12,6 +12,7 @@
 #   lab.sh cut-power NAME        SIGKILL to everything in it
 #   lab.sh boot NAME             boot again on the same disc
 #   lab.sh cut [--one-way] A B   drop frames from A to B; without --one-way, from B to A too
+#   lab.sh unplug NAME           drop all frames from and to it, from one moment on
 #   lab.sh lose A B PERCENT      drop some of the frames, both ways
 #   lab.sh heal                  no cut and no loss any more
 #   lab.sh root NAME             the folder of its root     lab.sh console NAME   what it printed
@@ -147,6 +148,12 @@ drop() { # drop FROM TO [CONDITION...]
     in_switch nft add rule bridge lab f ip saddr "$(address "$from")" ip daddr "$(address "$to")" "$@" drop
 }
 
+unplug() {
+    rules
+    in_switch nft "add rule bridge lab f ip saddr $(address "$1") drop
+        add rule bridge lab f ip daddr $(address "$1") drop"
+}
+
 down() {
     local host
     for host in $(cat "$dir/names" 2>/dev/null); do
@@ -181,6 +188,7 @@ case $command in
         drop "$1" "$2"
         [ -z "$both" ] || drop "$2" "$1"
         ;;
+    unplug) unplug "$1" ;;
     lose)
         rules
         drop "$1" "$2" numgen random mod 100 '<' "$3"
@@ -191,5 +199,5 @@ case $command in
     console) cat "$dir/$1/console" ;;
     switch) echo "$(spaces)-sw" ;;
     down) down ;;
-    *) sed -n '2,24p' "$0" | sed 's/^# \{0,1\}//' ;;
+    *) sed -n '2,25p' "$0" | sed 's/^# \{0,1\}//' ;;
 esac

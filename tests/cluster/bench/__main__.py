@@ -1,7 +1,7 @@
 """Three nodes of mqd beside three of RabbitMQ 3.10 on this machine, one after the other.
 
     python -m tests.cluster.bench [--targets mqd,rabbitmq] [--rounds 3]
-        [--parts declares,quorum,remote,memory,failover,restart,many] [--json FILE]
+        [--parts declares,quorum,remote,memory,failover,restart,many,cut] [--json FILE]
 
 Rounds alternate between the targets; the table has the medians, and how many times better mqd is.
 Read ratios, not figures, when something else runs. `many` takes minutes.
@@ -22,11 +22,18 @@ from pathlib import Path
 from tests.cluster.bench import parts
 from tests.cluster.trio import RABBITMQ, TARGETS, Trio
 
-_NAMES = ("declares", *parts.PARTS)
+_NAMES = ("declares", *parts.PARTS, "cut")
 
 
 def measure(target: str, names: list[str]) -> dict[str, float]:
-    """A cluster of its own; the third node is a ram node at first, for `declares`."""
+    """A cluster of its own; the third node is a ram node at first, for `declares`. One more for
+    `cut`."""
+    others = [name for name in names if name != "cut"]
+    found = _measure(target, others) if others else {}
+    return found | parts.cut_off(target) if "cut" in names else found
+
+
+def _measure(target: str, names: list[str]) -> dict[str, float]:
     directory = tempfile.TemporaryDirectory(prefix="cluster-bench-", ignore_cleanup_errors=True)
     found: dict[str, float] = {}
     with directory as folder:

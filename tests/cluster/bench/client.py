@@ -34,6 +34,7 @@ class Client:
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._rest = b""
         self._queue: list[tuple[int, bytes]] = []
+        self._tag = 0
         self.write(wire.PROTOCOL_HEADER)
         self.wait("connection.start")
         self._send(
@@ -82,6 +83,14 @@ class Client:
         came, self._queue = self._queue, []
         yield from came
 
+    def deliveries(self) -> Iterator[tuple[int, bytes]]:
+        """(tag, body) of those that are complete with the next read; bodies of one frame."""
+        for kind, payload in self.frames():
+            if kind == wire.FRAME_METHOD and payload[:4] == _DELIVER:
+                self._tag = _tag_of(payload)
+            elif kind == wire.FRAME_BODY:
+                yield self._tag, payload
+
     def wait(self, name: str) -> dict[str, Any]:
         """Until that method comes; others are passed over. Raises Refused."""
         while True:
@@ -109,15 +118,24 @@ class Client:
         self._socket.close()
 
 
-def message(queue: str, size: int, mode: int = 2) -> bytes:
+def message(queue: str, body: bytes, mode: int = 2) -> bytes:
     """The frames of one publish."""
     method = wire.method_payload("basic.publish", {"routing_key": queue})
-    header = wire.header_payload(size, {"delivery_mode": mode})
+    header = wire.header_payload(len(body), {"delivery_mode": mode})
     return (
         wire.frame(wire.FRAME_METHOD, 1, method)
         + wire.frame(wire.FRAME_HEADER, 1, header)
-        + wire.body_frames(1, b"x" * size, _FRAME_MAX)
+        + wire.body_frames(1, body, _FRAME_MAX)
     )
+
+
+def is_confirm(kind: int, payload: bytes) -> bool:
+    return kind == wire.FRAME_METHOD and payload[:4] in (_ACK, _NACK)
+
+
+def _tag_of(delivery: bytes) -> int:
+    at = 5 + delivery[4]
+    return int.from_bytes(delivery[at : at + 8], "big")
 
 
 class Publisher:
@@ -125,7 +143,7 @@ class Publisher:
 
     def __init__(self, client: Client, queue: str, size: int, window: int, mode: int = 2) -> None:
         self._client = client
-        self._one = message(queue, size, mode)
+        self._one = message(queue, b"x" * size, mode)
         self._window = window
         self.sent = 0
         self.confirmed = 0
@@ -139,7 +157,7 @@ class Publisher:
             self._client.write(self._one * room)
             self.sent += room
         for kind, payload in self._client.frames():
-            if kind == wire.FRAME_METHOD and payload[:4] in (_ACK, _NACK):
+            if is_confirm(kind, payload):
                 tag = int.from_bytes(payload[4:12], "big")
                 self.nacked += payload[:4] == _NACK
                 # A single confirm may come out of order: then the window is not quite full.
@@ -167,8 +185,7 @@ def consume(address: tuple[str, int], queue: str, seconds: float) -> None:
         try:
             for kind, payload in client.frames():
                 if kind == wire.FRAME_METHOD and payload[:4] == _DELIVER:
-                    at = 5 + payload[4]
-                    tag = int.from_bytes(payload[at : at + 8], "big")
+                    tag = _tag_of(payload)
                     count += 1
         except TimeoutError:
             continue

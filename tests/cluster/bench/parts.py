@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.cluster.bench.client import Client, Publisher
-from tests.cluster.trio import PROJECT, Member, Trio
+from tests.cluster.trio import PROJECT, Member, Trio, why_no_cells
 from tests.nodes import answers_amqp_at
 
 Figures = dict[str, float]
@@ -103,7 +103,7 @@ def remote(trio: Trio) -> Figures:
 # -- faults -----------------------------------------------------------------------------------
 
 
-def _leader(trio: Trio, queue: str) -> Member:
+def leader_of(trio: Trio, queue: str) -> Member:
     said = trio.members[0].ctl("-q", "list_queues", "name", "leader", "--formatter", "json")
     leader = next(row["leader"] for row in json.loads(said) if row["name"] == queue)
     return next(member for member in trio if member.name == leader)
@@ -116,7 +116,7 @@ def failover(trio: Trio) -> Figures:
     owner.close()
     gaps = []
     for _ in range(3):
-        leader = _leader(trio, "ff")
+        leader = leader_of(trio, "ff")
         other = next(member for member in trio if member is not leader)
         client = Client(_address(other))
         publisher = Publisher(client, "ff", 100, 1)
@@ -132,6 +132,20 @@ def failover(trio: Trio) -> Figures:
         leader.start()
         trio.await_whole()
     return {"fail-over of a quorum queue, s": sorted(gaps)[1]}
+
+
+def cut_off(target: str) -> Figures:
+    """See `cut`. In a cluster of its own, whose nodes have networks."""
+    if why := why_no_cells():
+        print(f"no cut: {why}", file=sys.stderr)
+        return {}
+    command = [sys.executable, "-m", "tests.cluster.bench.cut", target]
+    done = subprocess.run(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True, check=True)
+    found = json.loads(done.stdout)
+    return {
+        "silent fail-over until a confirm, s": found["confirm"],
+        "silent fail-over until a delivery, s": found["delivery"],
+    }
 
 
 def full_restart(trio: Trio) -> Figures:

@@ -233,7 +233,7 @@ def c7(stage: Stage) -> None:
     publisher, consumer = stage.client("con2"), stage.client("con3")
     publisher.declare("c7", durable=True)
     publisher.call("confirm.select")
-    publisher.write(message("c7", 10))
+    publisher.write(message("c7", b"x" * 10))
     publisher.wait("basic.ack")
     consumer.send("basic.get", queue="c7", no_ack=True)
     consumer.wait("basic.get-ok")
