@@ -18,7 +18,7 @@ types:            ## mypy --strict
 	$(PYTHON) -m mypy
 
 test:             ## the default test run
-	$(PYTHON) -m pytest
+	$(PYTHON) -m pytest -n 2
 
 man:              ## regenerate the pages that come from tables
 	$(PYTHON) -m mqd.config.manual >man/mqd.conf.5

@@ -54,7 +54,7 @@ def test_ci_runs_the_command_of_the_readme() -> None:
     commands = re.findall(r"^    (python3 -m venv .*)$", README, re.MULTILINE)
     assert [command.rsplit("&& ", 1)[1] for command in commands] == [
         ".venv/bin/mqd",
-        ".venv/bin/python -m pytest",
+        ".venv/bin/python -m pytest -n 2",
     ]
     assert f"\n{commands[1]}\n" in (PROJECT / ".ci" / "run").read_text()
 
