@@ -41,6 +41,7 @@ def replay(state: State, command: Command) -> None:
             old = state.queues.get((queue.vhost, queue.name))
             if old is not None and old.id != queue.id:
                 del state.queues[queue.vhost, queue.name]
+            command = PutQueue(queue)  # whatever it had to be then
         case PutExchange(exchange):
             found = state.exchanges.get((exchange.vhost, exchange.name))
             if found is not None and found != exchange:

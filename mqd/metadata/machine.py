@@ -385,6 +385,8 @@ def _put_queue(state: State, command: PutQueue) -> tuple[Command, ...]:
     found = state.queues.get((queue.vhost, queue.name))
     if command.must is Must.EXIST:
         _require_end(state, queue.vhost, "queue", queue.name)
+        if len({found.shard if found else None, queue.shard} - {None}) > 1:  # two logs
+            raise MqdError(ErrorCode.ALREADY_EXISTS, f"{queue.resource} is in a shard already")
     if found is not None and found.id != queue.id:
         raise MqdError(ErrorCode.ALREADY_EXISTS, f"{queue.resource} exists already")
     state.queues[queue.vhost, queue.name] = queue

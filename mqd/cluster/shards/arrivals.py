@@ -137,7 +137,7 @@ class Arrivals:
         for queue in queues:
             shard = chosen(queue, shards, self._count)
             if shard is not None and self._whereabouts.home_of(shard) is not None:
-                with contextlib.suppress(MqdError):  # deleted meanwhile
+                with contextlib.suppress(MqdError):  # gone, or another was first
                     command = PutQueue(replace(queue, shard=shard), Must.EXIST)
                     await self._metadata.propose_async(command)
 

@@ -291,6 +291,41 @@ async def test_a_queue_is_brought_in_under_load_and_nothing_comes_twice(seed: in
         assert len(first) == len(set(first)), "twice, and not said to be redelivered"
 
 
+@pytest.mark.parametrize("seed", [*range(4), 26, 77, 88, 115])  # the last ones lost messages once
+async def test_a_queue_is_brought_in_while_leaders_move_and_keeps_its_order(seed: int) -> None:
+    """Also when two choose a shard for it at the same time. What another message overtook says that
+    it was delivered before (`mqd.broker.moving`); nothing else changes places."""
+    random = Random(seed)
+    async with cluster() as three:
+        queue = QueueDefinition(7, "/", "q", type="quorum", node=random.choice(NODES))
+        three.propose(PutQueue(queue))
+        publisher = Witness(three[random.choice(NODES)])
+        three.run()
+        shard = random.randrange(2)
+        for at in range(100):
+            publisher.publish(str(at))
+            for node in random.sample(NODES, 2):
+                three[node].world.end_turns()
+            if random.random() < 0.3:
+                three.run()
+                publisher.hear()
+            if random.random() < 0.3:
+                await asyncio.sleep(0)
+            now = three.state.queues["/", "q"].shard
+            if at == 50 and now is None:
+                three.propose(PutQueue(replace(queue, shard=shard), Must.EXIST))
+            elif random.random() < 0.06:
+                member = random.choice(NODES)
+                three.engines.elect(log_of(shard if now is None else now), member)
+        await three.until(lambda: publisher.hear() or len(publisher.confirmed) == 100)
+        assert not publisher.nacked
+        consumer = Witness(three["a"])
+        consumer.consume()
+        await three.until(lambda: consumer.hear() or len({b for b, _ in consumer.got}) == 100)
+        first = [int(body) for body, again in consumer.got if not again]
+        assert first == sorted(first)
+
+
 async def test_queues_of_before_are_brought_in_and_out_again() -> None:
     async with cluster(begins=False) as three:
         await declare(three, "b")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from mqd.auth.permissions import Permission, TopicPermission
@@ -10,6 +12,7 @@ from mqd.broker.definitions import BindingDefinition, ExchangeDefinition, QueueD
 from mqd.errors import ErrorCode, MqdError
 from mqd.metadata import commands as c
 from mqd.metadata.commands import Command, Must, VhostRecord
+from mqd.metadata.difference import replay
 from mqd.metadata.machine import State, apply, commands_of, key_of
 
 FULL = Permission(".*", ".*", ".*")
@@ -125,6 +128,26 @@ def test_refusals_leave_no_trace(
         apply(state, command)
     assert (caught.value.code, caught.value.detail) == (code, words)
     assert list(commands_of(state)) == before
+
+
+def test_a_queue_goes_from_a_shard_to_another_one_by_way_of_none(state: State) -> None:
+    """Its messages are in the log of the first. Two members may have chosen at the same time."""
+    queue = QueueDefinition(9, "/", "u", type="quorum")
+
+    def put(shard: int | None, must: Must = Must.EXIST) -> None:
+        apply(state, c.PutQueue(replace(queue, shard=shard), must))
+
+    put(None, Must.ANYTHING)
+    put(1)
+    put(1)
+    with pytest.raises(MqdError, match="is in a shard already"):
+        put(0)
+    assert state.queues["/", "u"].shard == 1
+    replay(state, c.PutQueue(replace(queue, shard=0), Must.EXIST))  # an mqd that allowed it
+    assert state.queues["/", "u"].shard == 0
+    put(None)
+    put(1)
+    assert state.queues["/", "u"].shard == 1
 
 
 def test_a_deleted_vhost_takes_everything_with_it(state: State) -> None:
