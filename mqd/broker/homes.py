@@ -119,6 +119,9 @@ class Home(Protocol):
     def cancel(self, consumer: Consumer, done: Done) -> None:
         """basic.cancel; what was under way has come by then."""
 
+    def leave(self, consumer: Consumer) -> None:
+        """It is no consumer of that node any more: what is under way does not reach it."""
+
     def forget(self, consumer: Consumer) -> None:
         """It is no consumer there any more, as the node said."""
 

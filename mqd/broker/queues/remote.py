@@ -253,7 +253,7 @@ class RemoteQueue(Queue):
         """A home took the consumer that was the home no more when its answer came."""
         self._subscribed.discard(consumer)
         if asked.is_up:
-            asked.cancel(consumer, lambda _: None)
+            asked.leave(consumer)
         if consumer.active and self.at is not None and self.at.is_up:
             self.subscribe(consumer, lambda _: None)
 
@@ -269,7 +269,7 @@ class RemoteQueue(Queue):
         if consumer in self._subscribed:
             self._subscribed.discard(consumer)
             if self.at is not None and self.at.is_up:
-                self.at.cancel(consumer, lambda _: None)
+                self.at.leave(consumer)
 
     def cancel(self, consumer: Consumer, done: Done) -> None:
         """basic.cancel: what the home had sent by then reaches the client before done(None)."""
@@ -375,7 +375,7 @@ class RemoteQueue(Queue):
         if self.survives:
             if self.at is not None and self.at.is_up:
                 for consumer in self._subscribed - self._asking:
-                    self.at.cancel(consumer, lambda _: None)
+                    self.at.leave(consumer)
             self._subscribed = set(self._asking)
             self._held.clear()  # they come again
             return

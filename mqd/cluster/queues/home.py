@@ -325,6 +325,13 @@ class PeerHome:
 
         self.write(told(Kind.CANCEL, self._ask(answered), hold.number, consumer.tag))
 
+    def leave(self, consumer: Consumer) -> None:
+        found = self._numbers.get(consumer)
+        self.forget(consumer)
+        if found is not None and found[0].is_open:
+            question = self._ask(lambda _: None)
+            self.write(told(Kind.CANCEL, question, found[0].number, consumer.tag))
+
     def forget(self, consumer: Consumer) -> None:
         hold, number = self._numbers.pop(consumer, (None, 0))
         if hold is not None:
@@ -385,10 +392,11 @@ class PeerHome:
         names, content = self._known(body[at : at + size]), body[at + size :]
         consumer = hold.consumers.get(consumer_number)
         arrival = Arrival(hold, tag, names, content, bool(redelivered))
-        if consumer is None or not isinstance(consumer.queue, RemoteQueue):
+        queue = consumer.queue if consumer is not None else None
+        if consumer is None or not isinstance(queue, RemoteQueue) or queue.at is not self:
             hold.settle(tag, "lost")
         else:
-            consumer.queue.arrive(consumer, arrival)
+            queue.arrive(consumer, arrival)
         hold.took(len(content))
 
     def _got(self, body: bytes) -> None:

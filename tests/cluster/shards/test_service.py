@@ -326,6 +326,46 @@ async def test_a_queue_is_brought_in_while_leaders_move_and_keeps_its_order(seed
         assert first == sorted(first)
 
 
+@pytest.mark.parametrize("seed", [*range(4), 32, 95])  # the last ones failed once
+async def test_a_consumer_hears_in_order_whatever_a_former_home_still_sends(seed: int) -> None:
+    """What was under way from a home that the queue has left does not come behind what the next
+    one has sent since, as if nobody had had it."""
+    random = Random(seed)
+    async with cluster() as three:
+        queue = QueueDefinition(7, "/", "q", type="quorum", node=random.choice(NODES))
+        three.propose(PutQueue(queue))
+        publisher = Witness(three[random.choice(NODES)])
+        consumer = Witness(three[random.choice(NODES)])
+        consumer.consume()
+        three.run()
+        shard = random.randrange(2)
+        for at in range(100):
+            publisher.publish(str(at))
+            for node in random.sample(NODES, 2):
+                three[node].world.end_turns()
+            if random.random() < 0.3:
+                three.run()
+                publisher.hear()
+                consumer.hear()
+            if random.random() < 0.3:
+                await asyncio.sleep(0)
+            now = three.state.queues["/", "q"].shard
+            if at == 50 and now is None:
+                three.propose(PutQueue(replace(queue, shard=shard), Must.EXIST))
+            elif random.random() < 0.06:
+                member = random.choice(NODES)
+                three.engines.elect(log_of(shard if now is None else now), member)
+
+        def is_done() -> bool:
+            publisher.hear()
+            consumer.hear()
+            return len({body for body, _ in consumer.got}) == 100
+
+        await three.until(is_done)
+        first = [int(body) for body, again in consumer.got if not again]
+        assert first == sorted(first)
+
+
 async def test_queues_of_before_are_brought_in_and_out_again() -> None:
     async with cluster(begins=False) as three:
         await declare(three, "b")
