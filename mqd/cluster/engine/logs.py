@@ -12,8 +12,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeVar
 
+from nats.aio.msg import Msg
+
 from mqd.cluster.engine import api
-from mqd.cluster.engine.connection import NoResponder
+from mqd.cluster.engine.connection import Lost, NoResponder
 from mqd.cluster.engine.session import Session
 from mqd.cluster.ports import Entry, LogInfo, NoMajority
 
@@ -24,7 +26,8 @@ APPEND_S: Final = 5.0
 _AGAIN_S: Final = 0.1
 _LOOK_S: Final = 0.05
 _LOOK_ATTEMPT_S: Final = 0.5  # a leader that has just gone never answers
-_READ_STEP_S: Final = 3.0
+# From one answer to the next, by attempt; each may come to the one copy that is gone.
+_READ_STEPS_S: Final = (0.2, 0.2, 0.2, 0.2, 0.4, 0.4, 0.8, 3.0)
 _READ_BYTES: Final = 4_194_304  # of one answer
 
 T = TypeVar("T")
@@ -98,9 +101,7 @@ class Logs:
         found: list[Entry] = []
         while len(found) < count:
             request = api.body(seq=from_seq, batch=count - len(found), max_bytes=_READ_BYTES)
-            client = self._session.client
-            subject = api.direct_get(log)
-            answers = await client.collect(subject, request, _READ_STEP_S, api.is_end)
+            answers = await self._entries(log, request)
             if not answers:
                 break
             found += map(api.entry, answers)
@@ -108,6 +109,20 @@ class Logs:
             if (answers[-1].headers or {}).get("Nats-Num-Pending") == "0":
                 break
         return found
+
+    async def _entries(self, log: str, request: bytes) -> Sequence[Msg]:
+        """Any of the copies answers. The servers still have some questions go to a host that has
+        just dropped off the network: the next attempt may come to another."""
+        *early, last = _READ_STEPS_S
+        for step_s in early:
+            try:
+                client = self._session.client
+                return await client.collect(api.direct_get(log), request, step_s, api.is_end)
+            except (Lost, NoResponder):
+                raise
+            except NoMajority:
+                continue
+        return await self._session.client.collect(api.direct_get(log), request, last, api.is_end)
 
     async def info(self, log: str, attempt_s: float = ATTEMPT_S) -> LogInfo:
         return api.log_info(await self._info(log, attempt_s))

@@ -24,7 +24,7 @@ from mqd.storage.writer import Backoff
 log = logging.getLogger(__name__)
 
 _READ_COUNT = 256
-_LAG_S = 0.02  # before a copy that lags is read again
+_LAG_S = 0.02  # before a copy that lags is read again, or fencing is tried again
 _YIELD_S = 5.0  # how long somebody who leads the log has to fence it
 
 
@@ -180,6 +180,7 @@ class ShardLog:
             )
         except Stale:
             writer.not_fenced()
+            await asyncio.sleep(_LAG_S)  # one that is cut off refuses for as long as it is
             return
         except NoMajority:
             writer.not_fenced()

@@ -114,6 +114,10 @@ class Client:
         arguments = {"x-queue-type": ("S", "quorum")} if kind == "quorum" else {}
         self.call("queue.declare", queue=queue, arguments=arguments, **values)
 
+    def hang_up(self) -> None:
+        """Who reads, in another thread, is told that nothing more comes."""
+        self._socket.shutdown(socket.SHUT_RDWR)
+
     def close(self) -> None:
         self._socket.close()
 

@@ -13,6 +13,7 @@ killed process closes its sockets, so the others are told at once.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import tempfile
@@ -26,7 +27,6 @@ from tests.cluster.trio import Member, Trio, until, why_no_cells
 
 _QUEUE = "cut"
 _PATIENCE_S = 120.0
-_RUNS_S = 1.0
 
 
 class _Publisher(threading.Thread):
@@ -57,16 +57,20 @@ class _Consumer(threading.Thread):
     def __init__(self, member: Member) -> None:
         super().__init__(daemon=True)
         self.got: dict[int, float] = {}  # when first, by number
-        self.stops = False
         self._client = Client((member.address, member.port), _PATIENCE_S)
         self._client.call("basic.qos", prefetch_count=100)
         self._client.call("basic.consume", queue=_QUEUE, consumer_tag="c")
 
     def run(self) -> None:
-        while not self.stops:
-            for tag, body in self._client.deliveries():
-                self.got.setdefault(int(body), time.monotonic())
-                self._client.send("basic.ack", delivery_tag=tag)
+        with contextlib.suppress(OSError):  # `stop`
+            while True:
+                for tag, body in self._client.deliveries():
+                    self.got.setdefault(int(body), time.monotonic())
+                    self._client.send("basic.ack", delivery_tag=tag)
+
+    def stop(self) -> None:
+        self._client.hang_up()
+        self.join(_PATIENCE_S)
         self._client.close()
 
 
@@ -97,14 +101,9 @@ def cut(trio: Trio) -> dict[str, float]:
     until(is_over, _PATIENCE_S)
     number = first_after()
     assert number is not None
-    time.sleep(_RUNS_S)
     publisher.stops = True
     publisher.join(_PATIENCE_S)
-    consumer.stops = True
-    last = Client((here.address, here.port), _PATIENCE_S)  # the consumer waits for one more
-    last.write(message(_QUEUE, b"%08d" % len(publisher.sent)))
-    consumer.join(_PATIENCE_S)
-    last.close()
+    consumer.stop()
     return {
         "confirm": publisher.confirmed[number] - began,
         "delivery": consumer.got[number] - began,

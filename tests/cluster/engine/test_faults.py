@@ -183,3 +183,35 @@ def test_a_daemon_answers_while_it_is_connected_to_its_server(tmp_path: Path) ->
                 await a.attended("rabbit@b")
 
     asyncio.run(run())
+
+
+@pytest.mark.timeout(60)
+def test_a_copy_that_says_nothing_holds_up_no_reader(tmp_path: Path) -> None:
+    """The servers have some of the questions go to it for as long as its routes stand."""
+
+    async def run() -> None:
+        async with nodes(tmp_path, 3) as cluster:
+            a, b, c = await cluster.found()
+            await a.create("Q0", replicas=3)
+            await a.lead("Q0", "rabbit@a")
+            await a.append("Q0", "Q0.x", b"first")
+
+            async def has_it(engine: NatsEngine) -> bool:
+                return len(await engine.read("Q0", 1, 1)) == 1
+
+            for engine in (a, b, c):
+                await until(lambda engine=engine: has_it(engine))
+            assert c.pid is not None
+            os.kill(c.pid, signal.SIGSTOP)
+            try:
+                unheard = 0  # all attempts may come to it, once in a thousand times
+                for _ in range(20):
+                    try:
+                        assert [entry.data for entry in await a.read("Q0", 1, 1)] == [b"first"]
+                    except NoMajority:
+                        unheard += 1
+                assert unheard <= 1
+            finally:
+                os.kill(c.pid, signal.SIGCONT)
+
+    asyncio.run(run())

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from random import Random
 
 import pytest
 
 from mqd.broker.message import Message
 from mqd.broker.tickets import Tickets
+from mqd.cluster.ports import Stale
 from mqd.cluster.shards.log import ShardLog
 from mqd.cluster.shards.records import number_of
 from mqd.cluster.shards.replay import Replay
@@ -18,7 +20,7 @@ from mqd.cluster.shards.shard import Shard
 from mqd.cluster.shards.store import ShardStore
 from mqd.cluster.shards.upkeep import Upkeep
 from mqd.cluster.shards.writer import Phase, Writer
-from tests.cluster.fake_engine import FakeEngines
+from tests.cluster.fake_engine import FakeEngine, FakeEngines
 from tests.cluster.shards.messages import message
 
 pytestmark = pytest.mark.asyncio
@@ -133,6 +135,26 @@ async def test_the_next_writer_has_what_is_not_settled_in_order() -> None:
         other.publish(b"later")
         await until(lambda: other.confirmed == [b"later"])
         assert other.bodies() == [*left, b"later"]
+
+
+async def test_a_log_that_refuses_every_fence_is_not_asked_without_a_pause(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """That of a leader which is cut off: it has taken what its followers will never have."""
+    engines = await new_engines()
+    asked: list[float] = []
+
+    async def refuse(self: FakeEngine, *_: object) -> int:
+        asked.append(asyncio.get_running_loop().time())
+        raise Stale("wrong last sequence")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FakeEngine, "append_all", refuse)
+        one = Home(engines, "a")
+        await until(lambda: len(asked) == 4)
+    assert all(later - earlier > 0.01 for earlier, later in pairwise(asked))
+    await asyncio.wait_for(one.began.wait(), 5)
+    one.log.close()
 
 
 async def test_a_large_message_takes_several_frames() -> None:
