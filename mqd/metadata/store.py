@@ -54,6 +54,7 @@ log = logging.getLogger(__name__)
 Listener = Callable[[Command], None]
 _COUNT_BITS = 32  # a queue id is the number of the member, that of the boot, and a count
 _BOOT_BITS = 16  # of a member; a node that never met another one has them all
+_BOOTS_MASK = (1 << _BOOT_BITS) - 1
 _NOTHING = encode_outcome("", None)
 
 
@@ -94,6 +95,7 @@ class MetadataStore:
         self._listeners: list[Listener] = []
         self._boots = command_log.boots if command_log is not None else boots
         self._counts = itertools.count(1)
+        self._has_ids = False  # one was given since it was opened
         self._last = command_log.last_number if command_log is not None else 0
         self._orderer: Orderer | None = None
         self._held = False
@@ -398,10 +400,22 @@ class MetadataStore:
         return self.proposals.outcome(proposal)
 
     def new_queue_id(self) -> int:
+        if self.member_number and not self._has_ids:
+            self._pass_known_ids()
+        self._has_ids = True
         boots = self._boots
         if self.member_number:
-            boots = self.member_number << _BOOT_BITS | boots & (1 << _BOOT_BITS) - 1
+            boots = self.member_number << _BOOT_BITS | boots & _BOOTS_MASK
         return (boots << _COUNT_BITS) + next(self._counts)
+
+    def _pass_known_ids(self) -> None:
+        """A file that was restored, or made anew, counts from a boot that was before: what this
+        member gave then is not given again."""
+        ids = [queue.id >> _COUNT_BITS for queue in self.state.queues.values()]
+        mine = [boots & _BOOTS_MASK for boots in ids if boots >> _BOOT_BITS == self.member_number]
+        last = max(mine, default=0)
+        if last >= self._boots & _BOOTS_MASK:
+            self._boots = last + 1
 
     def put_exchange(self, definition: ExchangeDefinition, done: Done) -> None:
         self.propose(PutExchange(definition), done)

@@ -373,3 +373,27 @@ async def test_who_still_waits_hears_of_the_end(store: MetadataStore) -> None:
     assert [str(each) for each in outcomes] == ["the node stops"]
     store.propose(VHOST, outcomes.append)
     assert str(outcomes[1]) == "the metadata store is closed"
+
+
+@pytest.mark.asyncio
+async def test_ids_that_a_restored_or_lost_file_has_given_are_not_given_again(
+    tmp_path: Path,
+) -> None:
+    ids: list[int] = []
+    for _ in range(3):
+        before = MetadataStore.open(tmp_path / "before")
+        before.member_number = 2
+        if not ids:
+            await before.propose_async(VHOST)
+        ids.append(before.new_queue_id())
+        await before.propose_async(PutQueue(QueueDefinition(ids[-1], "/", f"q{len(ids)}")))
+        number, lines = before.snapshot()
+        await before.close()
+    assert len(set(ids)) == 3
+    restored = MetadataStore.open(tmp_path / "restored")  # it counts from 1 again
+    restored.member_number = 2
+    restored.load_snapshot(number, lines)
+    mine = [restored.new_queue_id() for _ in range(3)]
+    assert len({*ids, *mine}) == 6
+    assert {each >> 48 for each in mine} == {2}
+    await restored.close()
