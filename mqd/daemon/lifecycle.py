@@ -279,7 +279,14 @@ class Lifecycle:
             return await self.membership.change_type(kind, self._wipe_metadata)
 
     async def _wipe(self, record: str = "") -> None:
-        await asyncio.to_thread(empty, self.blueprint.data, record)
+        emptying = asyncio.ensure_future(asyncio.to_thread(empty, self.blueprint.data, record))
+        try:
+            await asyncio.shield(emptying)
+        except asyncio.CancelledError:  # who asked has left; nothing may start before it is done
+            await asyncio.wait([emptying])
+            if self._membership is not None:
+                self._membership.read_again()
+            raise
 
     async def _finish_emptying(self) -> None:
         """A reset or a join that failed half-way: nothing may start on what it left."""

@@ -59,7 +59,7 @@ class Roll:
         self.begun: Callable[[], Awaitable[None]] = _nothing
         self.moved: Callable[[Member], None] = lambda _member: None
         self._metadata: MetadataStore | None = None
-        self._admitting = asyncio.Lock()
+        self._becoming: asyncio.Task[None] | None = None
 
     def running(self) -> tuple[str, ...]:
         """Names of the others that run, as far as this node knows."""
@@ -82,8 +82,7 @@ class Roll:
                 raise words.inconsistent(entry.name, self.node)
         elif found is not None:
             raise words.inconsistent(self.node, entry.name)
-        async with self._admitting:
-            await self._become_cluster(metadata)
+        await self._become_cluster(metadata)
         incarnation = new_incarnation() if again else entry.incarnation
         member = replace(member_of(entry), incarnation=incarnation)
         await self._put_new(metadata, member, former)
@@ -107,7 +106,20 @@ class Roll:
                 return
 
     async def _become_cluster(self, metadata: MetadataStore) -> None:
-        """A node alone is the first member of a cluster of its own."""
+        """A node alone is the first member of a cluster of its own. Whoever asked may leave
+        meanwhile, and another one ask: it is done once, and to the end."""
+        if self._becoming is None:
+            loop = asyncio.get_running_loop()
+            self._becoming = loop.create_task(self._begin_cluster(metadata))
+            self._becoming.add_done_callback(self._became)
+        await asyncio.shield(self._becoming)
+
+    def _became(self, becoming: asyncio.Task[None]) -> None:
+        self._becoming = None
+        if not becoming.cancelled() and (error := becoming.exception()):
+            _log.error("this node did not become a cluster: %s", error)
+
+    async def _begin_cluster(self, metadata: MetadataStore) -> None:
         if metadata.state.cluster is not None:
             return
         cluster = ClusterRecord(secrets.token_hex(_CLUSTER_ID_BYTES), authority=self.node)

@@ -6,6 +6,7 @@ import asyncio
 import os
 import shutil
 import socket
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -238,6 +239,39 @@ def test_a_reset_that_a_crash_interrupts_ends_at_the_next_start(
     assert (tmp_path / MARKER).exists()
     asyncio.run(second())
     assert not (tmp_path / MARKER).exists()
+
+
+def test_a_reset_whose_caller_leaves_is_done_before_anything_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on, remove = threading.Event(), threading.Event(), shutil.rmtree
+
+    def slowly(path: Path) -> None:
+        begun.set()
+        assert go_on.wait(10)
+        remove(path)
+
+    async def scenario() -> None:
+        async with running(tmp_path) as (broker, node):
+            await declare(broker, "gone")
+            await node.stop_app()
+            monkeypatch.setattr(shutil, "rmtree", slowly)
+            loop = asyncio.get_running_loop()
+            reset = loop.create_task(node.reset(force=True))
+            await asyncio.to_thread(begun.wait, 10)
+            reset.cancel()
+            start = loop.create_task(node.start_app())
+            await asyncio.sleep(0)
+            assert node.app_state is AppState.STOPPED
+            go_on.set()
+            with pytest.raises(asyncio.CancelledError):
+                await reset
+            await start
+            assert not await queue_exists(broker, "gone")
+            await declare(broker, "new")
+            assert await queue_exists(broker, "new")
+
+    asyncio.run(asyncio.wait_for(scenario(), 30))
 
 
 def test_a_join_that_a_crash_interrupts_is_one_at_the_next_start(
