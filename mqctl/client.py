@@ -47,8 +47,9 @@ def find_cookie(option: str | None, node: str = "") -> str | None:
 
     node: whose socket may tell that root acts for a service's user, see `_home`.
     """
-    given = option or os.environ.get("RABBITMQ_ERLANG_COOKIE")
-    if given:
+    if option is not None:
+        return option
+    if given := os.environ.get("RABBITMQ_ERLANG_COOKIE"):
         return given
     path = os.path.join(_home(node), ".erlang.cookie")
     try:

@@ -24,6 +24,29 @@ class NamedValue(Behaviour):
         return Value(text)
 
 
+class ErlangVersion(NamedValue):
+    """Of the node, or of this tool."""
+
+    def banner(self) -> str | None:
+        """Whose it is."""
+        offline = self.invocation.request.offline
+        return "CLI Erlang/OTP version ..." if offline else super().banner()
+
+    def run(self) -> Result:
+        """No node is asked for the tool's own."""
+        request = self.invocation.request
+        if not request.offline:
+            return super().run()
+        import platform
+
+        from mqctl.verbs.local import COMPATIBLE_ERLANG
+
+        runtime = f"{platform.python_implementation()} {platform.python_version()}"
+        full = f"{COMPATIBLE_ERLANG.partition('.')[0]} [{runtime}]"
+        version = full if request.details else COMPATIBLE_ERLANG
+        return self.output(self.verb.reply_class(version=f"Erlang/OTP {version}"))
+
+
 class LogLocation(Behaviour):
     """Where the node logs to."""
 
@@ -98,8 +121,27 @@ class ResolveHostname(Behaviour):
 
     def banner(self) -> str:
         """The family as it was typed."""
-        family = self.invocation.request.address_family
-        return self.invocation.fill(self.verb.spec.banner, {"family": family})
+        request = self.invocation.request
+        if request.offline:
+            return f"Resolving hostname {request.hostname} to {request.address_family} addresses..."
+        return self.invocation.fill(self.verb.spec.banner, {"family": request.address_family})
+
+    def run(self) -> Result:
+        """As the node does, or as this tool does."""
+        return self._resolved() if self.invocation.request.offline else super().run()
+
+    def _resolved(self) -> Result:
+        import socket
+
+        request = self.invocation.request
+        six = request.address_family.lower() in ("inet6", "ipv6")
+        family = socket.AF_INET6 if six else socket.AF_INET
+        try:
+            found = socket.getaddrinfo(request.hostname, None, family)
+        except (OSError, UnicodeError):
+            raise Refused("NOT_FOUND", "") from None
+        addresses = dict.fromkeys(str(address[4][0]) for address in found)
+        return self.output(self.verb.reply_class(addresses=addresses))
 
     def output(self, message: Any) -> Result:
         """One address per line."""

@@ -13,6 +13,7 @@ from mqctl.output.results import OK, Lines, Result, Rows, Silence, Value
 from mqctl.output.terms import Atom
 
 COMPATIBLE_VERSION = "3.10.8"  # what scripts that ask for a version compare with
+COMPATIBLE_ERLANG = "25.2.3"  # the one that it runs on
 
 
 class _Local(Behaviour):

@@ -148,6 +148,7 @@ class ForceBoot(Behaviour):
     def _mark(self) -> Result:
         directory = data_directory(self.invocation)
         try:
+            os.makedirs(directory, exist_ok=True)  # observed: 3.10.8
             with open(os.path.join(directory, "force_load"), "wb"):
                 return OK
         except OSError as problem:

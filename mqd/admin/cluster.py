@@ -28,12 +28,29 @@ async def status(ctx: AdminContext, request: pb.ClusterStatusRequest) -> pb.Clus
     node = ctx.node
     name = ctx.metadata.state.global_parameters.get(CLUSTER_NAME, node.cluster_name_default)
     disk, ram = _members(ctx)
-    away = others(ctx)
+    away = _newest_first(ctx, others(ctx))
     reply = pb.ClusterStatusReply(
         cluster_name=str(name),
         disk_nodes=disk,
         ram_nodes=ram,
-        running_nodes=[*_newest_first(ctx, away), node.name],
+        running_nodes=[*away, node.name],
+        alarms=reports.alarms(ctx),
+        feature_flags=feature_flags.rows(),
+    )
+    answers = await asyncio.gather(*(ask(ctx, each, _STATUS, request) for each in away))
+    for told in (*answers, _own(ctx)):
+        if told is not None:
+            reply.versions.extend(told.versions)
+            reply.maintenance.extend(told.maintenance)
+            reply.listeners.extend(told.listeners)
+            reply.partitions.extend(told.partitions)
+    return reply
+
+
+def _own(ctx: AdminContext) -> pb.ClusterStatusReply:
+    """What each member tells of itself alone."""
+    node = ctx.node
+    return pb.ClusterStatusReply(
         versions=[
             pb.NodeVersion(
                 node=node.name,
@@ -43,18 +60,9 @@ async def status(ctx: AdminContext, request: pb.ClusterStatusRequest) -> pb.Clus
             )
         ],
         maintenance=[pb.NodeMaintenance(node=node.name, under_maintenance=node.in_maintenance)],
-        alarms=reports.alarms(ctx),
         partitions=_partitions(ctx),
         listeners=reports.listeners(ctx),
-        feature_flags=feature_flags.rows(),
     )
-    for told in await asyncio.gather(*(ask(ctx, each, _STATUS, request) for each in away)):
-        if told is not None:
-            reply.versions.extend(told.versions)
-            reply.maintenance.extend(told.maintenance)
-            reply.listeners.extend(told.listeners)
-            reply.partitions.extend(told.partitions)
-    return reply
 
 
 def _members(ctx: AdminContext) -> tuple[list[str], list[str]]:

@@ -12,7 +12,7 @@ keeps its copies, so nothing is ever on fewer members than the list says.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -49,6 +49,22 @@ def copies_of(ctx: AdminContext, queue: Queue) -> Copies:
     return Copies(found.leader, kept, [node for node in found.online if node in kept])
 
 
+def mirrors_of(ctx: AdminContext, queue: Queue) -> Sequence[str] | None:
+    """Of a classic queue, the copies that its policy asks for; None when it asks for none. The log
+    may have more."""
+    asked = dict(queue.policy.definition) if queue.policy is not None else {}
+    mode = asked.get("ha-mode")
+    if queue.definition.type != "classic" or mode is None or shared_log(ctx, queue) is None:
+        return None
+    found = copies_of(ctx, queue)
+    others, wanted = [node for node in found.online if node != found.leader], asked.get("ha-params")
+    if mode == "exactly" and isinstance(wanted, int):
+        return others[: max(wanted - 1, 0)]
+    if mode == "nodes" and isinstance(wanted, list):
+        return [node for node in others if node in wanted]
+    return others
+
+
 def critical(ctx: AdminContext) -> Iterator[Queue]:
     """Quorum queues that would stop with this node."""
     for queue in _queues(ctx, "quorum"):
@@ -59,7 +75,8 @@ def critical(ctx: AdminContext) -> Iterator[Queue]:
 def critical_mirrors(ctx: AdminContext) -> Iterator[Queue]:
     """Mirrored queues that run on this node alone."""
     for queue in _queues(ctx, "classic"):
-        if shared_log(ctx, queue) and list(copies_of(ctx, queue).online) == [ctx.node.name]:
+        alone = list(copies_of(ctx, queue).online) == [ctx.node.name]
+        if alone and mirrors_of(ctx, queue) is not None:
             yield queue
 
 

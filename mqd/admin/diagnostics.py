@@ -27,6 +27,7 @@ from mqd.rpc.v1 import values_pb2
 
 _TASKS_LIMIT: Final = 1_048_576  # RabbitMQ's number of processes; tasks have no limit of their own
 _NET_TICKTIME_S: Final = 60  # RabbitMQ's default
+_OTP_SERIES: Final = reports.ERLANG_VERSION.partition(".")[0]
 _TAIL_LINES_MAX: Final = 100_000
 _SECRET: Final = ("COOKIE", "PASS", "SECRET")  # variables whose values stay in the node
 
@@ -47,7 +48,7 @@ async def status(ctx: AdminContext, request: pb.StatusRequest) -> pb.StatusReply
         product_version=node.version,
         release_series_support="supported",
         node=node.name,
-        runtime=f"{platform.python_implementation()} {platform.python_version()}",
+        runtime=_runtime(),
         crypto_library=ssl.OPENSSL_VERSION,
         tasks_used=len(asyncio.all_tasks()),
         tasks_limit=_TASKS_LIMIT,
@@ -91,8 +92,14 @@ async def server_version(ctx: AdminContext, request: pb.ServerVersionRequest) ->
 
 
 async def erlang_version(ctx: AdminContext, request: pb.ErlangVersionRequest) -> pb.VersionReply:
-    """The runtime that the node stands in for."""
+    """The runtime that the node stands in for; in full with the one that it has."""
+    if request.details:
+        return pb.VersionReply(version=f"Erlang/OTP {_OTP_SERIES} [{_runtime()}]")
     return pb.VersionReply(version=reports.OTP_RELEASE)
+
+
+def _runtime() -> str:
+    return f"{platform.python_implementation()} {platform.python_version()}"
 
 
 async def app_state(ctx: AdminContext, request: pb.AppStateRequest) -> pb.AppStateReply:
@@ -155,7 +162,7 @@ async def log_location(ctx: AdminContext, request: pb.LogLocationRequest) -> pb.
 
 async def log_tail(ctx: AdminContext, request: pb.LogTailRequest) -> pb.LogTailReply:
     """The last lines of the first log that is a file. Raises NOT_FOUND when none is."""
-    count = min(request.number or 50, _TAIL_LINES_MAX)
+    count = min(request.number if request.HasField("number") else 50, _TAIL_LINES_MAX)
     for path in ctx.node.log_files:
         if not path.startswith(("<", "-")):
             return pb.LogTailReply(lines=await asyncio.to_thread(_tail, path, count))

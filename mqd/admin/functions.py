@@ -234,6 +234,7 @@ class NodeFunctions:
             ("rabbit", "product_name", 0): lambda: chars(reports.PRODUCT),
             ("rabbit", "product_version", 0): lambda: version,
             ("rabbit_misc", "version", 0): lambda: version,
+            ("rabbit_misc", "otp_release", 0): lambda: chars(reports.ERLANG_VERSION),
             ("rabbit_alarm", "get_alarms", 0): self._alarms,
             ("rabbit_plugins", "active", 0): lambda: [
                 Atom(row.name) for row in self._node.running_plugins

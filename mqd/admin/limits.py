@@ -24,10 +24,10 @@ from mqd.rpc.v1.values_pb2 import Done
 async def set_vhost(ctx: AdminContext, request: pb.SetVhostLimits) -> Done:
     """Replace all limits of a vhost. Raises INVALID_ARGUMENT, NO_SUCH_VHOST."""
     limits = json_text.parse(request.definition)
+    if limits == []:
+        raise json_text.invalid([f"{LIMITS} should be a JSON object"])
     check_vhost_limits(LIMITS, limits)
-    await ctx.metadata.propose_async(
-        PutParameter(request.vhost, VHOST_LIMITS, LIMITS, limits or {})
-    )
+    await ctx.metadata.propose_async(PutParameter(request.vhost, VHOST_LIMITS, LIMITS, limits))
     return Done()
 
 
@@ -55,7 +55,8 @@ async def clear_vhost(ctx: AdminContext, request: pb.ClearVhostLimits) -> Done:
 async def list_vhost(
     ctx: AdminContext, request: pb.ListVhostLimits
 ) -> AsyncIterator[pb.VhostLimitRows]:
-    """Of one vhost, or of all; those without any have no row. Raises NO_SUCH_VHOST."""
+    """Of one vhost, or of all; one whose limits were emptied has a row among all only (observed:
+    3.10.8). Raises NO_SUCH_VHOST."""
     everywhere = bool(getattr(request, "global"))
     if not everywhere:
         vhosts.find(ctx, request.vhost)
@@ -65,8 +66,7 @@ async def list_vhost(
             ctx.metadata.state.parameters.items(), key=lambda item: item[0]
         )
         if (component, name) == (VHOST_LIMITS, LIMITS)
-        and value
-        and (everywhere or vhost == request.vhost)
+        and (everywhere or (value and vhost == request.vhost))
     )
     for batch in batches(rows, lambda chunk: pb.VhostLimitRows(rows=chunk)):
         yield batch

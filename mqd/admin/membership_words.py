@@ -29,6 +29,7 @@ _NOT_CLUSTERED = "{:not_clustered, 'Non-clustered nodes can only be disc nodes.'
 _NOBODY_TO_LEAVE = (
     "{:no_running_cluster_nodes, 'You cannot leave a cluster if no online nodes are present.'}"
 )
+_STANDALONE_RAM = "cannot_create_standalone_ram_node"
 _NOBODY_ONLINE = (
     "{:no_online_cluster_nodes, 'Could not find any online cluster nodes. If the cluster has "
     "changed, you can use the \\'update_cluster_nodes\\' command.'}"
@@ -77,8 +78,9 @@ def not_clustered() -> MqdError:
     return _unavailable(_NOT_CLUSTERED)
 
 
-def nobody_to_leave() -> MqdError:
-    return _unavailable(_NOBODY_TO_LEAVE)
+def nobody_to_leave(ram: bool) -> MqdError:
+    """A ram node would have to start without anybody's tables first."""
+    return _unavailable(_STANDALONE_RAM if ram else _NOBODY_TO_LEAVE)
 
 
 def nobody_online(answered: bool) -> MqdError:

@@ -11,7 +11,8 @@ from dataclasses import replace
 from typing import Final
 
 from mqd.admin.context import AdminContext
-from mqd.admin.copies import shared_log
+from mqd.admin.copies import mirrors_of
+from mqd.admin.homes import is_lost
 from mqd.admin.listing import batches
 from mqd.admin.policies import row
 from mqd.admin.quorum_queues import find, not_found
@@ -38,7 +39,7 @@ KEYS: Final = frozenset(
 
 async def sync(ctx: AdminContext, request: pb.SyncQueue) -> Done:
     """Mirrors never lag. Raises NOT_FOUND, PRECONDITION_FAILED."""
-    if shared_log(ctx, _checked(ctx, request)) is None:
+    if mirrors_of(ctx, _checked(ctx, request)) is None:
         raise MqdError(ErrorCode.PRECONDITION_FAILED, "not_mirrored")
     return Done()
 
@@ -53,6 +54,12 @@ def _checked(ctx: AdminContext, request: pb.SyncQueue) -> Queue:
     queue = find(ctx, request.vhost, request.queue)
     if queue is None:
         raise not_found()
+    if is_lost(ctx, queue):
+        raise MqdError(
+            ErrorCode.UNAVAILABLE,
+            f"home node '{queue.home}' of durable queue '{queue.name}' in vhost "
+            f"'{request.vhost}' is down or inaccessible",
+        )
     if queue.kind != "classic":
         raise MqdError(ErrorCode.PRECONDITION_FAILED, f"{queue.kind}_queue_not_supported")
     return queue

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
 from mqd.admin.context import AdminContext
-from mqd.admin.copies import copies_of, shared_log
+from mqd.admin.copies import copies_of, mirrors_of
 from mqd.admin.everywhere import ask, others, rows_of
 from mqd.admin.homes import (
     DOWN,
@@ -65,7 +65,8 @@ async def list_(ctx: AdminContext, request: pb.ListQueues) -> AsyncIterator[pb.Q
 
 
 def _of_copies(ctx: AdminContext, queue: Queue) -> dict[str, Info]:
-    """Of those kinds that have any in RabbitMQ; a classic queue in a shared log has mirrors."""
+    """Of those kinds that have any in RabbitMQ; a classic queue has the mirrors that are asked
+    for."""
     found = copies_of(ctx, queue)
     if queue.definition.type in ("quorum", "stream"):
         return {
@@ -73,9 +74,10 @@ def _of_copies(ctx: AdminContext, queue: Queue) -> dict[str, Info]:
             "members": tuple(found.members),
             "online": tuple(found.online),
         }
-    if shared_log(ctx, queue) is None:
+    nodes = mirrors_of(ctx, queue)
+    if nodes is None:
         return {}
-    mirrors = tuple(pid_at(queue, node) for node in found.online if node != found.leader)
+    mirrors = tuple(pid_at(queue, node) for node in nodes)
     return {"slave_pids": mirrors, "synchronised_slave_pids": mirrors}
 
 
@@ -142,8 +144,10 @@ async def list_unresponsive(
 
 
 async def purge(ctx: AdminContext, request: pb.PurgeQueue) -> pb.PurgeQueueReply:
-    """Drop the ready messages. Raises NOT_FOUND."""
+    """Drop the ready messages. Raises NOT_FOUND; UNAVAILABLE for a stream."""
     queue = _find(ctx, request.vhost, request.name)
+    if queue.definition.type == "stream":
+        raise MqdError(ErrorCode.UNAVAILABLE, "not_supported")
     if not is_here(ctx, queue):
         reply: pb.PurgeQueueReply = await at_home(ctx, queue, "Queues.Purge", request)
         return reply
@@ -160,9 +164,16 @@ async def delete(ctx: AdminContext, request: pb.DeleteQueue) -> pb.DeleteQueueRe
     Raises NOT_FOUND; RESOURCE_LOCKED when it has consumers and if_unused was asked;
     PRECONDITION_FAILED when it has ready messages and if_empty was asked. In use is looked at
     first (observed: 3.10.8). A quorum queue that nobody leads goes unseen; a classic one that is
-    down cannot be told from one that does not exist.
+    down cannot be told from one that does not exist. A quorum queue knows no condition: USAGE.
     """
     queue = _find(ctx, request.vhost, request.name)
+    if queue.definition.type == "quorum" and (request.if_unused or request.if_empty):
+        flag = "if-unused" if request.if_unused else "if-empty"
+        raise MqdError(
+            ErrorCode.USAGE,
+            f"cannot delete {queue.definition.resource}. queue.delete operations with {flag} flag "
+            "set are not supported by quorum queues",
+        )
     if not is_here(ctx, queue) and (queue.definition.type == "classic" or not is_down(ctx, queue)):
         reply: pb.DeleteQueueReply = await at_home(ctx, queue, "Queues.Delete", request)
         return reply

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Final
 
 from mqd.admin import copies, values
 from mqd.admin.context import AdminContext
-from mqd.admin.copies import copies_of, shared_log
+from mqd.admin.copies import copies_of, mirrors_of, shared_log
 from mqd.admin.everywhere import others, rows_of
-from mqd.admin.homes import at_home, is_down, is_here
+from mqd.admin.homes import at_home, is_down, is_here, is_lost
 from mqd.admin.listing import batches
 from mqd.admin.values import text
 from mqd.amqp import properties
@@ -60,7 +60,7 @@ def node_not_running() -> MqdError:
 def _quorum(ctx: AdminContext, vhost: str, name: str, refusal: str) -> Queue:
     """The queue. refusal: what is said of one of another kind, which {kind} stands for."""
     queue = find(ctx, vhost, name)
-    if queue is None:
+    if queue is None or is_lost(ctx, queue):
         raise not_found()
     if queue.definition.type != "quorum":
         raise MqdError(ErrorCode.PRECONDITION_FAILED, refusal.format(kind=queue.definition.type))
@@ -367,17 +367,28 @@ async def rebalance(ctx: AdminContext, request: pb.RebalanceQueues) -> pb.Rebala
     """Spread the logs over the members that run, and tell how many queues each leads then. Raises
     INVALID_ARGUMENT.
 
-    Streams are no queues whose leaders 3.10.8 would count; classic queues have no replicas.
+    Streams are no queues whose leaders 3.10.8 would count; of classic queues those with mirrors.
     """
-    kinds = ("quorum",) if request.kind in ("all", "quorum") else ()
-    queues = list(matching(ctx, request.vhost_pattern, request.queue_pattern, kinds))
+    kinds = {"all": ("quorum", "classic")}.get(request.kind, (request.kind,))
+    queues = [
+        queue
+        for queue in matching(ctx, request.vhost_pattern, request.queue_pattern, kinds)
+        if queue.definition.type == "quorum" or mirrors_of(ctx, queue) is not None
+    ]
     cluster = ctx.node.cluster
     if queues and cluster is not None and cluster.queues is not None:
         await cluster.queues.rebalance()
-    leaders = Counter(copies_of(ctx, queue).leader for queue in queues)
-    nodes = sorted((node, count) for node, count in leaders.items() if node is not None)
+    leaders = Counter((copies_of(ctx, queue).leader, queue.definition.type) for queue in queues)
+    nodes = sorted({node for node, _ in leaders if node is not None})
     return pb.RebalanceReply(
-        nodes=[pb.Leaders(node=node, quorum_queues=count) for node, count in nodes]
+        nodes=[
+            pb.Leaders(
+                node=node,
+                quorum_queues=leaders[node, "quorum"],
+                mirrored_queues=leaders[node, "classic"],
+            )
+            for node in nodes
+        ]
     )
 
 

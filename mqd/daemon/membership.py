@@ -329,7 +329,7 @@ class Membership(Roll):
         if facts is None:
             if await self._was_struck_out(record):
                 return
-            raise words.nobody_to_leave()
+            raise words.nobody_to_leave(self._is_ram())
         known = record.members.get(facts.node)
         await self.peers.withdraw(facts.node, known, self.node, record.incarnation)
 

@@ -16,7 +16,7 @@ import contextlib
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -50,6 +50,7 @@ Change = Callable[[State], Iterator[Command]]
 
 _RENAMED: Final = (FILE_NAME, METADATA_FILE, METADATA_FILE + "-wal", METADATA_FILE + "-shm")
 BEFORE_RENAME: Final = "before_rename"  # what a start under the old name goes back to
+COMPLETE: Final = "complete"  # in it: all that was there has been copied
 
 
 async def forget(data: Path, node: str, target: str) -> None:
@@ -66,17 +67,13 @@ async def forget(data: Path, node: str, target: str) -> None:
 
 
 async def rename(data: Path, node: str, names: Mapping[str, str]) -> None:
-    """Know members by other names. A start under the old name undoes it. Raises MqdError."""
+    """Know members by other names. A start under the old name undoes it. Once it was tried, also
+    in vain, there must be a start before it is tried again (observed: 3.10.8). Raises MqdError."""
     if (data / BEFORE_RENAME).exists():
         raise _rename_failed("{:rename_in_progress, 'Restart node under old name to roll back'}")
+    (data / BEFORE_RENAME).mkdir(mode=0o700)
     record = _record(data, node)
-    known = set(record.members) if record is not None else {node}
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        raise _rename_failed(f"{{:nodes_not_in_cluster, [{', '.join(map(atom, unknown))}]}}")
-    taken = [name for name in names.values() if name in known and name not in names]
-    if taken:
-        raise _rename_failed(f"{{:nodes_already_in_cluster, [{', '.join(map(atom, taken))}]}}")
+    _check(set(record.members) if record is not None else {node}, names)
     _keep_copy(data)
     if record is not None:
         after = renamed(record, names)
@@ -84,6 +81,23 @@ async def rename(data: Path, node: str, names: Mapping[str, str]) -> None:
             await _change(data, record, lambda state: _with_names(state, names))
         file.write(data, after)
     (data / BEFORE_RENAME / "to").write_text(names.get(node, node))
+
+
+def _check(known: Collection[str], names: Mapping[str, str]) -> None:
+    """No name may be a member's already, not even one that is given up by the same rename."""
+    new = list(names.values())
+    unknown = [name for name in names if name not in known]
+    taken = [name for name in new if name in known]
+    if len(set(new)) < len(new):
+        raise _rename_failed(f"{{:duplicate_node, {_listed(new)}}}")
+    if taken:
+        raise _rename_failed(f"{{:nodes_already_in_cluster, {_listed(taken)}}}")
+    if unknown:
+        raise _rename_failed(f"{{:nodes_not_in_cluster, {_listed(unknown)}}}")
+
+
+def _listed(names: Sequence[str]) -> str:
+    return f"[{', '.join(map(atom, names))}]"
 
 
 async def _any_runs(record: Record, node: str) -> bool:
@@ -167,7 +181,8 @@ def settle_rename(data: Path, node: str) -> None:
     if not before.exists():
         return
     to = before / "to"
-    if not to.exists() or to.read_text() != node:
+    renamed_to = to.read_text() if to.exists() else ""
+    if (before / COMPLETE).exists() and renamed_to != node:
         for name in _RENAMED:
             (data / name).unlink(missing_ok=True)
             if (before / name).exists():
@@ -177,10 +192,10 @@ def settle_rename(data: Path, node: str) -> None:
 
 def _keep_copy(data: Path) -> None:
     before = data / BEFORE_RENAME
-    before.mkdir(mode=0o700)
     for name in _RENAMED:
         if (data / name).exists():
             shutil.copy2(data / name, before / name)
+    (before / COMPLETE).touch()
 
 
 def _give_to_owner(data: Path) -> None:
