@@ -282,6 +282,8 @@ DOWN: dict[str, tuple[int, ...]] = {
     "is_enabled": (64,),
     "list": (0,),
     "set": (0,),
+    "force_boot": (0,),  # marks the files
+    "list_feature_flags": (64,),  # as in 3.10.8
     "rename_cluster_node": (69,),
     "wait": (75,),
 }
