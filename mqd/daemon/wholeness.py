@@ -85,10 +85,12 @@ class Wholeness:
 
     async def look(self) -> None:
         """Ask of every log, also those that have no queue yet, who has it whole."""
-        engine = self._engine()
+        engine, before = self._engine(), self._lacks
         if engine is None:
+            if before is None and (logs := self._logs()):
+                self._lacks = tuple(logs)  # a new member, or one that joins again: it has nothing
+                self._note()
             return
-        before = self._lacks
         found: list[str] = []
         known = {name for name in engine.leads if shard_number(name) is not None}
         for log in sorted({*self._logs(), *known}):
@@ -119,4 +121,5 @@ class Wholeness:
         else:
             _log.info("this node's copies of the logs of quorum queues are whole")
         with contextlib.suppress(OSError):  # a full disc: it is known for as long as this runs
+            self._folder.mkdir(mode=0o700, exist_ok=True)
             write_private(self._folder / LACKS_FILE, " ".join(self._lacks).encode())

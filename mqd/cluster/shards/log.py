@@ -14,7 +14,7 @@ import logging
 from collections.abc import Callable
 from functools import partial
 
-from mqd.cluster.ports import Engine, Entry, NoMajority, Stale
+from mqd.cluster.ports import Engine, Entry, LogInfo, NoMajority, Stale
 from mqd.cluster.shards import records
 from mqd.cluster.shards.writer import Append, Frame, Phase, Writer
 from mqd.errors import MqdError
@@ -155,6 +155,11 @@ class ShardLog:
         info = await self._engine.info(self.name)
         while not writer.reached(info.last_seq):
             entries = await self._engine.read(self.name, writer.position + 1, _READ_COUNT)
+            if not entries and _is_only_copy(now := await self._engine.info(self.name)):
+                # What a copy that was being made had got, before it became the only one, may end
+                # before the number that it had heard of.
+                writer.skip(now.last_seq)
+                return
             if not entries:  # a copy that lags behind what the leader told
                 await asyncio.sleep(_LAG_S)
                 return
@@ -224,3 +229,8 @@ class ShardLog:
         self._closed = True
         self._release()
         self._on_lost()
+
+
+def _is_only_copy(info: LogInfo) -> bool:
+    """Whoever is asked, no copy lags behind another one."""
+    return info.replicas == 1 and len(info.current) == 1 and not info.lags

@@ -75,7 +75,7 @@ class Reconciler:
     async def look(self) -> None:
         """Do what there is to do, and tell of the copies of what is written here. Raises
         NoMajority, MqdError."""
-        if self._engine.leads.get(_META) == self._mesh.node:
+        if self._acts:
             await self._put_right()
             if not self._fresh:  # else leaders are about to move
                 await self._arrivals.step()
@@ -83,6 +83,16 @@ class Reconciler:
             if own.began:
                 info = await self._engine.info(log_of(number))
                 self._tell(number, own.shard.log.writer.epoch, info)
+
+    @property
+    def _acts(self) -> bool:
+        """A survivor that was forced may have no log of the metadata: then the authority
+        does."""
+        leads = self._engine.leads
+        if _META in leads:
+            return leads[_META] == self._mesh.node
+        cluster = self._metadata.state.cluster
+        return cluster is not None and cluster.authority == self._mesh.node
 
     def _tell(self, number: int, epoch: int, info: LogInfo) -> None:
         """Whom nothing was heard of may have a copy all the same, that lags or is off."""

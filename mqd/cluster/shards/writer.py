@@ -165,6 +165,10 @@ class Writer:
             if self._flying[self._found][0] == entry.seq:
                 self._found += 1
 
+    def skip(self, last_seq: int) -> None:
+        """There is nothing behind `position`, and the next entry comes behind that number."""
+        self.position = max(self.position, last_seq)
+
     def _lose(self) -> None:
         self._confirm_found()
         self.phase = Phase.LOST

@@ -19,7 +19,7 @@ from mqd.cluster.shards.facts import ShardQueues
 from mqd.cluster.shards.reconciler import Reconciler, moves
 from mqd.cluster.shards.shards import Shards, log_of
 from mqd.cluster.shards.whereabouts import Whereabouts, shard_of
-from mqd.metadata.commands import Member
+from mqd.metadata.commands import ClusterRecord, Member
 from mqd.metadata.machine import State
 from mqd.metadata.store import MetadataStore
 from tests.cluster.fake_engine import FakeEngines
@@ -269,6 +269,25 @@ async def test_there_are_as_many_copies_as_members_to_have_them() -> None:
         three.meshes.run()
         await three["a"].reconciler.look()
         assert [three.engines.logs[log_of(n)].replicas for n in range(3)] == [3, 3, 3]
+
+
+async def test_a_survivor_without_a_log_of_the_metadata_makes_those_that_are_lost() -> None:
+    async with cluster() as three:
+        state = State()
+        state.members.update(MEMBERS)
+        state.clusters[""] = ClusterRecord("c", authority="a")
+        for name in NODES:
+            metadata = cast("MetadataStore", SimpleNamespace(state=state))
+            three[name].reconciler._metadata = metadata
+        three.crash("b")
+        await three["c"].reconciler.look()
+        assert set(three.engines.logs) == {"Q0"}
+        await three["a"].reconciler.look()
+        assert {name: log.replicas for name, log in three.engines.logs.items()} == {
+            "Q0": 3,
+            "Q1": 2,
+            "Q2": 2,
+        }
 
 
 async def test_a_copy_that_is_being_made_is_not_told_to_be_as_far_as_the_others() -> None:

@@ -54,11 +54,18 @@ def told(folder: Path) -> tuple[str, ...]:
 
 
 def test_until_it_is_known_nothing_is_whole(tmp_path: Path) -> None:
-    assert remembered(tmp_path) is None
-    whole = wholeness(tmp_path, None)
-    asyncio.run(whole.look())
+    folder = tmp_path / "engine"
+    assert remembered(folder) is None
+    whole = wholeness(folder, None)
     assert list(whole.lacks) == list(LOGS)
-    assert remembered(tmp_path) is None
+    asyncio.run(whole.look())
+    assert list(whole.lacks) == list(LOGS) == list(told(folder))
+
+
+def test_where_no_queue_is_in_a_log_nothing_is_written(tmp_path: Path) -> None:
+    whole = wholeness(tmp_path / "engine", None, ())
+    asyncio.run(whole.look())
+    assert not (tmp_path / "engine").exists()
 
 
 def test_it_is_remembered_and_only_logs_with_queues_are_told_of(tmp_path: Path) -> None:
