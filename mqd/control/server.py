@@ -38,6 +38,7 @@ _log = logging.getLogger(__name__)
 Handlers = Sequence[Any]  # of grpc.GenericRpcHandler, which is generic in its stub only
 
 _CALL: Final = "_schedule_rpc_coro"  # gRPC's task of a call, from its begin to its end
+_PATH_BYTES: Final = 107  # sockaddr_un, less the byte that ends it
 _OPTIONS = (
     ("grpc.max_receive_message_length", limits.CONTROL_MESSAGE_BYTES_MAX),
     ("grpc.max_send_message_length", limits.CONTROL_MESSAGE_BYTES_MAX),
@@ -136,6 +137,12 @@ async def _open_port(server: grpc.aio.Server, served: Handlers, clustering: Clus
 
 
 def _prepare(path: Path, node: str) -> None:
+    if (length := len(os.fsencode(path))) > _PATH_BYTES:
+        raise MqdError(
+            ErrorCode.UNAVAILABLE,
+            f"cannot listen on the control socket {path}: its path has {length} bytes and a "
+            f"socket's may have {_PATH_BYTES}; set MQD_RUN_DIR to a shorter one",
+        )
     try:
         path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
         in_use = _is_in_use(path)

@@ -117,7 +117,7 @@ def test_a_root_shell_becomes_the_services_user(tmp_path: Path) -> None:
     programs = tmp_path / "bin"
     programs.mkdir()
     (programs / "mqd").write_text('#!/bin/sh\necho "$(id -un) $(pwd) $HOME $*"\n')
-    ours = [path for path in tmp_path.parents if path.name.startswith("pytest-")]
+    ours = [path for path in tmp_path.parents if path.name.startswith(("pytest-", "popen-"))]
     for path in (programs, programs / "mqd", tmp_path, *ours):
         path.chmod(path.stat().st_mode | 0o055)
     compat = tmp_path / "compat"

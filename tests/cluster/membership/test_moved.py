@@ -49,9 +49,9 @@ def moved(node: Member) -> None:
 
 def on_hosts_of_their_own(folder: Path, *nodes: Member) -> None:
     """Not found by sockets of one run directory any more."""
-    for node in nodes:
-        node.environment["MQD_RUN_DIR"] = str(folder / f"run-{node.name}")
-        (folder / f"run-{node.name}").mkdir(mode=0o750)
+    for at, node in enumerate(nodes):
+        node.environment["MQD_RUN_DIR"] = str(folder / f"run{at}")
+        (folder / f"run{at}").mkdir(mode=0o750)
 
 
 def cluster(one: Member, two: Member, three: Member) -> None:

@@ -369,6 +369,14 @@ async def test_the_directory_is_closed_to_others_and_the_socket_goes_at_the_end(
 
 
 @pytest.mark.asyncio
+async def test_a_path_too_long_for_a_socket_is_named_with_the_remedy(tmp_path: Path) -> None:
+    path = tmp_path / ("x" * 100) / "n.sock"
+    with pytest.raises(MqdError, match="a socket's may have 107; set MQD_RUN_DIR to a shorter"):
+        await serve(Stand().node, path)
+    assert not path.parent.exists()
+
+
+@pytest.mark.asyncio
 async def test_a_socket_that_answers_is_not_taken_over(served: Served) -> None:
     with pytest.raises(MqdError, match="rabbit@unit is already running") as caught:
         await serve(served.node, served.control.path)
