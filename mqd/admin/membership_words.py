@@ -137,6 +137,15 @@ def between(node: str, others: Sequence[str]) -> str:
     )
 
 
+def nothing_to_go_on_with(node: str, others: Sequence[str]) -> str:
+    """A forced start of a member whose metadata is gone."""
+    remedy = f"start {listed(others)}, or give up what the cluster had" if others else "to go on"
+    return (
+        f"node {node} has no metadata left that it could be forced to go on with; {remedy}: "
+        f"mqctl -n {node} stop_app, force_reset, start_app"
+    )
+
+
 def inconsistent_update() -> MqdError:
     """The node whose members were to be learnt does not have us among them."""
     return _unavailable(_NOT_AMONG_THEM)

@@ -78,6 +78,7 @@ class Admission:
         self._wipe = wipe
         self._waits = waits
         self._hindrance = ""
+        self._is_void = False  # force_boot: there was no metadata to go on with
 
     async def admitted(self) -> Admitted:
         """Returns when the app may start. Raises MqdError when it may not, in RabbitMQ's words for
@@ -119,7 +120,11 @@ class Admission:
         await self._membership.tell_where(answers)
         record = self._record  # one of them may have told where it is reached
         found = {name: seen(facts) for name, facts in answers.items()}
-        return decide(record, found, self._is_forced()), answers
+        forced = self._is_forced() and not self._is_void
+        if forced and not record.number:
+            self._is_void, forced = True, False
+            _log.warning("%s", words.nothing_to_go_on_with(record.node, record.others))
+        return decide(record, found, forced), answers
 
     @property
     def _record(self) -> Record:

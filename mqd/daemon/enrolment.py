@@ -41,10 +41,13 @@ class Enrolment:
         assert record is not None
         store = self._open(path, writer, record)
         opened.push_async_callback(closed, "metadata", store.close)
+        if record.kind == DISC:  # who has none left may be the one whose vote this start wants
+            membership.lent = store
+            opened.callback(setattr, membership, "lent", None)
         me = store.state.members.get(record.node) or record.members[record.node]
         store.member_number = me.number
         if admitted.forced:
-            await _begin_generation(store, record.node)
+            await _begin_generation(store, record)
             membership.remember(replace(record, yields_to=()))
         cluster = admitted.cluster
         if admitted.via is None and store.state.cluster is not None:
@@ -105,10 +108,12 @@ def _moved(me: Member, address: Member) -> Member:
     return replace(me, host=address.host, control_port=address.control_port)
 
 
-async def _begin_generation(store: MetadataStore, node: str) -> None:
+async def _begin_generation(store: MetadataStore, record: Record) -> None:
     """The others' incarnations are over: they join again when they come back."""
-    cluster = store.state.cluster
-    assert cluster is not None
+    cluster, node = store.state.cluster, record.node
+    if cluster is None:  # of a file that was lost
+        reason = words.nothing_to_go_on_with(node, record.others)
+        raise words.start_failed(f"{{:no_metadata, '{reason}'}}")
     forced = replace(begun(cluster, new_fork()), authority=node)
     others = [
         PutMember(replace(member, incarnation=""))

@@ -77,6 +77,7 @@ class Membership(Roll):
         self._answered = False  # somebody did, when the others were asked last
         self.partitions: tuple[str, ...] = ()
         self.at_rest = AtRest(data / METADATA_FILE)
+        self.lent: MetadataStore | None = None  # opened by a start that is not through yet
         self._data = data
         self.peers.usual = lambda: self.record.ports if self.record is not None else ()
         self._metadata: MetadataStore | None = None
@@ -246,8 +247,8 @@ class Membership(Roll):
         """See `MembershipControl`."""
         if self.record is None or self.record.cluster.id != cluster_id:
             raise MqdError(ErrorCode.UNAVAILABLE, f"{self.node} is not of that cluster")
-        if self._metadata is not None:
-            number, lines = await given(self._metadata)
+        if (metadata := self._metadata or self.lent) is not None:
+            number, lines = await given(metadata)
         else:
             rests = (AppState.STOPPED, AppState.WAITING)
             number, lines = await self.at_rest.give(lambda: state() in rests)
@@ -271,8 +272,8 @@ class Membership(Roll):
         record = self.record
         copy = await self.peers.copy(node, record.members.get(node), record.cluster.id)
         _log.warning(
-            "%s knows changes to number %d and this node, which orders them, to %d: its disc was "
-            "restored, or has lost some; they are taken over from there",
+            "%s knows changes to number %d and this node to %d: its disc was restored, or has lost "
+            "some; they are taken over from there",
             node, copy[0], record.number,
         )  # fmt: skip
         await self.at_rest.take(copy)

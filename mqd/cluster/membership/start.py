@@ -17,7 +17,8 @@ itself, so it changes at one number for everybody, and of two members the one wi
   may have been promised: it is taken over before anything is ordered anew. (Who cannot be asked may
   have more, too; that cannot be known, and who is named is not to wait for all.)
 - force_boot makes this node the authority of the next generation. Members that come back find
-  that their incarnation is over, and join again with an empty table.
+  that their incarnation is over, and join again with an empty table. A node whose own metadata is
+  gone cannot be forced: it has nothing to go on with.
 - Generations that were forced on two members, each without the other, are *apart*
   (`mqd.metadata.generations`): each was promised things that the other never had. Nobody gives
   that up by itself. Who runs goes on; who starts beside one that runs does not, keeps what it has
@@ -92,7 +93,8 @@ class Rejoin:
 
 @dataclass(frozen=True, slots=True)
 class Take:
-    """This node orders, and that one knows more: have its metadata first, then decide again."""
+    """This node orders, or has no metadata, and that one knows more: have its metadata first, then
+    decide again."""
 
     of: str
 
@@ -136,7 +138,7 @@ def decide(me: Record, seen: Mapping[str, Seen], forced: bool) -> Verdict:
         return Apart(rivals, between=True)
     if running:
         return _under(me, running)
-    if forced and me.kind == DISC:
+    if forced and me.kind == DISC and me.number:
         return Force()
     left = {each.node for each in seen.values() if _has_left(each, me)}
     if others := _other_part(me, seen, left):
@@ -242,11 +244,16 @@ def _rank_of(other: Seen) -> tuple[int, int]:
     return _rank(other.cluster, other.number)
 
 
+def _learns_from(me: Record, ahead: Seen) -> Verdict:
+    """ahead: who knows more."""
+    is_same = ahead.members[me.node] == me.incarnation
+    return Take(ahead.node) if is_same else Wait((ahead.node,))
+
+
 def _who_orders(me: Record, ahead: Seen | None) -> Verdict:
-    """This node does. ahead: who knows more."""
+    """This node does."""
     if ahead is not None:
-        is_same = ahead.members[me.node] == me.incarnation
-        return Take(ahead.node) if is_same else Wait((ahead.node,))
+        return _learns_from(me, ahead)
     others = tuple(name for name in me.disc if name != me.node)
     if me.number == 0 and others:  # its metadata is lost: it had ordered something
         return Wait(others)
@@ -269,6 +276,8 @@ def _among_stopped(me: Record, knowing: list[Seen], left: Set[str]) -> Verdict:
         return Force(tuple(sorted(others)))
     if cluster.authority:
         return Wait((cluster.authority,))
+    if me.number == 0 and others:  # its metadata is lost: it could not follow the engine's log
+        return Wait(tuple(sorted(others)), 1) if ahead is None else _learns_from(me, ahead)
     there = {each.node for each in knowing if each.state != STOPPED and each.node in disc}
     enough = majority(len(disc))
     if len(there) + 1 >= enough:

@@ -39,6 +39,25 @@ def test_a_member_that_cannot_write_its_record_goes_on(tmp_path: Path) -> None:
         eventually(lambda: remembered(ill) == {first.name, ill.name, new.name})
 
 
+def test_lost_metadata_is_not_forced_to_be_empty(tmp_path: Path) -> None:
+    with members(tmp_path, "a", "b") as (ill, other):
+        other.join(ill)
+        eventually(other.is_ordered_by_majority)
+        other.ctl("add_user", "kept", "pw")
+        for node in (ill, other):
+            node.kill()
+        for path in ill.data.glob("metadata*"):
+            path.unlink()
+        ill.ctl("force_boot")
+        ill.launch()
+        eventually(lambda: "has no metadata left that it could be forced" in ill.log)
+        assert f"start {other.name}, or give up what the cluster had" in ill.log
+        other.launch()
+        for node in (ill, other):
+            eventually(node.runs)
+            assert node.users() == {"guest", "kept"}
+
+
 def test_a_lost_record_is_made_again(tmp_path: Path) -> None:
     with members(tmp_path, "a", "b") as (first, ill):
         ill.join(first)

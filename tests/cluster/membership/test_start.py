@@ -63,6 +63,12 @@ def test_who_may_know_more_is_waited_for() -> None:
     assert decide(me, alone(B), forced=False) == Wait((B, C), 1)
 
 
+def test_nothing_is_forced_whose_metadata_is_gone() -> None:
+    me = record(A, A, a=DISC, b=DISC)
+    assert decide(me, {}, forced=True) == Force()
+    assert decide(replace(me, number=0), {}, forced=True) != Force()
+
+
 def test_a_ram_member_has_nothing_to_go_on_with() -> None:
     assert decide(record(B, a=DISC, b=RAM), alone(A), forced=False) == Refuse(A)
 
