@@ -47,7 +47,7 @@ class Logs:
         except api.Refused as refused:
             if not refused.exists:
                 raise NoMajority(f"cannot create {log}: {refused}") from None
-        self._session.hasten()
+        self._session.hasten(log)
 
     async def names(self) -> Sequence[str]:
         """Of all logs that the voters know of."""

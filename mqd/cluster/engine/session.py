@@ -130,8 +130,11 @@ class Session:
         except NoMajority:
             return False
 
-    def hasten(self) -> None:
-        """Something was done that changes leaders: look now."""
+    def hasten(self, log: str = "") -> None:
+        """Something was done that changes leaders: look now. log: one that there is, maybe without
+        a copy here, and of which nothing may have been heard yet."""
+        if log:
+            self._elsewhere = (*self._elsewhere, log)
         self._hasten.set()
 
     async def _listen(self, client: Connection) -> None:
@@ -167,9 +170,10 @@ class Session:
                 name = (found.get("cluster") or {}).get("leader")
                 leaders[log] = node_of(name) if name else None
         if self.meta_leader is not None and self.meta_leader != led_before:
-            self._elsewhere = await self._names(client)
+            self._elsewhere = (*self._elsewhere, *await self._names(client))
         changes: list[Change] = []
-        for log in [*self._elsewhere, *self._leaders.known]:
+        elsewhere, self._elsewhere = self._elsewhere, ()
+        for log in [*elsewhere, *self._leaders.known]:
             if log not in leaders:
                 try:
                     found = await client.ask(
@@ -181,7 +185,8 @@ class Session:
                 except api.Refused as refused:
                     if refused.no_log:
                         changes += self._leaders.gone(log)
-        self._elsewhere = ()
+                    else:
+                        leaders[log] = None  # it is asked about again
         changes += self._leaders.answered(turn, leaders)
         self._tell_leaders(changes)
         if self.meta_leader is not None:
