@@ -99,6 +99,14 @@ class ChangeClusterNodeType(Behaviour):
         kind = "ram" if self.invocation.request.kind == "ram" else "disc"
         return Value(f"Node type is already {kind}", wrapped=True)
 
+    def explain(self, refused: Refused) -> Exception:
+        """A node that reaches nobody is reported as one that is not reached (observed: 3.10.8)."""
+        if refused.code != "NOT_FOUND":
+            return super().explain(refused)
+        from mqctl.unreachable import report
+
+        return Failure(exit_codes.UNAVAILABLE, report(self.invocation, refused.detail))
+
 
 class ForgetClusterNode(Behaviour):
     """Online through a member, offline on the files of one that is down."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 from mqd.auth.passwords import hash_password
@@ -21,7 +22,7 @@ from mqd.definitions.plan import Plan, Planner, Tools
 from mqd.definitions.terms import NoTerm, decode
 from mqd.definitions.words import of_no_term, of_unreadable
 from mqd.metadata import bridge
-from mqd.metadata.commands import Batch, Command
+from mqd.metadata.commands import Batch, Command, PutQueue
 from mqd.metadata.store import MetadataStore
 
 Json = Any
@@ -113,7 +114,7 @@ class Import:
 
         at_once = self._metadata.orders_here
         if plan.commands:
-            self._metadata.propose(Batch(tuple(plan.commands)), done)
+            self._metadata.propose(Batch(tuple(map(self._placed, plan.commands))), done)
         else:
             done(None)
         if not at_once:  # what is transient needs the vhosts and exchanges of the rest
@@ -129,6 +130,18 @@ class Import:
             "Imported definitions: %d objects are new or changed",
             len(plan.commands) + len(plan.transient),
         )
+
+    def _placed(self, command: Command) -> Command:
+        """Queues of a cluster have a home. Those of a virtual host that is new are placed without
+        its policies, which are new as well."""
+        if not isinstance(command, PutQueue) or command.queue.node:
+            return command
+        broker, queue = self._broker, command.queue
+        vhost = broker.vhosts.get(queue.vhost) or next(iter(broker.vhosts.values()), None)
+        placed = broker.homes.place(vhost, queue) if vhost is not None else None
+        if not isinstance(placed, QueueDefinition):
+            placed = replace(queue, node=broker.node)
+        return replace(command, queue=placed)
 
 
 class Live:

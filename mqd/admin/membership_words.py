@@ -7,7 +7,7 @@ prints a term). Never decides when one of them is true.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 from mqd.admin.elixir import atom
@@ -30,10 +30,7 @@ _NOBODY_TO_LEAVE = (
     "{:no_running_cluster_nodes, 'You cannot leave a cluster if no online nodes are present.'}"
 )
 _STANDALONE_RAM = "cannot_create_standalone_ram_node"
-_NOBODY_ONLINE = (
-    "{:no_online_cluster_nodes, 'Could not find any online cluster nodes. If the cluster has "
-    "changed, you can use the \\'update_cluster_nodes\\' command.'}"
-)
+_WITH_ITSELF = "cannot_cluster_node_with_itself"
 _NOT_AMONG_THEM = (
     "{:inconsistent_cluster, 'The nodes provided do not have this node as part of the cluster.'}"
 )
@@ -83,9 +80,14 @@ def nobody_to_leave(ram: bool) -> MqdError:
     return _unavailable(_STANDALONE_RAM if ram else _NOBODY_TO_LEAVE)
 
 
-def nobody_online(answered: bool) -> MqdError:
-    """answered: their processes are up, their apps are stopped."""
-    return _unavailable(MNESIA_NOT_RUNNING if answered else _NOBODY_ONLINE)
+def nobody_online(node: str, members: Collection[str], ram: bool, answered: bool) -> MqdError:
+    """3.10.8 asks one member after the other, itself too, and tells how the last one failed.
+    answered: the others' processes are up, their apps are stopped."""
+    if ram or (answered and node == max(members)):
+        return _unavailable(_WITH_ITSELF)
+    if answered:
+        return _unavailable(MNESIA_NOT_RUNNING)
+    return MqdError(ErrorCode.NOT_FOUND, "no other member of its cluster answers it")
 
 
 def offline_node() -> MqdError:

@@ -358,7 +358,7 @@ class Membership(Roll):
         if kind == RAM and list(disc) == [self.node]:
             raise words.only_disc_node()
         if facts is None:
-            raise words.nobody_online(self._answered)
+            raise words.nobody_online(self.node, record.members, self._is_ram(), self._answered)
         await self._admit_again(record, facts.node, kind, wipe)
         return True
 
