@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,9 @@ import pytest
 from mqd.admin import definitions
 from mqd.admin.context import AdminContext
 from mqd.admin.importing import Import
+from mqd.broker.definitions import QueueDefinition
+from mqd.broker.homes import Here
+from mqd.broker.vhost import VHost
 from mqd.definitions import terms
 from mqd.definitions.faults import Refused
 from mqd.errors import ErrorCode, MqdError
@@ -52,6 +56,27 @@ async def test_what_comes_out_goes_in(shape: str) -> None:
     assert again.content == exported.content
     assert set(other.broker.vhosts["/"].queues) == {"q0", "q1", "q2"}
     assert len(other.metadata.proposed) == len(Stand().metadata.proposed) + 1  # one batch
+
+
+class OneHome(Here):
+    """A cluster whose new queues all go to one member."""
+
+    def place(self, vhost: VHost, definition: QueueDefinition) -> QueueDefinition:
+        return replace(definition, node="other@host")
+
+
+@pytest.mark.asyncio
+async def test_what_is_imported_in_a_cluster_has_a_home_also_in_a_vhost_that_is_new() -> None:
+    stand = Stand()
+    stand.broker.homes = OneHome()
+    new = {**QUEUE, "vhost": "new", "name": "q"}
+    document = {"vhosts": [{"name": "new"}], "queues": [{"name": "q", **QUEUE}, new]}
+    await bring_in(stand.ctx, request(document))
+    queues = stand.metadata.state.queues
+    assert {key: queue.node for key, queue in queues.items()} == {
+        ("/", "q"): "other@host",
+        ("new", "q"): "other@host",
+    }
 
 
 @pytest.mark.asyncio
