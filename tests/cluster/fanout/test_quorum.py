@@ -8,6 +8,7 @@ from mqd.admin import mirroring, queues, quorum_queues, upgrade
 from mqd.admin.context import AppState
 from mqd.cluster.fanout.standings import Standing
 from mqd.errors import ErrorCode, MqdError
+from mqd.metadata.commands import PutParameter
 from mqd.rpc.v1 import mirroring_pb2, queues_pb2, upgrade_pb2
 from mqd.rpc.v1 import quorum_queues_pb2 as pb
 from mqd.rpc.v1.membership_pb2 import MemberFacts
@@ -231,6 +232,8 @@ async def test_a_classic_queue_in_a_shared_log_has_mirrors() -> None:
     stands, logs = three()
     stands.queue(A, "ha", shard=0)
     stands.queue(A, "plain")
+    policy = {"pattern": "^ha$", "definition": {"ha-mode": "all"}, "priority": 0}
+    stands[A].metadata.propose_now(PutParameter("/", "policy", "ha", policy))
     ctx = stands[A].ctx
     columns = ["name", "slave_pids", "synchronised_slave_pids"]
     rows = await stands.rows(queues.list_(ctx, queues_pb2.ListQueues(vhost="/", columns=columns)))
