@@ -18,7 +18,7 @@ from pathlib import Path
 
 from mqd.rpc.socket_path import socket_path
 
-_BOOT_S = 20.0
+_BOOT_S = 40.0
 _CONSTRUCTED = "from mqd.daemon.main import main; raise SystemExit(main())"
 _CTL = "from mqctl.main import main; raise SystemExit(main())"
 
@@ -169,7 +169,7 @@ class Node:
             env=self.environment,
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=60,
             check=False,
         )
         if done.returncode:

@@ -12,7 +12,7 @@ from tests.cluster.trio import PROJECT, why_no_cells
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("play", ["cut_off", "struck_out"])
 def test_it_goes_as_played(play: str) -> None:
     if why := why_no_cells():

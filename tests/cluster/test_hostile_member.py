@@ -38,7 +38,7 @@ _SERVICES = (
 _ROUNDS = 8
 _ENGINES_S = 40.0
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 def nonsense(drawn: random.Random) -> bytes:

@@ -41,7 +41,7 @@ _READ_S = 3.0
 _ENGINES_S = 30.0
 _SILENT_S = 20.0  # our own ports: 5, the engine's: 2
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture(scope="module")

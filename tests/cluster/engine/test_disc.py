@@ -18,7 +18,7 @@ from tests.cluster.engine.nodes import Nodes, full, nodes, until
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root"),
-    pytest.mark.timeout(120),
+    pytest.mark.timeout(300),
 ]
 _BYTES = 16 << 20
 A, B, C = "rabbit@a", "rabbit@b", "rabbit@c"

@@ -241,7 +241,7 @@ def test_all_but_one_leave_while_they_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(300)
 def test_a_survivor_goes_on_with_a_copy_that_was_being_made(tmp_path: Path) -> None:
     """The rest of it was promised by members that are no more: it is not waited for for ever."""
 

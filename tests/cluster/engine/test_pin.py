@@ -67,7 +67,7 @@ def test_three_stop_one_after_the_other_and_come_back(tmp_path: Path) -> None:
 
 
 @full
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("after_s", [0.0, 0.03, 0.1, 0.3])
 @pytest.mark.parametrize("victim", [A, B])
 @pytest.mark.parametrize("grows", [True, False], ids=["grows", "shrinks"])

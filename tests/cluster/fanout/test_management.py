@@ -14,7 +14,7 @@ from tests.cluster.trio import Member, until
 from tests.nodes import free_ports
 from tests.unit.management.api import Api
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 MESSAGE = {"properties": {}, "payload": "hello", "payload_encoding": "string"}
 GET = {"count": 5, "ackmode": "ack_requeue_false", "encoding": "auto"}
 

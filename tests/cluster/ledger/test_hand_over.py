@@ -84,13 +84,13 @@ def play_all() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(300)
 def test_nothing_that_was_answered_is_ordered_otherwise() -> None:
     play_all()
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(300)
 def test_it_takes_that_the_log_ends_where_it_is_handed_over(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

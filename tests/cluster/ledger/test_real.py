@@ -146,7 +146,7 @@ async def real(folder: Path) -> AsyncIterator[Real]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 @pytest.mark.asyncio
 async def test_changes_while_the_leader_is_killed(tmp_path: Path) -> None:
     async with real(tmp_path) as cluster:

@@ -16,7 +16,7 @@ def _link(member: Member) -> pika.BlockingConnection:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 def test_a_confirmed_message_survives_the_loss_of_the_first_node_right_after_the_joins(
     tmp_path: Path,
 ) -> None:
@@ -51,7 +51,7 @@ def _some_of_a_copy(stores: set[Path]) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(300)
 def test_a_survivor_that_was_being_copied_to_goes_on_with_what_it_has(tmp_path: Path) -> None:
     """The one that had everything is lost; nothing waits for it."""
     queues = [f"q{number}" for number in range(8)]

@@ -14,7 +14,7 @@ import pytest
 
 from tests.cluster.membership.members import Member, eventually, members
 
-pytestmark = [pytest.mark.timeout(150), pytest.mark.slow]
+pytestmark = [pytest.mark.timeout(300), pytest.mark.slow]
 
 
 def test_a_member_that_cannot_write_its_record_goes_on(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from tests.cluster import dns
 from tests.cluster.membership.members import Member, eventually
 from tests.nodes import free_ports
 
-pytestmark = [pytest.mark.timeout(200), pytest.mark.slow]
+pytestmark = [pytest.mark.timeout(300), pytest.mark.slow]
 
 SERVER = "127.0.53.1"
 _DAEMON = "from mqd.daemon.main import main; raise SystemExit(main())"

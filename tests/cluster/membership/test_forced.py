@@ -10,7 +10,7 @@ import pytest
 
 from tests.cluster.membership.members import Member, eventually, members
 
-pytestmark = [pytest.mark.timeout(200), pytest.mark.slow]
+pytestmark = [pytest.mark.timeout(300), pytest.mark.slow]
 
 
 def forced(node: Member, user: str) -> None:

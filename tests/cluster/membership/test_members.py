@@ -9,7 +9,7 @@ import pytest
 
 from tests.cluster.membership.members import Member, eventually, files_of, members, unstarted
 
-pytestmark = [pytest.mark.timeout(150), pytest.mark.slow]
+pytestmark = [pytest.mark.timeout(300), pytest.mark.slow]
 
 IMPATIENT = "mnesia_table_loading_retry_timeout = 400\nmnesia_table_loading_retry_limit = 3\n"
 

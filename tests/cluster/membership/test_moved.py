@@ -13,7 +13,7 @@ import pytest
 from tests.cluster.membership.members import Member, eventually, members
 from tests.nodes import free_ports
 
-pytestmark = [pytest.mark.timeout(150), pytest.mark.slow]
+pytestmark = [pytest.mark.timeout(300), pytest.mark.slow]
 
 
 @contextlib.contextmanager

@@ -112,7 +112,7 @@ def test_one_that_became_a_member_anew_since_does_not_pass_for_that_one() -> Non
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 def test_who_orders_has_its_disc_restored_and_learns_what_it_had_ordered(tmp_path: Path) -> None:
     with members(tmp_path, "a", "b") as (heir, other):
         other.join(heir)

@@ -15,7 +15,7 @@ _SOON_S = 5.0  # half of what a stop waits for another member to take over
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("stops", ["first", "second"])  # one of them leads the log of changes
 @pytest.mark.parametrize("is_killed", [False, True], ids=["stopped", "killed"])
 def test_who_is_left_goes_on(tmp_path: Path, stops: str, is_killed: bool) -> None:

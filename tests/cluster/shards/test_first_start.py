@@ -94,7 +94,7 @@ def is_replicated(member: Member) -> bool:
     return found.count("@") > 1
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(300)
 def test_a_queue_in_use_keeps_its_order(tmp_path: Path) -> None:
     with trio(tmp_path) as three:
         first, second, _ = three.members
