@@ -291,6 +291,29 @@ async def test_a_queue_is_brought_in_under_load_and_nothing_comes_twice(seed: in
         assert len(first) == len(set(first)), "twice, and not said to be redelivered"
 
 
+async def put_into_a_shard(
+    three: Cluster, random: Random, queue: QueueDefinition, publisher: Witness, *others: Witness
+) -> None:
+    """While a hundred messages are published and leaders move."""
+    shard = random.randrange(2)
+    for at in range(100):
+        publisher.publish(str(at))
+        for node in random.sample(NODES, 2):
+            three[node].world.end_turns()
+        if random.random() < 0.3:
+            three.run()
+            for one in (publisher, *others):
+                one.hear()
+        if random.random() < 0.3:
+            await asyncio.sleep(0)
+        now = three.state.queues["/", "q"].shard
+        if at == 50 and now is None:
+            three.propose(PutQueue(replace(queue, shard=shard), Must.EXIST))
+        elif random.random() < 0.06:
+            member = random.choice(NODES)
+            three.engines.elect(log_of(shard if now is None else now), member)
+
+
 @pytest.mark.parametrize("seed", [*range(4), 26, 77, 88, 115])  # the last ones lost messages once
 async def test_a_queue_is_brought_in_while_leaders_move_and_keeps_its_order(seed: int) -> None:
     """Also when two choose a shard for it at the same time. What another message overtook says that
@@ -301,22 +324,7 @@ async def test_a_queue_is_brought_in_while_leaders_move_and_keeps_its_order(seed
         three.propose(PutQueue(queue))
         publisher = Witness(three[random.choice(NODES)])
         three.run()
-        shard = random.randrange(2)
-        for at in range(100):
-            publisher.publish(str(at))
-            for node in random.sample(NODES, 2):
-                three[node].world.end_turns()
-            if random.random() < 0.3:
-                three.run()
-                publisher.hear()
-            if random.random() < 0.3:
-                await asyncio.sleep(0)
-            now = three.state.queues["/", "q"].shard
-            if at == 50 and now is None:
-                three.propose(PutQueue(replace(queue, shard=shard), Must.EXIST))
-            elif random.random() < 0.06:
-                member = random.choice(NODES)
-                three.engines.elect(log_of(shard if now is None else now), member)
+        await put_into_a_shard(three, random, queue, publisher)
         await three.until(lambda: publisher.hear() or len(publisher.confirmed) == 100)
         assert not publisher.nacked
         consumer = Witness(three["a"])
@@ -338,23 +346,7 @@ async def test_a_consumer_hears_in_order_whatever_a_former_home_still_sends(seed
         consumer = Witness(three[random.choice(NODES)])
         consumer.consume()
         three.run()
-        shard = random.randrange(2)
-        for at in range(100):
-            publisher.publish(str(at))
-            for node in random.sample(NODES, 2):
-                three[node].world.end_turns()
-            if random.random() < 0.3:
-                three.run()
-                publisher.hear()
-                consumer.hear()
-            if random.random() < 0.3:
-                await asyncio.sleep(0)
-            now = three.state.queues["/", "q"].shard
-            if at == 50 and now is None:
-                three.propose(PutQueue(replace(queue, shard=shard), Must.EXIST))
-            elif random.random() < 0.06:
-                member = random.choice(NODES)
-                three.engines.elect(log_of(shard if now is None else now), member)
+        await put_into_a_shard(three, random, queue, publisher, consumer)
 
         def is_done() -> bool:
             publisher.hear()
