@@ -153,12 +153,12 @@ def _of_copies(facts: pb.MemberFacts) -> str:
     logs = ", ".join(facts.lacks)
     if facts.state == RUNNING:
         return (
-            f"its copies of quorum queues are not whole yet ({logs}): forced to go on alone now it "
-            "would give up messages that only others have"
+            f"it has no whole copy of these logs of quorum queues now ({logs}): forced to go on "
+            "alone it would give up messages that only others have"
         )
     return (
-        f"its copies of quorum queues were not whole when it ran last ({logs}): forced to go on "
-        "alone it would give up messages that only others have"
+        f"it had no whole copy of these logs of quorum queues when it ran last ({logs}): forced to "
+        "go on alone it would give up messages that only others have"
     )
 
 

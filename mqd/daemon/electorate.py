@@ -80,6 +80,7 @@ class Electorate:
         self._why = ""
         self._used: tuple[Member, ...] = ()
         self._shards_began = False
+        self._copies = 0  # of META, as told last
         self._end = station.mesh.answer(_SERVICE, self._answer)
 
     # -- what is known ------------------------------------------------------------------------
@@ -250,7 +251,14 @@ class Electorate:
             and not self._stopping
             and not self._cluster.authority
         ):
-            await self._put_off.run(put_right(self._station, engine, self._discs))
+            await self._put_off.run(self._put_right(engine))
+
+    async def _put_right(self, engine: NatsEngine) -> None:
+        copies = await put_right(self._station, engine, self._discs)
+        if copies != self._copies and copies == copies_for(len(self._discs)):
+            # not where the change is asked for: that may be put off, and is then under way
+            _log.info("%d copies of the log of changes", copies)
+            self._copies = copies
 
     async def _use_members(self, engine: NatsEngine) -> None:
         members = tuple(self._members_of(self._discs))
@@ -318,6 +326,7 @@ class Electorate:
             try:
                 await engine.create(META, replicas=copies, first_seq=first_seq, tells=True)
                 _log.info("%d copies of the log of changes", copies)
+                self._copies = copies
                 return
             except (NoMajority, MqdError) as error:
                 _log.info("the log of changes is not made yet: %s", error)

@@ -64,9 +64,10 @@ def copies_for(voters: int) -> int:
     return min(voters, 3)
 
 
-async def put_right(station: Station, engine: NatsEngine, discs: Sequence[str]) -> None:
+async def put_right(station: Station, engine: NatsEngine, discs: Sequence[str]) -> int:
     """What one member does: the one that leads META. Who was struck out votes no more, and META has
-    the copies that it should have. discs: all disc members. Left half-way it is done again."""
+    the copies that it should have. discs: all disc members. Left half-way it is done again. Returns
+    the copies that are up to date."""
     for each in station.gone():
         await engine.remove_member(*each)
         station.forgive([each])
@@ -74,7 +75,8 @@ async def put_right(station: Station, engine: NatsEngine, discs: Sequence[str]) 
     info = await engine.info(META)
     if info.replicas != copies and len(engine.voters) >= copies:
         await engine.set_replicas(META, copies)
-        _log.info("%d copies of the log of changes", copies)
+        return copies
+    return len(info.current)
 
 
 async def can_decide(

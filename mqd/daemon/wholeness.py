@@ -117,7 +117,7 @@ class Wholeness:
         assert self._lacks is not None
         if self._lacks:
             named = ", ".join(self._lacks)
-            _log.info("this node's copies of these logs of quorum queues are not whole: %s", named)
+            _log.info("this node has no whole copy of these logs of quorum queues: %s", named)
         else:
             _log.info("this node's copies of the logs of quorum queues are whole")
         with contextlib.suppress(OSError):  # a full disc: it is known for as long as this runs

@@ -66,14 +66,14 @@ def test_what_would_be_given_up_with_a_copy_that_is_not_whole() -> None:
     told = advise(A, {A: facts(A), B: facts(B, lacks=["Q0", "Q2"])})
     assert [each.kind for each in told.reasons] == ["running", "copying", "warning"]
     assert told.reasons[1].says.endswith(
-        "its copies of quorum queues are not whole yet (Q0, Q2): forced to go on alone now it "
-        "would give up messages that only others have"
+        "it has no whole copy of these logs of quorum queues now (Q0, Q2): forced to go on alone "
+        "it would give up messages that only others have"
     )
     waits = facts(B, "starting", waits_for=[A], lacks=["Q1"], ran_ms=1_000)
     told = advise(B, {A: None, B: waits})
     said = next(each for each in told.reasons if each.kind == "waiting")
-    assert "were not whole when it ran last (Q1): forced to go on alone it would give" in said.says
-    assert ", ran last at 1970-01-01 00:00:01 UTC; its copies" in said.says
+    assert "when it ran last (Q1): forced to go on alone it would give" in said.says
+    assert ", ran last at 1970-01-01 00:00:01 UTC; it had no whole copy of" in said.says
 
 
 def test_one_that_was_forgotten_is_to_be_reset() -> None:

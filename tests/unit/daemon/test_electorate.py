@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from types import SimpleNamespace
 from typing import Any, ClassVar, cast
 
 import pytest
 
+from mqd.cluster.ledger.engine_orderer import META
 from mqd.cluster.ledger.ledger import Ledger
 from mqd.daemon.electorate import Electorate
 from mqd.daemon.ports import Reserved
@@ -112,3 +114,43 @@ def test_members_that_change_meanwhile_are_looked_at_at_once(tmp_path: Any) -> N
         await store.close()
 
     asyncio.run(asyncio.wait_for(run(), 20))
+
+
+class GrowingLog(StuckEngine):
+    """Its log gets the copies that are wanted, one more up to date each time it is asked."""
+
+    leads: ClassVar[dict[str, str]] = {META: A.name}
+    voters = (A.name, B.name)
+
+    def __init__(self) -> None:
+        super().__init__("set_replicas")
+        self._replicas, self._current = 1, 0
+
+    async def info(self, _log: str) -> Any:
+        self._current = min(self._current + 1, self._replicas)
+        return SimpleNamespace(current=(A.name, B.name)[: self._current], replicas=self._replicas)
+
+    async def set_replicas(self, _log: str, replicas: int) -> None:
+        self._replicas = replicas
+        await self._step("set_replicas")
+
+
+def test_copies_are_told_of_though_the_change_was_put_off(
+    tmp_path: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def grow() -> None:
+        engine = GrowingLog()
+        made, _store = await electorate(engine, tmp_path)
+        change = asyncio.get_running_loop().create_task(
+            made._put_off.run(made._put_right(cast("Any", engine)))
+        )
+        await engine.reached.wait()
+        made.stir()  # it was asked for, and is not there
+        await change
+        assert "copies" not in caplog.text
+        for _ in range(3):
+            await made._put_right(cast("Any", engine))
+
+    caplog.set_level(logging.INFO)
+    asyncio.run(grow())
+    assert [record.getMessage() for record in caplog.records] == ["2 copies of the log of changes"]
