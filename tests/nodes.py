@@ -17,8 +17,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mqd.rpc.socket_path import socket_path
+from tests import logs
 
-_BOOT_S = 40.0
+_BOOT_S = 90.0
+_STOP_S = 60.0
 _CONSTRUCTED = "from mqd.daemon.main import main; raise SystemExit(main())"
 _CTL = "from mqctl.main import main; raise SystemExit(main())"
 
@@ -101,6 +103,7 @@ class Node:
 
     def launch(self) -> None:
         """Start, and wait for nothing."""
+        logs.note(self.directory)
         with (self.directory / "output").open("ab") as output:
             self.process = subprocess.Popen(
                 [sys.executable, "-c", _CONSTRUCTED],
@@ -146,7 +149,7 @@ class Node:
         """SIGTERM; returns the exit code."""
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(15)
+        return self.process.wait(_STOP_S)
 
     def kill(self) -> None:
         """SIGKILL: no time for anything."""

@@ -13,8 +13,8 @@ import tempfile
 import traceback
 from pathlib import Path
 
-from tests.cluster.membership.members import eventually
 from tests.cluster.trio import Member, Trio, why_no_cells
+from tests.waiting import eventually
 
 _PAUSED_S = 10.0
 _CONFIG = "cluster_partition_handling = pause_minority\ndisk_free_limit.absolute = 1MB\n"

@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from mqd.cluster.identity import Identity
-from tests.cluster.membership.members import eventually
 from tests.cluster.trio import Member, Trio, why_no_cells
+from tests.waiting import eventually
 
 _WATCHED_S = 12.0  # a server that gets through is a voter again within seconds
 _REFUSED_S = 6.0  # the servers give a handshake five seconds

@@ -22,7 +22,8 @@ from mqd.cluster.links import frames
 from mqd.cluster.links.greeting import Hello
 from mqd.cluster.membership import file
 from mqd.cluster.membership.record import Record
-from tests.cluster.trio import Member, Trio, until
+from tests.cluster.trio import Member, Trio
+from tests.waiting import eventually
 
 _JSON = (
     b"{}", b"[]", b"null", b"0", b'"x"', b"[[[]]]", b"[1,2,3,4]", b'{"do":1}', b'{"more":[]}',
@@ -114,7 +115,7 @@ def trio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trio]:
 def await_majority(trio: Trio) -> None:
     """Before, nobody could go on without the first one."""
     words = "3 copies of the log of changes"
-    until(lambda: any(words in said_in_log(member) for member in trio), _ENGINES_S)
+    eventually(lambda: any(words in said_in_log(member) for member in trio), _ENGINES_S)
 
 
 def said_in_log(member: Member) -> str:

@@ -25,7 +25,8 @@ from h2.connection import H2Connection
 from h2.exceptions import ProtocolError
 
 from mqd.cluster.identity import issue
-from tests.cluster.trio import Member, Trio, until
+from tests.cluster.trio import Member, Trio
+from tests.waiting import eventually
 
 _GARBAGE = {
     "noise": bytes(range(256)) * 40,
@@ -62,7 +63,7 @@ def await_engines(trio: Trio) -> None:
     def run() -> bool:
         return all(any("nats" in each[2] for each in listeners(member)) for member in trio)
 
-    until(run, _ENGINES_S)
+    eventually(run, _ENGINES_S)
 
 
 def listeners(member: Member) -> set[tuple[str, int, str]]:

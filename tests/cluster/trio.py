@@ -18,11 +18,12 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from mqd.rpc.socket_path import socket_path
+from tests import logs
 from tests.nodes import answers_amqp_at, free_ports
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -167,6 +168,7 @@ class Member:
 
     def launch(self) -> None:
         """Start, and wait for nothing."""
+        logs.note(self.directory)
         code = "from mqd.daemon.main import main; raise SystemExit(main())"
         daemon = [sys.executable, "-c", code]
         if self.target == "rabbitmq":
@@ -318,15 +320,6 @@ class Member:
         self.ctl("stop_app")
         self.ctl("join_cluster", *(["--ram"] if ram else []), other.name)
         self.ctl("start_app")
-
-
-def until(holds: Callable[[], bool], within_s: float) -> None:
-    """Asks every tenth of a second. Raises TimeoutError when it does not come true in time."""
-    end = time.monotonic() + within_s
-    while not holds():
-        if time.monotonic() > end:
-            raise TimeoutError(f"not so within {within_s} s")
-        time.sleep(0.1)
 
 
 class Trio:

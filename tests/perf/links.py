@@ -18,8 +18,9 @@ from pathlib import Path
 from mqd.cluster.links.mesh import LinkMesh
 from mqd.daemon.clock import SystemClock
 from mqd.metadata.commands import Member
-from tests.cluster.links.nodes import HOST, incarnation, passport, until
+from tests.cluster.links.nodes import HOST, incarnation, passport
 from tests.nodes import free_ports
+from tests.waiting import until
 
 _MESSAGES = 400_000
 _A_TURN = 200  # sent in one turn of the loop
@@ -53,7 +54,7 @@ async def answering(folder: Path, port: int) -> None:
 async def measure(folder: Path, port: int, size: int, runs: int) -> None:
     mesh = LinkMesh(passport(folder, "a"), SystemClock())
     mesh.use_members(members(port))
-    await until(lambda: mesh.up, 10)
+    await until(lambda: mesh.up)
     rates, payload = [], bytes(size)
     for run in range(runs):
         began = time.perf_counter()

@@ -18,7 +18,6 @@ POLLING = (
     "tests/nodes.py",
     "tests/cluster/bench/",
     "tests/cluster/chaos/",
-    "tests/cluster/membership/members.py",
     "tests/cluster/story/",
     "tests/cluster/trio.py",
     "tests/clients/celery_scenario_tasks.py",
@@ -29,6 +28,7 @@ POLLING = (
     "tests/ops/hosts.py",
     "tests/perf/loads.py",
     "tests/suites/",
+    "tests/waiting.py",
 )
 
 

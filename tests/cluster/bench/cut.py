@@ -23,7 +23,8 @@ from pathlib import Path
 
 from tests.cluster.bench.client import Client, is_confirm, message
 from tests.cluster.bench.parts import leader_of
-from tests.cluster.trio import Member, Trio, until, why_no_cells
+from tests.cluster.trio import Member, Trio, why_no_cells
+from tests.waiting import eventually
 
 _QUEUE = "cut"
 _PATIENCE_S = 120.0
@@ -87,7 +88,7 @@ def cut(trio: Trio) -> dict[str, float]:
     consumer.start()
     publisher.start()
     before = len(publisher.confirmed)
-    until(lambda: len(publisher.confirmed) > before + 100, _PATIENCE_S)
+    eventually(lambda: len(publisher.confirmed) > before + 100, _PATIENCE_S)
     trio.lab.do("unplug", leader.cell)
     began = time.monotonic()
 
@@ -98,7 +99,7 @@ def cut(trio: Trio) -> dict[str, float]:
         number = first_after()
         return number is not None and len(publisher.confirmed) > number and number in consumer.got
 
-    until(is_over, _PATIENCE_S)
+    eventually(is_over, _PATIENCE_S)
     number = first_after()
     assert number is not None
     publisher.stops = True

@@ -14,7 +14,8 @@ import pytest
 
 from mqd.cluster.engine.engine import NatsEngine
 from mqd.cluster.ports import NoMajority
-from tests.cluster.engine.nodes import Nodes, full, nodes, until
+from tests.cluster.engine.nodes import Nodes, full, nodes
+from tests.waiting import until
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root"),

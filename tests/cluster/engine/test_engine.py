@@ -9,7 +9,8 @@ import pytest
 
 from mqd.cluster.engine.api import NoLog
 from mqd.cluster.ports import Entry, NoMajority, Stale
-from tests.cluster.engine.nodes import nodes, until
+from tests.cluster.engine.nodes import nodes
+from tests.waiting import until
 
 
 def test_three_nodes_share_logs(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ import pytest
 
 from mqd.cluster.engine.engine import NatsEngine
 from mqd.cluster.ports import NoMajority
-from tests.cluster.engine.nodes import FULL, full, nodes, until
+from tests.cluster.engine.nodes import FULL, full, nodes
+from tests.waiting import until
 
 ROUNDS = 6 if FULL else 1
 PROJECT = Path(__file__).parents[3]

@@ -14,7 +14,8 @@ from mqd.cluster.engine import api
 from mqd.cluster.engine.api import NoLog
 from mqd.cluster.engine.engine import NatsEngine, Start
 from mqd.cluster.ports import NoMajority
-from tests.cluster.engine.nodes import FULL, Nodes, full, nodes, until
+from tests.cluster.engine.nodes import FULL, Nodes, full, nodes
+from tests.waiting import until
 
 A, B, C, D = (f"rabbit@{letter}" for letter in "abcd")
 

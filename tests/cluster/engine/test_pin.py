@@ -12,7 +12,8 @@ import pytest
 
 from mqd.cluster.engine.engine import NatsEngine
 from mqd.cluster.ports import NoMajority
-from tests.cluster.engine.nodes import full, nodes, until
+from tests.cluster.engine.nodes import full, nodes
+from tests.waiting import until
 
 A, B, C = (f"rabbit@{letter}" for letter in "abc")
 

@@ -20,8 +20,9 @@ from mqd.cluster.engine import api
 from mqd.cluster.engine.child import Child
 from mqd.cluster.engine.engine import NatsEngine, Start
 from mqd.cluster.ports import Entry
-from tests.cluster.engine.nodes import Nodes, nodes, until
+from tests.cluster.engine.nodes import Nodes, nodes
 from tests.cluster.engine.test_faults import gone, is_server
+from tests.waiting import until
 
 
 async def routes(engine: NatsEngine) -> list[str]:
@@ -67,7 +68,7 @@ def test_a_change_that_comes_while_a_server_starts_is_not_lost(tmp_path: Path) -
                     port_of(cluster, 2) in url for url in await routes(a)
                 )
 
-            await until(knows, 10.0)
+            await until(knows)
 
     asyncio.run(run())
 
@@ -189,7 +190,7 @@ def test_a_listener_that_fails_is_told_of_and_hinders_nobody(
             async def told() -> bool:
                 return last in heard and "META" in led
 
-            await until(told, 10.0)
+            await until(told)
             assert a.pid == pid
             assert Entry(last, "META.x", b"1") in await a.read("META", last, 1)
 

@@ -10,9 +10,10 @@ import pika
 import pika.exceptions
 import pytest
 
-from tests.cluster.trio import Member, until
+from tests.cluster.trio import Member
 from tests.nodes import free_ports
 from tests.unit.management.api import Api
+from tests.waiting import eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 MESSAGE = {"properties": {}, "payload": "hello", "payload_encoding": "string"}
@@ -63,7 +64,7 @@ def test_each_knows_both(pair: tuple[list[Member], list[Api]]) -> None:
         assert [row["node"] for row in rows] == [names[1]]
         assert [row["queue"]["name"] for row in first.get("/consumers")] == ["here"]
         # members tell each other of their clients some moments later
-        until(lambda: first.get("/overview")["object_totals"]["connections"] == 1, 10)
+        eventually(lambda: first.get("/overview")["object_totals"]["connections"] == 1, 10)
         path = f"/connections/{quote(rows[0]['name'], safe='')}"
         assert first("DELETE", path, headers={"X-Reason": "because"}).status == 204
         with pytest.raises(pika.exceptions.ConnectionClosedByBroker, match="because"):

@@ -31,7 +31,8 @@ from mqd.storage.writer import Writer
 from tests.cluster.engine.nodes import Nodes, nodes
 from tests.cluster.ledger.stand import contents
 from tests.cluster.linearizability import Op, check
-from tests.cluster.links.nodes import Cluster, until
+from tests.cluster.links.nodes import Cluster
+from tests.waiting import until
 
 DISC = ("rabbit@a", "rabbit@b", "rabbit@c")
 RAM = "rabbit@r"
@@ -166,7 +167,7 @@ async def test_changes_while_the_leader_is_killed(tmp_path: Path) -> None:
         clients = [
             asyncio.ensure_future(client(name, number)) for number, name in enumerate(names * 2)
         ]
-        await until(lambda: len(cluster.history) > 400, 30)
+        await until(lambda: len(cluster.history) > 400)
         leader = cluster.engines.up[DISC[0]].leads[META]
         assert leader is not None
         # the links of the node stay, by which it learns of changes: only its server ends
@@ -185,7 +186,7 @@ async def test_changes_while_the_leader_is_killed(tmp_path: Path) -> None:
         engine = await cluster.engines.start(leader, Start.AGAIN)
         assert await engine.ready(30.0)
         cluster.ledgers[leader].use_engine(engine)
-        await until(lambda: bool(cluster.engines.up[leader].leads.get(META)), 20)
+        await until(lambda: bool(cluster.engines.up[leader].leads.get(META)))
         stop.set()
         assert all([await each for each in clients])
         await cluster.equal()

@@ -5,8 +5,6 @@ Decides how such nodes come to be and what is waited for, always with a bound.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +13,7 @@ from mqd.cluster.links.greeting import Hello
 from mqd.cluster.links.mesh import LinkMesh, Passport, Refused
 from mqd.daemon.clock import SystemClock
 from mqd.metadata.commands import Member
+from tests.waiting import until
 
 COOKIE = "CHOCOLATE"
 CLUSTER = "c1"
@@ -41,13 +40,6 @@ def passport(
     issued = identity.issue(folder / node, cookie, cluster, generation, node, [HOST])
     hello = says or Hello(node, incarnation(node), epoch, cluster, generation)
     return Passport(hello, issued.server_context(), issued.client_context())
-
-
-async def until(condition: Callable[[], object], within_s: float = 5.0) -> None:
-    """Raises TimeoutError."""
-    async with asyncio.timeout(within_s):
-        while not condition():  # noqa: ASYNC110 - any condition, told by nobody
-            await asyncio.sleep(0.002)
 
 
 class Cluster:

@@ -17,9 +17,10 @@ from mqd import limits
 from mqd.cluster.ports import PeerDown
 from mqd.daemon.clock import SystemClock
 from mqd.metadata.commands import Member
-from tests.cluster.links.nodes import HOST, Cluster, incarnation, until
+from tests.cluster.links.nodes import HOST, Cluster, incarnation
 from tests.cluster.links.proxy import Proxy
 from tests.nodes import free_ports
+from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio
 
@@ -200,7 +201,7 @@ async def test_one_message_larger_than_what_may_wait(
         for _ in range(20):
             await asyncio.sleep(0.01)
             cluster["a"].send("b", "large", b"small")
-        await until(lambda: len(got) == 21, 20)
+        await until(lambda: len(got) == 21)
         assert got == [30_000_000] + [5] * 20
 
 
@@ -250,7 +251,7 @@ async def child_of(folder: Path) -> AsyncIterator[tuple[Cluster, Child]]:
         b = Member("b", incarnation("b"), 2, "disc", HOST, link_port=child.port)
         mesh.use_members({"b": b})
         try:
-            await until(lambda: mesh.up, 20)
+            await until(lambda: mesh.up)
             await until(lambda: child.lines == ["+a"])
             yield cluster, child
         finally:
@@ -266,7 +267,7 @@ async def test_a_stopped_process_is_dead_and_comes_back_as_it_was(tmp_path: Path
         assert DEAD_S - limits.LINK_BEAT_MS / 1000 <= elapsed <= DEAD_S + SLACK_S
         await asyncio.sleep(0.5)
         child.signal(signal.SIGCONT)
-        await until(lambda: mesh.up, 10)
+        await until(lambda: mesh.up)
         assert heard == ["+b", "-b", "+b"]
         assert mesh.epoch("b") == 7
         mesh.send("b", "t", b"now")
@@ -284,6 +285,6 @@ async def test_a_killed_process_is_heard_of_at_once_and_comes_back_as_another(
         assert await lasts(cluster, "a") < 1.0
         await child.end()
         await child.start(8)
-        await until(lambda: mesh.up, 20)
+        await until(lambda: mesh.up)
         assert mesh.epoch("b") == 8
         assert await mesh.request("b", "echo", b"x", 5) == b"x"

@@ -19,8 +19,9 @@ from mqd import limits
 from mqd.cluster import identity
 from mqd.cluster.links import frames, greeting
 from mqd.cluster.links.greeting import Hello, Refusal
-from tests.cluster.links.nodes import CLUSTER, COOKIE, HOST, Cluster, incarnation, passport, until
+from tests.cluster.links.nodes import CLUSTER, COOKIE, HOST, Cluster, incarnation, passport
 from tests.cluster.links.proxy import Proxy
+from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio
 

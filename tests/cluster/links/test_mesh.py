@@ -14,7 +14,8 @@ from mqd.cluster.links.greeting import Refusal
 from mqd.cluster.links.mesh import LinkMesh
 from mqd.cluster.ports import Mesh, PeerDown
 from mqd.errors import ErrorCode, MqdError
-from tests.cluster.links.nodes import HOST, Cluster, passport, until
+from tests.cluster.links.nodes import HOST, Cluster, passport
+from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio
 

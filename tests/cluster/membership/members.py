@@ -9,24 +9,15 @@ import json
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from tests.nodes import Node
+from tests.waiting import eventually
 
-_WITHIN_S = 90.0
 _CTL = "from mqctl.main import main; raise SystemExit(main())"
-
-
-def eventually(holds: Callable[[], bool], within_s: float = _WITHIN_S) -> None:
-    """Until it does. Raises AssertionError."""
-    end = time.monotonic() + within_s
-    while not holds():
-        assert time.monotonic() < end, "it did not come to be"
-        time.sleep(0.05)
 
 
 class Member(Node):

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.cluster import dns
-from tests.cluster.membership.members import Member, eventually
+from tests.cluster.membership.members import Member
 from tests.nodes import free_ports
+from tests.waiting import eventually
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.slow]
 

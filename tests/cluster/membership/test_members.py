@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.membership.members import Member, eventually, files_of, members, unstarted
+from tests.cluster.membership.members import Member, files_of, members, unstarted
+from tests.waiting import eventually
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.slow]
 

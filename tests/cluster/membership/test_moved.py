@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.membership.members import Member, eventually, members
+from tests.cluster.membership.members import Member, members
 from tests.nodes import free_ports
+from tests.waiting import eventually
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.slow]
 

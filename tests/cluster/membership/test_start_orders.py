@@ -22,7 +22,8 @@ from mqd.cluster.membership.start import (
     decide,
 )
 from mqd.metadata.commands import ClusterRecord, Member
-from tests.cluster.membership.members import eventually, members
+from tests.cluster.membership.members import members
+from tests.waiting import eventually
 
 NAMES = ("a@h", "b@h", "c@h")
 MEMBERS = {name: Member(name, f"i{name}", at, DISC) for at, name in enumerate(NAMES, 1)}

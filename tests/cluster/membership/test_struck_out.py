@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from mqd.daemon.station import PutOff
-from tests.cluster.membership.members import eventually, members
+from tests.cluster.membership.members import members
+from tests.waiting import eventually
 
 _SOON_S = 5.0  # half of what a stop waits for another member to take over
 

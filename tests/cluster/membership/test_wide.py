@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.membership.members import Member, eventually, members, unstarted
+from tests.cluster.membership.members import Member, members, unstarted
+from tests.waiting import eventually
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.slow]
 

@@ -13,9 +13,9 @@ import pytest_asyncio
 from mqd.cluster.queues.remote_queues import RemoteQueues
 from mqd.names import NodeName, PidSource
 from tests.cluster.links.nodes import Cluster as Links
-from tests.cluster.links.nodes import until
 from tests.cluster.queues.worlds import Everywhere
 from tests.harness import Basic, Client, Confirm, Queue, World, published
+from tests.waiting import until
 
 
 class Node(World):

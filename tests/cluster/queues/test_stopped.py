@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.chaos.actors import Hardship, Wire, connect
-from tests.cluster.membership.members import eventually
 from tests.cluster.trio import Member, Trio
 from tests.fault.crash_link import FRAME_MAX, Heard
 from tests.protocol import wire
+from tests.waiting import eventually
 
 QUEUE = "sq"
 _TAKES_OVER_S = 40.0

@@ -144,7 +144,7 @@ class Play:
 
         try:
             await self.three.until(is_done)
-        except TimeoutError:
+        except AssertionError:
             confirmed = [len(one.confirmed) for one in self.publishers]
             missing = wanted - dict(got).keys()
             raise AssertionError(f"{confirmed} of {counts}; missing {missing}") from None

@@ -12,9 +12,10 @@ from pathlib import Path
 from mqd.cluster.engine.engine import NatsEngine
 from mqd.cluster.ports import Entry
 from mqd.cluster.shards.records import number_of
-from tests.cluster.engine.nodes import nodes, until
+from tests.cluster.engine.nodes import nodes
 from tests.cluster.shards.messages import message
 from tests.cluster.shards.test_nats import LOG, Home, Q
+from tests.waiting import until
 
 MESSAGES = 30_000
 BEHIND = 500  # that are not settled

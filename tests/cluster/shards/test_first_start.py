@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import pika.exceptions
 import pytest
 
 from tests.cluster.trio import Member, Trio
+from tests.waiting import eventually
 
 WITHIN_S = 60.0
 
@@ -80,13 +81,16 @@ def trio(path: Path) -> Iterator[Trio]:
         made.end()
 
 
-def eventually(condition: Callable[[], bool]) -> None:
-    tick = threading.Event()
-    for _ in range(int(WITHIN_S / 0.1)):
-        if condition():
-            return
-        tick.wait(0.1)
-    raise TimeoutError
+@contextmanager
+def ended() -> Iterator[list[Publisher | Consumer]]:
+    """Whatever happens they have ended before their nodes do: who came first ends last."""
+    parties: list[Publisher | Consumer] = []
+    try:
+        yield parties
+    finally:
+        for one in reversed(parties):
+            one.ends.set()
+            one.join(WITHIN_S)
 
 
 def is_replicated(member: Member) -> bool:
@@ -106,27 +110,32 @@ def test_a_queue_in_use_keeps_its_order(tmp_path: Path) -> None:
         link.channel().queue_declare("q", durable=True, arguments=arguments)
         link.close()
         room = threading.Semaphore(300)  # so many messages are in the queue
-        consumers = [Consumer(first, room)]
-        publishers = [Publisher(first, line, room) for line in range(4)]
-        eventually(lambda: publishers[0].confirmed > 50)
-        second.join(first)
-        publishers += [Publisher(second, line, room) for line in range(4, 6)]
-        eventually(lambda: is_replicated(first))
-        count = publishers[0].confirmed
-        eventually(lambda: publishers[0].confirmed > count + 50)
-        for one in publishers[4:]:
-            one.ends.set()
-            one.join()
-        second.ctl("stop_app")
-        second.ctl("reset")
-        eventually(lambda: not is_replicated(first))
-        count = publishers[0].confirmed
-        eventually(lambda: publishers[0].confirmed > count + 50)
-        for one in (*publishers, *consumers):
-            one.ends.set()
-        for one in (*publishers, *consumers):
-            one.join(WITHIN_S)
-        heard = consumers[0].heard
+        with ended() as parties:
+            parties.append(consumer := Consumer(first, room))
+            publishers = [Publisher(first, line, room) for line in range(4)]
+            parties += publishers
+            eventually(lambda: publishers[0].confirmed > 50)
+            second.join(first)
+            others = [Publisher(second, line, room) for line in range(4, 6)]
+            parties += others
+            eventually(lambda: is_replicated(first))
+            count = publishers[0].confirmed
+            eventually(lambda: publishers[0].confirmed > count + 50)
+            for one in others:
+                one.ends.set()
+                one.join()
+            second.ctl("stop_app")
+            second.ctl("reset")
+            eventually(lambda: not is_replicated(first))
+            count = publishers[0].confirmed
+            eventually(lambda: publishers[0].confirmed > count + 50)
+            for one in publishers:
+                one.ends.set()
+                one.join()
+            publishers += others
+            sent = {(one.line, n) for one in publishers for n in range(one.confirmed)}
+            eventually(lambda: sent <= {(line, n) for line, n, _ in consumer.heard.copy()})
+        heard = consumer.heard
         for publisher in publishers:
             numbers = [n for line, n, _ in heard if line == publisher.line]
             assert set(numbers) == set(range(publisher.confirmed)), "lost"

@@ -20,8 +20,9 @@ from mqd.cluster.shards.shard import Shard
 from mqd.cluster.shards.store import ShardStore
 from mqd.cluster.shards.upkeep import Upkeep
 from mqd.cluster.shards.writer import Writer
-from tests.cluster.engine.nodes import nodes, until
+from tests.cluster.engine.nodes import nodes
 from tests.cluster.shards.messages import message
+from tests.waiting import until
 
 LOG = "Q0"
 Q = 1 << 32 | 5

@@ -36,6 +36,7 @@ from mqd.names import NodeName, PidSource
 from tests.cluster.fake_engine import FakeEngines
 from tests.cluster.fake_mesh import FakeMeshes
 from tests.harness import Basic, Confirm, Queue, World
+from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio
 NODES = ("a", "b", "c")
@@ -116,11 +117,8 @@ class Cluster:
             for node in self.nodes.values():
                 node.world.end_turns()
 
-    async def until(self, condition: Callable[[], bool], within_s: float = 10) -> None:
-        async with asyncio.timeout(within_s):
-            while not condition():
-                self.run()
-                await asyncio.sleep(0)
+    async def until(self, condition: Callable[[], bool]) -> None:
+        await until(condition, every_s=0, between=self.run)
 
     def homes(self, count: int = 2) -> bool:
         """All know who writes which."""

@@ -40,7 +40,7 @@ async def started(servers: Nodes) -> Cluster:
     three.propose(PutCluster(ClusterRecord("id")))
     for name, engine in zip(names, engines, strict=True):
         three[name].service.begin(engine)
-    await three.until(three.homes, 30)
+    await three.until(three.homes)
     return three
 
 
@@ -69,7 +69,7 @@ async def story(servers: Nodes, three: Cluster) -> None:
                 await asyncio.sleep(0)
 
     await publish(MESSAGES)
-    await three.until(heard, 30)
+    await three.until(heard)
 
     look = loop.create_task(others[0].service.queues.look(definition))
     await three.until(look.done)
@@ -83,9 +83,9 @@ async def story(servers: Nodes, three: Cluster) -> None:
     started_at = loop.time()
     confirmed = len(publisher.confirmed)
     await publish(MESSAGES // 2)
-    await three.until(lambda: heard() or len(publisher.confirmed) > confirmed + MESSAGES // 2, 30)
+    await three.until(lambda: heard() or len(publisher.confirmed) > confirmed + MESSAGES // 2)
     print(f"\nconfirms go on after {loop.time() - started_at:.2f} s")
-    await three.until(heard, 30)
+    await three.until(heard)
     await three.until(
         lambda: bool(heard() and len({b for b, _ in consumer.got}) >= publisher.published), 30
     )
@@ -97,5 +97,5 @@ async def story(servers: Nodes, three: Cluster) -> None:
 
     now = str(others[0].service.whereabouts.home_of(definition.shard))
     stopping = loop.create_task(three[now].service.stop())
-    await three.until(lambda: servers.up[others[0].name].leads[log_of(0)] != now, 20)
+    await three.until(lambda: servers.up[others[0].name].leads[log_of(0)] != now)
     await three.until(stopping.done)

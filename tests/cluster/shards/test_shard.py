@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import pairwise
 from random import Random
@@ -22,6 +22,7 @@ from mqd.cluster.shards.upkeep import Upkeep
 from mqd.cluster.shards.writer import Phase, Writer
 from tests.cluster.fake_engine import FakeEngine, FakeEngines
 from tests.cluster.shards.messages import message
+from tests.waiting import PATIENCE_S, until
 
 pytestmark = pytest.mark.asyncio
 LOG = "Q0"
@@ -84,7 +85,7 @@ class Home:
 async def home(engines: FakeEngines, node: str = "a", window: int = 4) -> AsyncIterator[Home]:
     one = Home(engines, node, window)
     try:
-        await asyncio.wait_for(one.began.wait(), 5)
+        await asyncio.wait_for(one.began.wait(), PATIENCE_S)
         yield one
     finally:
         one.log.close()
@@ -94,12 +95,6 @@ async def new_engines() -> FakeEngines:
     engines = FakeEngines("a", "b", "c")
     await engines["a"].create(LOG, replicas=3)
     return engines
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110 - nobody tells
-            await asyncio.sleep(0)
 
 
 def entries(engines: FakeEngines, queue: int = Q) -> int:
@@ -153,7 +148,7 @@ async def test_a_log_that_refuses_every_fence_is_not_asked_without_a_pause(
         one = Home(engines, "a")
         await until(lambda: len(asked) == 4)
     assert all(later - earlier > 0.01 for earlier, later in pairwise(asked))
-    await asyncio.wait_for(one.began.wait(), 5)
+    await asyncio.wait_for(one.began.wait(), PATIENCE_S)
     one.log.close()
 
 

@@ -26,6 +26,7 @@ from tests.cluster.fake_engine import FakeEngines
 from tests.cluster.fake_mesh import FakeMeshes
 from tests.cluster.shards.asking import get
 from tests.harness import Basic, Client, Confirm, World
+from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio
 
@@ -97,12 +98,12 @@ class Cluster:
         self.engines.stop(name)
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(5):
-            while not condition():
-                self.meshes.run()
-                for node in self.nodes.values():
-                    node.world.end_turns()
-                await asyncio.sleep(0)
+        await until(condition, every_s=0, between=self.run)
+
+    def run(self) -> None:
+        self.meshes.run()
+        for node in self.nodes.values():
+            node.world.end_turns()
 
     async def confirmed(self, client: Client, seqno: int) -> None:
         """All up to that one are."""
