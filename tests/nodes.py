@@ -18,35 +18,25 @@ from pathlib import Path
 
 from mqd.rpc.socket_path import socket_path
 from tests import logs
+from tests.ports import control_port, free_ports
+from tests.waiting import PATIENCE_S
 
-_BOOT_S = 90.0
+_BOOT_S = PATIENCE_S
+_LOOK_S = 2.0  # of one look, where more follow
 _STOP_S = 60.0
 _CONSTRUCTED = "from mqd.daemon.main import main; raise SystemExit(main())"
 _CTL = "from mqctl.main import main; raise SystemExit(main())"
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports nobody listened on a moment ago."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
-
-
-def answers_amqp(port: int) -> bool:
+def answers_amqp(port: int, within_s: float = PATIENCE_S) -> bool:
     """Whether connection.start comes back for a protocol header."""
-    return answers_amqp_at("127.0.0.1", port)
+    return answers_amqp_at("127.0.0.1", port, within_s)
 
 
-def answers_amqp_at(host: str, port: int) -> bool:
+def answers_amqp_at(host: str, port: int, within_s: float = _LOOK_S) -> bool:
     """The same, of another address."""
     try:
-        with socket.create_connection((host, port), 1) as link:
-            link.settimeout(2)
+        with socket.create_connection((host, port), within_s) as link:
             link.sendall(b"AMQP\x00\x00\x09\x01")
             return link.recv(16)[:1] == b"\x01"
     except OSError:
@@ -56,7 +46,7 @@ def answers_amqp_at(host: str, port: int) -> bool:
 def await_amqp(port: int, within_s: float) -> None:
     """Until a broker answers there. Raises TimeoutError."""
     end = time.monotonic() + within_s
-    while not answers_amqp(port):
+    while not answers_amqp(port, _LOOK_S):
         if time.monotonic() > end:
             raise TimeoutError(f"nothing answers on port {port}")
         time.sleep(0.01)
@@ -73,7 +63,7 @@ class Node:
         plugins: Sequence[str] = (),
     ) -> None:
         self.directory = directory
-        self.port, dist_port = free_ports(2)
+        (self.port,) = free_ports(1)
         self.name = f"{name}{self.port}@localhost"
         home = directory / "home"
         home.mkdir(parents=True, exist_ok=True)
@@ -87,7 +77,7 @@ class Node:
             "XDG_RUNTIME_DIR": str(home),
             "RABBITMQ_NODENAME": self.name,
             "RABBITMQ_NODE_PORT": str(self.port),
-            "RABBITMQ_DIST_PORT": str(dist_port),
+            "RABBITMQ_DIST_PORT": str(control_port()),
             "RABBITMQ_MNESIA_BASE": str(directory / "mnesia"),
             "RABBITMQ_LOG_BASE": str(directory / "log"),
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(enabled),
@@ -118,7 +108,7 @@ class Node:
         began = time.monotonic()
         self.launch()
         assert self.process is not None
-        while not answers_amqp(self.port):
+        while not answers_amqp(self.port, _LOOK_S):
             if self.process.poll() is not None or time.monotonic() - began > _BOOT_S:
                 self.kill()
                 printed = (self.directory / "output").read_text()[-2000:]

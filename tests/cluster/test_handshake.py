@@ -15,7 +15,8 @@ from mqd.cluster import handshake
 from mqd.cluster.handshake import Unreachable, Why
 from mqd.errors import ErrorCode, MqdError
 from mqd.rpc.v1 import nodes_pb2, vhosts_pb2
-from tests.nodes import Node, free_ports
+from tests.nodes import Node
+from tests.ports import free_ports
 
 PROBE = "/mqd.rpc.v1.Nodes/Probe"
 pytestmark = pytest.mark.asyncio

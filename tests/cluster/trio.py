@@ -24,7 +24,8 @@ from typing import Any
 
 from mqd.rpc.socket_path import socket_path
 from tests import logs
-from tests.nodes import answers_amqp_at, free_ports
+from tests.nodes import answers_amqp_at
+from tests.ports import control_port, free_ports
 
 PROJECT = Path(__file__).resolve().parents[2]
 SCRIPT = Path(__file__).with_name("lab.sh")
@@ -116,7 +117,7 @@ class Member:
             self.address, self.port, dist = f"172.16.254.{59 + index}", 5672, 25672
         else:
             self.address = "127.0.0.1"
-            self.port, dist = free_ports(1)[0], _free_low_port()
+            self.port, dist = free_ports(1)[0], control_port()
             self.name = f"m{index}p{self.port}@localhost"
         self.environment = self._prepare(dist)
 
@@ -343,7 +344,7 @@ class Trio:
         if self.lab:
             commands = [self.lab.command("in", one.cell, "epmd") for one in self.members]
         else:
-            port = str(_free_low_port())
+            port = str(control_port())
             commands = [["epmd", "-port", port]]
             for one in self.members:
                 one.environment["ERL_EPMD_PORT"] = port
@@ -394,20 +395,3 @@ class Trio:
 
     def __iter__(self) -> Iterator[Member]:
         return iter(self.members)
-
-
-def _free_low_port() -> int:
-    """A port p with p, p+10000 to p+10010 below the range that clients' own ports come from."""
-    start = 10_700 + os.getpid() % 9000
-    for port in range(start, 22_000, 23):
-        with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
-            for one in (port, port + 10_000):
-                link = stack.enter_context(socket.socket())
-                link.bind(("127.0.0.1", one))
-            if port not in _given:
-                _given.add(port)
-                return port
-    raise RuntimeError("no port is free")
-
-
-_given: set[int] = set()

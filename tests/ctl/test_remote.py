@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.nodes import Node, free_ports
+from tests.nodes import Node
+from tests.ports import free_ports
 
 _CALL = "from mqctl.main import main; raise SystemExit(main())"
 

@@ -28,7 +28,8 @@ import pika
 
 from mqctl.catalogue import CTL
 from mqctl.pipeline import Pipeline
-from tests.nodes import Node, free_ports
+from tests.nodes import Node
+from tests.ports import free_ports
 from tests.suites import brokers as suites
 
 _SOURCE = Path(__file__).with_name("barrier.erl")

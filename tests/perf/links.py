@@ -19,7 +19,7 @@ from mqd.cluster.links.mesh import LinkMesh
 from mqd.daemon.clock import SystemClock
 from mqd.metadata.commands import Member
 from tests.cluster.links.nodes import HOST, incarnation, passport
-from tests.nodes import free_ports
+from tests.ports import free_ports
 from tests.waiting import until
 
 _MESSAGES = 400_000

@@ -29,7 +29,8 @@ from typing import Any, Protocol
 from pamqp import base, commands, frame
 from pamqp.header import ContentHeader, ProtocolHeader
 
-from tests.nodes import Node, await_amqp, free_ports
+from tests.nodes import Node, await_amqp
+from tests.ports import control_port, free_ports
 from tests.suites.brokers import rabbitmq_folder
 
 _WINDOW = 200  # declares on their way at a time
@@ -103,7 +104,7 @@ class RabbitMQ:
     title = "RabbitMQ"
 
     def __init__(self, directory: Path, folder: Path) -> None:
-        self.port, dist_port = free_ports(2)
+        (self.port,), dist_port = free_ports(1), control_port()
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
         self._output = directory / "output"

@@ -21,7 +21,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.nodes import Node, answers_amqp, free_ports
+from tests.nodes import Node, answers_amqp
+from tests.ports import free_ports
 from tests.suites.certificates import Certificates
 from tests.suites.terminator import Terminator
 

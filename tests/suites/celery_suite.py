@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.nodes import free_ports
+from tests.ports import free_ports
 from tests.suites.brokers import Running
 from tests.suites.workshop import (
     HERE,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
@@ -14,15 +13,10 @@ import pytest
 from mqd.cluster.engine.engine import NatsEngine, Start
 from mqd.cluster.identity import Identity, issue
 from mqd.metadata.commands import Member
+from tests.ports import free_ports
 
 FULL = os.environ.get("MQD_ENGINE") == "full"
 full = pytest.mark.skipif(not FULL, reason="takes long: make engine")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Nodes:
@@ -35,7 +29,7 @@ class Nodes:
 
     def member(self, letter: str, incarnation: str = "00000001") -> Member:
         name = f"rabbit@{letter}"
-        return Member(name, incarnation, 1, host="localhost", route_port=free_port())
+        return Member(name, incarnation, 1, host="localhost", route_port=free_ports(1)[0])
 
     def identity(self, member: Member, cookie: str = "COOKIE", generation: int = 1) -> Identity:
         folder = self.folder / member.name / "tls"

@@ -11,7 +11,7 @@ import pika.exceptions
 import pytest
 
 from tests.cluster.trio import Member
-from tests.nodes import free_ports
+from tests.ports import free_ports
 from tests.unit.management.api import Api
 from tests.waiting import eventually
 

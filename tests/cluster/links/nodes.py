@@ -13,12 +13,12 @@ from mqd.cluster.links.greeting import Hello
 from mqd.cluster.links.mesh import LinkMesh, Passport, Refused
 from mqd.daemon.clock import SystemClock
 from mqd.metadata.commands import Member
+from tests.ports import free_ports
 from tests.waiting import until
 
 COOKIE = "CHOCOLATE"
 CLUSTER = "c1"
 HOST = "127.0.0.1"
-PORTS = range(20_000, 32_000)
 
 
 def incarnation(node: str) -> str:
@@ -51,7 +51,7 @@ class Cluster:
         self.members: dict[str, Member] = {}
         self.heard: dict[str, list[str]] = {}
         self.refused: dict[str, list[Refused]] = {}
-        self._ports = iter(PORTS)
+        self._ports = iter(free_ports(8))
         self._epoch = 0
 
     def __getitem__(self, node: str) -> LinkMesh:

@@ -19,7 +19,7 @@ from mqd.daemon.clock import SystemClock
 from mqd.metadata.commands import Member
 from tests.cluster.links.nodes import HOST, Cluster, incarnation
 from tests.cluster.links.proxy import Proxy
-from tests.nodes import free_ports
+from tests.ports import free_ports
 from tests.waiting import until
 
 pytestmark = pytest.mark.asyncio

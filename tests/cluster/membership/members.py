@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.nodes import Node
-from tests.waiting import eventually
+from tests.waiting import eventually as eventually  # for those who use members
 
 _CTL = "from mqctl.main import main; raise SystemExit(main())"
 
@@ -99,6 +99,19 @@ def unstarted(folder: Path, *names: str, config: str = "") -> Iterator[list[Memb
     finally:
         for node in found:
             node.kill()
+
+
+def have(users: set[str], *nodes: Member) -> None:
+    """Until these are all users that each of them knows: who made a change waits a second at most
+    for the others to have it."""
+    for node in nodes:
+        eventually(lambda node=node: node.users() == users)  # type: ignore[misc]
+
+
+def know(user: str, *nodes: Member) -> None:
+    """Until each of them has that user, among others."""
+    for node in nodes:
+        eventually(lambda node=node: user in node.users())  # type: ignore[misc]
 
 
 def files_of(node: Member) -> set[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.membership.members import Member, members
+from tests.cluster.membership.members import Member, have, members
 from tests.waiting import eventually
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.slow]
@@ -26,15 +26,15 @@ def test_a_member_that_cannot_write_its_record_goes_on(tmp_path: Path) -> None:
         hindrance.mkdir()
         new.join(first, "--ram")
         first.ctl("add_user", "later", "pw")
-        assert ill.users() == {"guest", "later"}
+        have({"guest", "later"}, ill)
         assert "cluster.json cannot be written" in ill.log
         assert ill.call("add_user", "own", "pw")[0] == 0
         ill.ctl("stop_app")
         ill.ctl("start_app")
-        assert ill.users() == {"guest", "later", "own"}
+        have({"guest", "later", "own"}, ill)
         ill.kill()
         ill.begin()
-        assert ill.users() == {"guest", "later", "own"}
+        have({"guest", "later", "own"}, ill)
         assert remembered(ill) == {first.name, ill.name}
         hindrance.rmdir()
         eventually(lambda: remembered(ill) == {first.name, ill.name, new.name})
@@ -56,7 +56,7 @@ def test_lost_metadata_is_not_forced_to_be_empty(tmp_path: Path) -> None:
         other.launch()
         for node in (ill, other):
             eventually(node.runs)
-            assert node.users() == {"guest", "kept"}
+            have({"guest", "kept"}, node)
 
 
 def test_a_lost_record_is_made_again(tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_a_lost_record_is_made_again(tmp_path: Path) -> None:
         ill.begin()
         eventually(ill.is_ordered_by_majority)
         first.ctl("add_user", "later", "pw")
-        assert ill.users() == first.users()
+        eventually(lambda: ill.users() == first.users())
 
 
 def ended(node: Member) -> int:
@@ -108,7 +108,7 @@ def test_who_cannot_write_inherits_nothing(tmp_path: Path) -> None:
             for number in range(3):
                 stops.ctl("add_user", f"u{number}", "pw")
             users = {"guest", "u0", "u1", "u2"}
-            assert ill.users() == users
+            have(users, ill)
             stops.ctl("stop_app")
             ill.kill()
             fill(False)
@@ -116,7 +116,7 @@ def test_who_cannot_write_inherits_nothing(tmp_path: Path) -> None:
             eventually(ill.answers)
             stops.ctl("start_app")
             eventually(ill.runs)
-            assert ill.users() == stops.users() == users
+            have(users, ill, stops)
 
 
 @contextlib.contextmanager

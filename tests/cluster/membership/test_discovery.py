@@ -11,13 +11,12 @@ from pathlib import Path
 import pytest
 
 from tests.cluster import dns
-from tests.cluster.membership.members import Member
-from tests.nodes import free_ports
+from tests.cluster.membership.members import Member, know
+from tests.ports import control_port, free_ports
 from tests.waiting import eventually
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.slow]
 
-SERVER = "127.0.53.1"
 _DAEMON = "from mqd.daemon.main import main; raise SystemExit(main())"
 _CONFIG = """\
 listeners.tcp.local = {address}:{port}
@@ -32,10 +31,13 @@ class Host(Member):
     """A node as on a host of its own: the same ports as the others, another address, no common run
     directory."""
 
-    def __init__(self, folder: Path, name: str, address: str, ports: tuple[int, int]) -> None:
+    def __init__(
+        self, folder: Path, name: str, address: str, server: str, ports: tuple[int, int]
+    ) -> None:
         super().__init__(folder, name, "")
         self.name = f"rabbit@{name}"
-        self.prefix = dns.private(self.directory, SERVER)
+        self.at = address
+        self.prefix = dns.private(self.directory, server)
         (self.directory / "run").mkdir(mode=0o750)
         self.environment |= {
             "RABBITMQ_NODENAME": self.name,
@@ -60,13 +62,14 @@ class Host(Member):
 
 @contextmanager
 def hosts(folder: Path) -> Iterator[tuple[list[Host], dns.NameServer]]:
-    addresses = {f"n{at}.test": f"127.0.53.{10 + at}" for at in (1, 2, 3)}
-    port, dist = free_ports(2)
-    dist = 10_700 + dist % 9000  # what others look for is dist + 10000, too
-    nodes = [Host(folder, name, each, (port, dist)) for name, each in addresses.items()]
+    (port,), dist = free_ports(1), control_port()
+    network = f"127.{dist // 100}.{dist % 100}"  # of this test alone, as the port is
+    addresses = {f"n{at}.test": f"{network}.{10 + at}" for at in (1, 2, 3)}
+    server_at = f"{network}.1"
+    nodes = [Host(folder, name, each, server_at, (port, dist)) for name, each in addresses.items()]
     table = {name: [each] for name, each in addresses.items()}
     try:
-        with dns.NameServer(SERVER, table | {"mq.test": list(addresses.values())}) as server:
+        with dns.NameServer(server_at, table | {"mq.test": list(addresses.values())}) as server:
             yield nodes, server
     finally:
         for node in nodes:
@@ -91,9 +94,11 @@ def test_nodes_that_dns_names_become_one_cluster(tmp_path: Path) -> None:
             assert sorted(node.status()["disk_nodes"]) == names
             assert "peer discovery backend: rabbit_peer_discovery_dns" in node.log
         assert ("mq.test", dns.A) in server.asked
-        assert ("11.53.0.127.in-addr.arpa", dns.PTR) in server.asked
+        backwards = ".".join(reversed(nodes[0].at.split(".")))
+        assert (f"{backwards}.in-addr.arpa", dns.PTR) in server.asked
         nodes[2].ctl("add_user", "one_cluster", "pw")
-        assert all("one_cluster" in node.users() for node in nodes)
+        for node in nodes:
+            know("one_cluster", node)
 
 
 def test_a_host_that_gets_another_address_is_found_by_its_name(tmp_path: Path) -> None:
@@ -107,15 +112,16 @@ def test_a_host_that_gets_another_address_is_found_by_its_name(tmp_path: Path) -
         eventually(lambda: any("3 copies of the log" in node.log for node in nodes))
         for node in nodes:
             node.kill()
-        server.hosts["n2.test"] = ["127.0.53.99"]
+        moved = second.at.rpartition(".")[0] + ".99"
+        server.hosts["n2.test"] = [moved]
         path = second.directory / "rabbitmq.conf"
-        path.write_text(path.read_text().replace("127.0.53.12", "127.0.53.99"))
+        path.write_text(path.read_text().replace(second.at, moved))
         for node in (first, second):
             node.launch()
         for node in (first, second):
             eventually(node.runs)
         first.ctl("add_user", "later", "pw")
-        assert "later" in second.users()
-        assert f"linked to node {second.name} at 127.0.53.99:" in first.log
+        know("later", second)
+        eventually(lambda: f"linked to node {second.name} at {moved}:" in first.log)
         third.begin()
-        assert "later" in third.users()
+        know("later", third)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.membership.members import Member, members
+from tests.cluster.membership.members import Member, have, know, members
 from tests.waiting import eventually
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.slow]
@@ -47,16 +47,16 @@ def test_neither_gives_up_what_it_was_promised_until_somebody_chooses(tmp_path: 
             told = asked.call("explain", "cluster")[1]
             assert f"forced to go on without {asked.name}" in told, told
             assert f"mqctl -n {other.name} reset" in told
-        assert b.users() == {"guest", "on_b"}
+        have({"guest", "on_b"}, b)
         c.begin()  # of neither part: the one that runs is joined
-        assert c.users() == {"guest", "on_b"}
+        have({"guest", "on_b"}, c)
         b.kill()
         c.kill()
         code, _, error = a.call("start_app")  # nor when the other part is down
         assert code == 69, error
         a.ctl("force_boot")
         a.ctl("start_app")
-        assert a.users() == {"guest", "on_a"}  # nothing was lost
+        have({"guest", "on_a"}, a)  # nothing was lost
         a.ctl("stop_app")
         b.launch()
         c.begin()
@@ -64,7 +64,7 @@ def test_neither_gives_up_what_it_was_promised_until_somebody_chooses(tmp_path: 
         a.ctl("reset")
         a.ctl("join_cluster", b.name)
         a.ctl("start_app")
-        assert a.users() == {"guest", "on_b"}
+        have({"guest", "on_b"}, a)
         eventually(lambda: len(a.status()["running_nodes"]) == 3)
         told = b.call("explain", "cluster")[1]
         assert "forced to go on" not in told
@@ -86,8 +86,8 @@ def test_two_parts_that_meet_while_they_run_say_so_and_serve(tmp_path: Path) -> 
             eventually(lambda node=node, said=said: said in node.log)
             eventually(lambda node=node, other=other: other.name in partitioned(node))
             assert f"forced to go on without {node.name}" in node.call("explain", "cluster")[1]
-        assert a.users() == {"guest", "on_a"}
-        assert b.users() == {"guest", "on_b"}
+        have({"guest", "on_a"}, a)
+        have({"guest", "on_b"}, b)
         assert a.runs()
         assert b.runs()
 
@@ -109,9 +109,9 @@ def test_one_that_stood_still_while_another_was_forgotten_goes_on(tmp_path: Path
         disc.ctl("add_user", "meanwhile", "pw")
         still.process.send_signal(signal.SIGCONT)
         eventually(lambda: "of generation 2 of the cluster now" in still.log)
-        eventually(lambda: "meanwhile" in still.users())
+        know("meanwhile", still)
         still.ctl("add_user", "after", "pw")
-        assert "after" in disc.users()
+        know("after", disc)
         assert goes.name not in str(still.status())
         assert "it joins again" not in still.log
         assert still.log.count("Server startup complete") == 2  # by itself, then as a member

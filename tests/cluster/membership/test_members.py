@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.membership.members import Member, files_of, members, unstarted
+from tests.cluster.membership.members import Member, files_of, have, know, members, unstarted
 from tests.waiting import eventually
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.slow]
@@ -20,12 +20,12 @@ def test_a_ram_node_keeps_nothing_and_says_what_it_cannot_do(tmp_path: Path) -> 
         ram.ctl("add_user", "dropped", "pw")
         ram.join(disc, "--ram")
         ram.ctl("add_user", "kept", "pw")
-        assert disc.users() == ram.users() == {"guest", "kept"}
+        have({"guest", "kept"}, disc, ram)
         assert not any(name.startswith("metadata") for name in files_of(ram))
         assert "engine" not in files_of(disc)
         ram.kill()
         ram.begin()
-        assert ram.users() == {"guest", "kept"}
+        have({"guest", "kept"}, ram)
         disc.kill()
         eventually(lambda: ram.status()["running_nodes"] == [ram.name])
         code, _, error = ram.call("add_user", "lost", "pw")
@@ -37,7 +37,7 @@ def test_a_ram_node_keeps_nothing_and_says_what_it_cannot_do(tmp_path: Path) -> 
         assert f"{{:failed_to_cluster_with, [:{disc.name}], 'Mnesia could not connect" in error
         disc.begin()
         ram.ctl("start_app")
-        assert ram.users() == {"guest", "kept"}
+        have({"guest", "kept"}, ram)
 
 
 def test_the_last_one_that_stopped_starts_first(tmp_path: Path) -> None:
@@ -55,7 +55,7 @@ def test_the_last_one_that_stopped_starts_first(tmp_path: Path) -> None:
         last.ctl("start_app")
         last.ctl("add_user", "alone", "pw")
         first.ctl("start_app")
-        assert first.users() == {"guest", "later", "alone"}
+        have({"guest", "later", "alone"}, first)
         eventually(first.is_ordered_by_majority)
 
 
@@ -75,7 +75,7 @@ def test_a_start_that_waits_can_be_forced_and_the_others_come_back(tmp_path: Pat
         one.ctl("add_user", "forced", "pw")
         for node in (two, three):
             node.begin()
-            assert "forced" in node.users()
+            know("forced", node)
         eventually(three.is_ordered_by_majority)
         assert set(two.status()["running_nodes"]) == {one.name, two.name, three.name}
 
@@ -92,7 +92,7 @@ def test_a_majority_starts_whatever_the_order(tmp_path: Path) -> None:
         one.launch()
         three.launch()
         eventually(one.runs)
-        assert "without_one" in one.users()
+        know("without_one", one)
         eventually(lambda: set(one.status()["running_nodes"]) == {one.name, three.name})
 
 
@@ -122,13 +122,13 @@ def test_two_become_one_again_with_all_that_was_durable(tmp_path: Path) -> None:
         leaves.ctl("stop_app")
         leaves.ctl("reset")
         leaves.ctl("start_app")
-        assert leaves.users() == {"guest"}
+        have({"guest"}, leaves)
         eventually(lambda: "engine" not in files_of(stays))
         assert stays.status()["disk_nodes"] == [stays.name]
         stays.ctl("add_user", "more", "pw")
         stays.stop()
         stays.begin()
-        assert stays.users() == {"guest", "kept", "more"}
+        have({"guest", "kept", "more"}, stays)
 
 
 def test_a_member_takes_a_new_name_while_the_others_run(tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ def test_a_member_takes_a_new_name_while_the_others_run(tmp_path: Path) -> None:
         renamed.ctl("rename_cluster_node", old, new)
         renamed.name = renamed.environment["RABBITMQ_NODENAME"] = new
         renamed.begin()
-        assert renamed.users() == {"guest", "kept"}
+        have({"guest", "kept"}, renamed)
         assert stays.status()["ram_nodes"] == [new]
 
 
@@ -154,7 +154,7 @@ def test_a_member_is_another_kind_from_one_start_to_the_next(tmp_path: Path) -> 
         assert first.status()["ram_nodes"] == [second.name]
         eventually(lambda: "engine" not in files_of(first))
         first.ctl("add_user", "after", "pw")
-        assert "after" in second.users()
+        know("after", second)
 
 
 def _become(node: Member, kind: str) -> None:
@@ -178,7 +178,7 @@ def test_nodes_that_are_started_at_once_find_each_other(tmp_path: Path) -> None:
         names = sorted(node.name for node in nodes)
         assert all(sorted(node.status()["running_nodes"]) == names for node in nodes)
         nodes[2].ctl("add_user", "one_cluster", "pw")
-        assert "one_cluster" in nodes[0].users()
+        know("one_cluster", nodes[0])
 
 
 def test_one_that_was_given_up_while_it_stood_still_joins_again(tmp_path: Path) -> None:
@@ -195,7 +195,7 @@ def test_one_that_was_given_up_while_it_stood_still_joins_again(tmp_path: Path) 
         stood_still.process.send_signal(signal.SIGCONT)
         eventually(lambda: "it joins again" in stood_still.log)
         eventually(stood_still.runs)
-        assert stood_still.users() == {"guest", "counts"}
+        have({"guest", "counts"}, stood_still)
         eventually(goes_on.is_ordered_by_majority)
 
 
@@ -208,14 +208,14 @@ def test_the_only_disc_member_is_no_stranger_to_its_data(tmp_path: Path) -> None
         b.ctl("force_reset")
         b.ctl("start_app")
         a.begin()
-        assert "kept" in a.users()
+        know("kept", a)
         assert a.status()["running_nodes"] == [a.name]
         told = a.ctl("explain", "cluster")
         assert f"forget_cluster_node {b.name}" in told
         assert "reset" not in told
         a.ctl("forget_cluster_node", b.name)
         b.join(a)
-        eventually(lambda: "kept" in b.users())
+        know("kept", b)
 
 
 def test_who_is_left_of_two_disc_members_goes_on_alone(tmp_path: Path) -> None:
@@ -230,7 +230,7 @@ def test_who_is_left_of_two_disc_members_goes_on_alone(tmp_path: Path) -> None:
         b.ctl("force_reset")
         b.ctl("start_app")
         eventually(a.runs)
-        assert "kept" in a.users()
+        know("kept", a)
         assert "left the cluster without a word: this node goes on alone" in a.log
         a.ctl("add_user", "later", "x")
         a.ctl("forget_cluster_node", b.name)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.membership.members import Member, members
-from tests.nodes import free_ports
+from tests.cluster.membership.members import Member, have, know, members
+from tests.ports import control_port
 from tests.waiting import eventually
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.slow]
@@ -45,7 +45,7 @@ def ports_of(node: Member, of: str) -> tuple[int, int, int]:
 
 
 def moved(node: Member) -> None:
-    node.environment["RABBITMQ_DIST_PORT"] = str(free_ports(1)[0])
+    node.environment["RABBITMQ_DIST_PORT"] = str(control_port())
 
 
 def on_hosts_of_their_own(folder: Path, *nodes: Member) -> None:
@@ -78,15 +78,15 @@ def test_two_of_three_start_although_one_is_elsewhere(tmp_path: Path, first: boo
                 eventually(node.answers)
             for node in order:
                 eventually(node.runs)
-            assert a.users() == b.users() == {"guest", "kept"}
+            have({"guest", "kept"}, a, b)
             a.ctl("add_user", "later", "pw")
-            assert "later" in b.users()
+            know("later", b)
             eventually(lambda: b.name in str(a.status()["running_nodes"]))
             now = ports_of(b, b.name)
             assert not set(now) & set(before)
             eventually(lambda: ports_of(a, b.name) == now)
             c.begin()  # it looks for both where they were, and is told
-            assert c.users() == {"guest", "kept", "later"}
+            have({"guest", "kept", "later"}, c)
             eventually(lambda: ports_of(c, b.name) == now)
 
 
@@ -102,7 +102,7 @@ def test_two_that_are_both_elsewhere_find_each_other_at_a_port_of_the_third(
         b.launch()
         eventually(a.runs)
         eventually(b.runs)
-        assert a.users() == b.users() == {"guest", "kept"}
+        have({"guest", "kept"}, a, b)
         eventually(lambda: ports_of(a, b.name) == ports_of(b, b.name))
 
 
@@ -128,5 +128,5 @@ def test_the_only_disc_member_is_elsewhere(tmp_path: Path) -> None:
             eventually(lambda: f"from: {disc.name}" in ram.log)
             disc.begin()
             eventually(ram.runs)
-            assert ram.users() == {"guest", "kept"}
+            have({"guest", "kept"}, ram)
             assert ports_of(ram, disc.name) != before

@@ -22,7 +22,7 @@ from mqd.cluster.membership.start import (
     decide,
 )
 from mqd.metadata.commands import ClusterRecord, Member
-from tests.cluster.membership.members import members
+from tests.cluster.membership.members import have, members
 from tests.waiting import eventually
 
 NAMES = ("a@h", "b@h", "c@h")
@@ -130,7 +130,7 @@ def test_who_orders_has_its_disc_restored_and_learns_what_it_had_ordered(tmp_pat
         assert other.stop() == 0
         heir.ctl("add_user", "alone", "pw")
         other.begin()
-        assert heir.users() == other.users()
+        eventually(lambda: heir.users() == other.users())
         eventually(heir.is_ordered_by_majority)
         assert other.stop() == 0
         assert heir.stop() == 0
@@ -141,7 +141,7 @@ def test_who_orders_has_its_disc_restored_and_learns_what_it_had_ordered(tmp_pat
         heir.launch()
         eventually(heir.runs)
         eventually(other.runs)
-        assert heir.users() == other.users() == {"guest", "later", "alone"}
+        have({"guest", "later", "alone"}, heir, other)
         assert "they are taken over from there" in heir.log
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mqd.daemon.station import PutOff
-from tests.cluster.membership.members import members
+from tests.cluster.membership.members import have, members
 from tests.waiting import eventually
 
 _SOON_S = 5.0  # half of what a stop waits for another member to take over
@@ -36,7 +36,7 @@ def test_who_is_left_goes_on(tmp_path: Path, stops: str, is_killed: bool) -> Non
         assert "nobody took over" not in goes.log
         stays.ctl("add_user", "later", "pw")
         goes.ctl("start_app")
-        assert goes.users() == stays.users() == {"guest", "later"}
+        have({"guest", "later"}, goes, stays)
         for node in (goes, stays):
             assert "did not take its new configuration" not in node.log
             assert node.status()["disk_nodes"] == sorted([goes.name, stays.name])

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.membership.members import Member, members, unstarted
-from tests.waiting import eventually
+from tests.cluster.membership.members import Member, eventually, members, unstarted
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.slow]
 

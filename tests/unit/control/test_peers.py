@@ -19,7 +19,7 @@ from mqd.control.server import serve
 from mqd.errors import ErrorCode, MqdError
 from mqd.rpc import challenge
 from mqd.rpc.v1 import nodes_pb2, peer_pb2, peer_pb2_grpc
-from tests.nodes import free_ports
+from tests.ports import free_ports
 from tests.unit.admin.stand import Stand
 
 NONCE = bytes(range(32))

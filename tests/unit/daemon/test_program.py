@@ -14,7 +14,8 @@ from pathlib import Path
 import pika
 import pytest
 
-from tests.nodes import Node, answers_amqp, free_ports
+from tests.nodes import Node, answers_amqp
+from tests.ports import control_port
 
 PROGRAM = [sys.executable, "-c", "from mqd.daemon.main import main; main()"]
 
@@ -30,7 +31,7 @@ def mqd(directory: Path, *arguments: str, **environ: str) -> subprocess.Complete
         "RABBITMQ_CONFIG_FILE": str(directory / "rabbitmq.conf"),
         "RABBITMQ_CONF_ENV_FILE": str(directory / "env.conf"),
         "RABBITMQ_CONFIG_FILES": str(directory / "conf.d"),
-        "RABBITMQ_DIST_PORT": str(free_ports(1)[0]),
+        "RABBITMQ_DIST_PORT": str(control_port()),
     }
     return subprocess.run(
         [*PROGRAM, *arguments],

@@ -7,7 +7,7 @@ import http.client
 import json
 from typing import Any, NamedTuple
 
-from tests.nodes import free_ports
+from tests.ports import free_ports
 
 
 class Reply(NamedTuple):
