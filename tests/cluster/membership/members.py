@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.nodes import Node
-from tests.waiting import eventually as eventually  # for those who use members
+from tests.waiting import eventually
 
 _CTL = "from mqctl.main import main; raise SystemExit(main())"
 

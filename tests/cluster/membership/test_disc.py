@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.membership.members import Member, have, members
-from tests.waiting import eventually
+from tests.waiting import PATIENCE_S, eventually
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.slow]
 
@@ -86,7 +86,7 @@ def test_a_lost_record_is_made_again(tmp_path: Path) -> None:
 def ended(node: Member) -> int:
     """The exit status of a start."""
     node.launch()
-    return node.process.wait(30)
+    return node.process.wait(PATIENCE_S)
 
 
 def remembered(node: Member) -> set[str]:

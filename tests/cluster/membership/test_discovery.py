@@ -91,7 +91,7 @@ def test_nodes_that_dns_names_become_one_cluster(tmp_path: Path) -> None:
         names = sorted(node.name for node in nodes)
         assert names[0] == "rabbit@n1.test"
         for node in nodes:
-            assert sorted(node.status()["disk_nodes"]) == names
+            eventually(lambda node=node: sorted(node.status()["disk_nodes"]) == names)
             assert "peer discovery backend: rabbit_peer_discovery_dns" in node.log
         assert ("mq.test", dns.A) in server.asked
         backwards = ".".join(reversed(nodes[0].at.split(".")))

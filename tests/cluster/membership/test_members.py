@@ -77,7 +77,8 @@ def test_a_start_that_waits_can_be_forced_and_the_others_come_back(tmp_path: Pat
             node.begin()
             know("forced", node)
         eventually(three.is_ordered_by_majority)
-        assert set(two.status()["running_nodes"]) == {one.name, two.name, three.name}
+        names = {one.name, two.name, three.name}
+        eventually(lambda: set(two.status()["running_nodes"]) == names)
 
 
 def test_a_majority_starts_whatever_the_order(tmp_path: Path) -> None:
@@ -124,7 +125,7 @@ def test_two_become_one_again_with_all_that_was_durable(tmp_path: Path) -> None:
         leaves.ctl("start_app")
         have({"guest"}, leaves)
         eventually(lambda: "engine" not in files_of(stays))
-        assert stays.status()["disk_nodes"] == [stays.name]
+        eventually(lambda: stays.status()["disk_nodes"] == [stays.name])
         stays.ctl("add_user", "more", "pw")
         stays.stop()
         stays.begin()
@@ -141,17 +142,18 @@ def test_a_member_takes_a_new_name_while_the_others_run(tmp_path: Path) -> None:
         renamed.name = renamed.environment["RABBITMQ_NODENAME"] = new
         renamed.begin()
         have({"guest", "kept"}, renamed)
-        assert stays.status()["ram_nodes"] == [new]
+        eventually(lambda: stays.status()["ram_nodes"] == [new])
 
 
 def test_a_member_is_another_kind_from_one_start_to_the_next(tmp_path: Path) -> None:
     with members(tmp_path, "a", "b") as (first, second):
         second.join(first, "--ram")
         _become(second, "disc")
-        assert sorted(first.status()["disk_nodes"]) == sorted([first.name, second.name])
+        names = {first.name, second.name}
+        eventually(lambda: set(first.status()["disk_nodes"]) == names)
         eventually(second.is_ordered_by_majority)
         _become(second, "ram")
-        assert first.status()["ram_nodes"] == [second.name]
+        eventually(lambda: first.status()["ram_nodes"] == [second.name])
         eventually(lambda: "engine" not in files_of(first))
         first.ctl("add_user", "after", "pw")
         know("after", second)
@@ -176,7 +178,8 @@ def test_nodes_that_are_started_at_once_find_each_other(tmp_path: Path) -> None:
         for node in nodes:
             eventually(node.runs)
         names = sorted(node.name for node in nodes)
-        assert all(sorted(node.status()["running_nodes"]) == names for node in nodes)
+        for node in nodes:
+            eventually(lambda node=node: sorted(node.status()["running_nodes"]) == names)
         nodes[2].ctl("add_user", "one_cluster", "pw")
         know("one_cluster", nodes[0])
 
@@ -209,7 +212,7 @@ def test_the_only_disc_member_is_no_stranger_to_its_data(tmp_path: Path) -> None
         b.ctl("start_app")
         a.begin()
         know("kept", a)
-        assert a.status()["running_nodes"] == [a.name]
+        eventually(lambda: a.status()["running_nodes"] == [a.name])
         told = a.ctl("explain", "cluster")
         assert f"forget_cluster_node {b.name}" in told
         assert "reset" not in told

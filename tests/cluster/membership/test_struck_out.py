@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from pathlib import Path
 
 import pytest
 
 from mqd.daemon.station import PutOff
 from tests.cluster.membership.members import have, members
-from tests.waiting import eventually
-
-_SOON_S = 5.0  # half of what a stop waits for another member to take over
+from tests.waiting import PATIENCE_S, eventually
 
 
 @pytest.mark.slow
@@ -30,16 +27,17 @@ def test_who_is_left_goes_on(tmp_path: Path, stops: str, is_killed: bool) -> Non
             struck_out.ctl("stop_app")
         first.ctl("forget_cluster_node", struck_out.name)
         goes, stays = (first, second) if stops == "first" else (second, first)
-        began = time.monotonic()
         goes.ctl("stop_app")
-        assert time.monotonic() - began < _SOON_S
-        assert "nobody took over" not in goes.log
+        assert (
+            "nobody took over" not in goes.log
+        )  # nor were the 10 s waited that it takes to say so
         stays.ctl("add_user", "later", "pw")
         goes.ctl("start_app")
         have({"guest", "later"}, goes, stays)
         for node in (goes, stays):
             assert "did not take its new configuration" not in node.log
-            assert node.status()["disk_nodes"] == sorted([goes.name, stays.name])
+            names = sorted([goes.name, stays.name])
+            eventually(lambda node=node, names=names: node.status()["disk_nodes"] == names)
 
 
 def test_what_is_put_off_ends_and_another_begins() -> None:
@@ -66,7 +64,7 @@ async def _what_is_put_off_ends_and_another_begins() -> None:
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     work.cancel()
-    await asyncio.wait_for(waits, 5)
+    await asyncio.wait_for(waits, PATIENCE_S)
     assert ends.is_set()
     with pytest.raises(TimeoutError):
         await work.run(fails())
@@ -93,4 +91,4 @@ async def _who_waits_for_it_can_be_ended_with_it() -> None:
     waits.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waits
-    await asyncio.wait_for(ends.wait(), 5)
+    await asyncio.wait_for(ends.wait(), PATIENCE_S)

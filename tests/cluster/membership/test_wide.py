@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.membership.members import Member, eventually, members, unstarted
+from tests.cluster.membership.members import Member, know, members, unstarted
+from tests.waiting import eventually
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.slow]
 
@@ -29,15 +30,15 @@ def test_five_disc_members_and_two_ram_ones(tmp_path: Path) -> None:
         for node in others:
             node.join(first, *(["--ram"] if node in rams else []))
         eventually(lambda: copies_told(discs) == 5, _LONG_S)
-        told = rams[1].status()
-        assert sorted(told["disk_nodes"]) == sorted(node.name for node in discs)
-        assert sorted(told["ram_nodes"]) == sorted(node.name for node in rams)
+        kinds = {"disk_nodes": {node.name for node in discs}, "ram_nodes": {n.name for n in rams}}
+        for kind, names in kinds.items():
+            eventually(lambda kind=kind, names=names: set(rams[1].status()[kind]) == names)
         rams[0].ctl("add_user", "by_ram", "pw")
-        assert all("by_ram" in node.users() for node in nodes)
+        know("by_ram", *nodes)
         for node in discs[:2]:
             node.kill()
         discs[4].ctl("add_user", "by_three_of_five", "pw")
-        assert "by_three_of_five" in rams[1].users()
+        know("by_three_of_five", rams[1])
         discs[2].kill()
         code, _, error = discs[3].call("add_user", "by_two", "pw")
         assert code in (69, 75), error  # refused, or not known yet
@@ -46,15 +47,15 @@ def test_five_disc_members_and_two_ram_ones(tmp_path: Path) -> None:
             node.launch()
         for node in discs[:3]:
             eventually(node.runs)
-            assert {"by_ram", "by_three_of_five"} <= node.users()
+            know("by_ram", node)
+            know("by_three_of_five", node)
         eventually(lambda: knows(rams[0], 7))
         discs[1].ctl("stop_app")
         discs[0].ctl("forget_cluster_node", discs[1].name)
         eventually(lambda: copies_told(discs) == 3, _LONG_S)
         discs[0].ctl("add_user", "by_four", "pw")
         rest = [node for node in nodes if node is not discs[1]]
-        for node in rest:
-            assert "by_four" in node.users()
+        know("by_four", *rest)
         for node in rest:  # in the generation that this began
             node.kill()
         for node in reversed(rest):
@@ -62,7 +63,7 @@ def test_five_disc_members_and_two_ram_ones(tmp_path: Path) -> None:
         for node in rest:
             eventually(node.runs, _LONG_S)
         eventually(lambda: knows(rams[0], 6), _LONG_S)
-        assert all("by_four" in node.users() for node in rest)
+        know("by_four", *rest)
 
 
 def copies_told(nodes: Sequence[Member]) -> int:
@@ -86,11 +87,11 @@ def test_links_and_routes_by_ipv6(tmp_path: Path, interface: str) -> None:
         two.join(one)
         three.join(two)
         eventually(lambda: copies_told(nodes) == 3, _LONG_S)
-        assert f"linked to node {two.name} at ::1:" in one.log
+        eventually(lambda: f"linked to node {two.name} at ::1:" in one.log)
         one.kill()
         two.ctl("add_user", "by_two", "pw")
         one.begin()
-        assert "by_two" in one.users()
+        know("by_two", one)
 
 
 def _has_ipv6() -> bool:
