@@ -232,6 +232,10 @@ class Unremembered(MqdError):
         self.number = number
 
 
+class InVain(MqdError):
+    """Other members that a start depends on were there, and did not stay: they may come again."""
+
+
 async def boot(
     blueprint: Blueprint,
     plugins: Running,

@@ -33,8 +33,8 @@ from mqd.cluster.membership.record import DISC
 from mqd.cluster.membership.start import majority
 from mqd.cluster.ports import NoMajority, PeerDown
 from mqd.cluster.shards.service import ShardService
+from mqd.daemon.revocable import Revocable
 from mqd.daemon.station import (
-    PutOff,
     Station,
     can_decide,
     copies_for,
@@ -75,7 +75,7 @@ class Electorate:
         self._stirred = asyncio.Event()
         self._steering: asyncio.Task[None] | None = None
         self._busy = asyncio.Lock()  # held while a change is under way
-        self._put_off = PutOff()
+        self._put_off = Revocable()  # what can be done at another time
         self._stopping = False
         self._why = ""
         self._used: tuple[Member, ...] = ()
@@ -161,7 +161,7 @@ class Electorate:
 
     def stir(self) -> None:
         """Members came, went or changed: they come first, and may be what is waited for."""
-        self._put_off.cancel()
+        self._put_off.revoke()
         self._stirred.set()
 
     def renewed(self) -> None:
@@ -338,7 +338,7 @@ class Electorate:
         """This member stops: whoever goes on can, when it is the last one, too. Raises MqdError,
         NoMajority, TimeoutError."""
         self._stopping = True
-        self._put_off.cancel()
+        self._put_off.revoke()
         async with self._busy:  # what is under way ends first
             if self._engine is not None:
                 with contextlib.suppress(MqdError):  # others may have new certificates by now
@@ -395,7 +395,7 @@ class Electorate:
 
     async def take_over(self) -> None:
         """This member was named as the authority by the metadata itself."""
-        self._put_off.cancel()
+        self._put_off.revoke()
         async with self._busy:
             while self._cluster.authority == self._node and not self._store.orders_here:
                 try:

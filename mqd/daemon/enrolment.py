@@ -7,6 +7,7 @@ nothing else of the app is opened before. Never decides whether the node may sta
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
@@ -14,6 +15,7 @@ from mqd.admin import membership_words as words
 from mqd.cluster.membership.record import DISC, Record
 from mqd.cluster.ports import NoMajority
 from mqd.daemon.admission import Admitted
+from mqd.daemon.compose import InVain
 from mqd.daemon.membership import Membership
 from mqd.daemon.roll import new_fork
 from mqd.daemon.side import Side, Site
@@ -22,20 +24,24 @@ from mqd.metadata.generations import Relation, begun, relation
 from mqd.metadata.store import MetadataStore
 from mqd.storage.writer import Writer
 
+_log = logging.getLogger(__name__)
+
 Closed = Callable[[str, Callable[[], Awaitable[bool]]], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
 class Enrolment:
-    """Of one start of a member's app."""
+    """Of one start of a member's app. waits(whether): for other members."""
 
     site: Site
     admitted: Admitted
+    waits: Callable[[bool], None]
 
     async def begin(
         self, path: str, writer: Writer, opened: contextlib.AsyncExitStack, closed: Closed
     ) -> tuple[MetadataStore, Side]:
-        """Returns when the metadata here is what the cluster's is. Raises MqdError."""
+        """Returns when the metadata here is what the cluster's is. Raises MqdError; InVain as
+        `Lifecycle` has it."""
         membership, admitted = self.site.membership, self.admitted
         record = membership.record
         assert record is not None
@@ -73,7 +79,7 @@ class Enrolment:
                     await side.follow(record.members, (via,))
                 elif here != me:
                     await self._tell_those_that_start(membership)
-                await _vote(side, membership.record or record)
+                await self._vote(side, membership.record or record)
                 if via is None and here != store.state.members.get(record.node):
                     await store.propose_async(PutMember(here))
             else:
@@ -88,6 +94,16 @@ class Enrolment:
         others = [record.members[name] for name in record.others]
         await membership.tell_where(await membership.peers.ask_all(others))
 
+    async def _vote(self, side: Side, record: Record) -> None:
+        self.waits(True)
+        try:
+            await side.vote(record.members)
+        except NoMajority as error:
+            _log.warning("%s", error)
+            failure = words.start_failed(words.no_tables(list(record.members)))
+            raise InVain(failure.code, failure.detail) from error
+        self.waits(False)
+
     def _open(self, path: str, writer: Writer, record: Record) -> MetadataStore:
         if record.kind == DISC:
             return MetadataStore.open(path, writer)
@@ -95,13 +111,6 @@ class Enrolment:
         boots = record.boots + 1
         self.site.membership.remember(replace(record, boots=boots))
         return MetadataStore.in_memory(writer, boots)
-
-
-async def _vote(side: Side, record: Record) -> None:
-    try:
-        await side.vote(record.members)
-    except NoMajority as error:
-        raise words.start_failed(words.no_tables(list(record.members))) from error
 
 
 def _moved(me: Member, address: Member) -> Member:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,17 +21,16 @@ from typing import TYPE_CHECKING
 from mqd.admin.context import AppState, app_running
 from mqd.config.settings import NodeSettings
 from mqd.daemon.alarms import Alarms
-from mqd.daemon.compose import App, Blueprint, Unremembered, boot
+from mqd.daemon.compose import App, Blueprint, InVain, Unremembered, boot
 from mqd.daemon.emptying import RECORD_FILE, empty, finish
 from mqd.daemon.fronts import Fronts
 from mqd.daemon.paths import METADATA_FILE
-from mqd.daemon.report import unknown_plugin
+from mqd.daemon.plugging import tell_of_broken, wanted
+from mqd.daemon.revocable import Revocable
 from mqd.daemon.systemd import Notifier
 from mqd.errors import ErrorCode, MqdError
 from mqd.metadata.store import MetadataStore
-from mqd.plugins import catalogue, enabled, installed
 from mqd.plugins.catalogue import Running
-from mqd.plugins.table import LIBRARIES, Plugins
 
 if TYPE_CHECKING:
     from mqd.daemon.admission import Admitted
@@ -77,8 +76,9 @@ class Lifecycle:
         self.alarms.is_on_elsewhere = self._is_alarmed
         self.fronts = Fronts(self)
         self.moving = asyncio.Lock()
-        self._waiting: asyncio.Task[Admitted] | None = None
-        self._given_up = False
+        self._starting = Revocable()
+        self._attempts = 0  # to start
+        self._given_up = False  # the start that is under way, once it has to wait
         self._anew: asyncio.Task[None] | None = None
         self._nudge = asyncio.Event()
         self._membership: Membership | None = None
@@ -89,43 +89,67 @@ class Lifecycle:
 
     async def start_app(self) -> None:
         async with self.moving:
-            if self.app is not None:
-                return
-            self._move(AppState.BOOTING)
-            try:
-                await self._finish_emptying()
-                if self._looks_for_peers():
-                    await self._join_peers()
-                member = await self._enrol() if self.is_member else None
-                self._move(AppState.BOOTING)
-                plugins, room_bytes = self._plugins(), self.alarms.backlog_limit_bytes
-                self.app = await boot(self.blueprint, plugins, self._step, room_bytes, member)
-            except BaseException as hindrance:
-                self._use_metadata(None)
-                self._move(AppState.STOPPED)
-                if isinstance(hindrance, Unremembered):
-                    self.membership.recall(hindrance.state, hindrance.number)
-                raise
-            try:
-                await self._open(self.app, plugins)
-            except BaseException:
-                await self._take_back()
-                raise
-            if self.app.side is not None:
-                await self.app.side.settle(self.shutdown_wanted)
-            names = self.app.plugins.names
-            listed = "".join(f"\n * {name}" for name in names)
-            _log.info("Server startup complete; %d plugins started.%s", len(names), listed)
+            self._given_up = False
+            left = self.blueprint.settings.cluster.retry_limit
+            while self.app is None:
+                try:
+                    await self._attempt()
+                except InVain:
+                    left -= 1
+                    if left <= 0:
+                        raise
+                    _log.info("The others are looked for again, %d retries left", left)
 
-    async def _open(self, app: App, plugins: Running) -> None:
+    async def _attempt(self) -> None:
+        """To start. Without an app, and without an error, when the cluster went on without this
+        node meanwhile: another attempt may join it again. Raises InVain when others that it needs
+        have gone, and another attempt has to wait for them."""
+        self._attempts += 1
+        self._move(AppState.BOOTING)
+        try:
+            app = await self._starting.run(self._booted())
+            if app is None and self._given_up:
+                raise GivenUp(self.blueprint.node)
+        except BaseException as hindrance:
+            self._use_metadata(None)
+            self._move(AppState.STOPPED)
+            if isinstance(hindrance, Unremembered):
+                self.membership.recall(hindrance.state, hindrance.number)
+            raise
+        if app is None:
+            self._use_metadata(None)
+            return
+        self.app = app
+        try:
+            await self._open(app)
+        except BaseException:
+            await self._take_back()
+            raise
+        if app.side is not None:
+            await app.side.settle(self.shutdown_wanted)
+        names = app.plugins.names
+        listed = "".join(f"\n * {name}" for name in names)
+        _log.info("Server startup complete; %d plugins started.%s", len(names), listed)
+
+    async def _booted(self) -> App:
+        """What was opened is closed again when this is called off."""
+        await self._finish_emptying()
+        if self._looks_for_peers():
+            await self._join_peers()
+        member = await self._enrol() if self.is_member else None
+        self._move(AppState.BOOTING)
+        plugins, room_bytes = self._plugins(), self.alarms.backlog_limit_bytes
+        return await boot(self.blueprint, plugins, self._step, room_bytes, member)
+
+    async def _open(self, app: App) -> None:
         """Everything around the app that was booted."""
         self._use_metadata(app.metadata)
         if app.side is not None:
             app.side.attach(app.broker)
         self.alarms.start()
         self._forget_force_boot()
-        for name, error in (await self.fronts.follow(plugins)).items():
-            _tell_of_broken(name, error.detail)
+        for name, error in (await self.fronts.follow(app.plugins)).items():
+            tell_of_broken(name, error.detail)
             app.plugins = app.plugins.without([name])
         self._move(AppState.RUNNING)
         if app.side is not None:
@@ -141,13 +165,7 @@ class Lifecycle:
 
     def _plugins(self) -> Running:
         """Those to be run. Raises ConfigError when the file cannot be read."""
-        path, folders = self.blueprint.enabled_plugins, self.blueprint.plugin_folders
-        names = [name for name in enabled.read(path) if name not in LIBRARIES]
-        plugins = catalogue.known(names, folders)
-        for name in names:
-            if name not in plugins:
-                _log.warning("%s", unknown_plugin(path, name))
-        return catalogue.start(names, _tell_of_broken, plugins, folders)
+        return wanted(self.blueprint.enabled_plugins, self.blueprint.plugin_folders)
 
     def use_settings(self, settings: NodeSettings) -> None:
         """Of a configuration that was read again: for new connections, and for the next app."""
@@ -176,12 +194,17 @@ class Lifecycle:
 
     def start_anew(self) -> None:
         """The cluster went on without this node: stop, and join it again."""
+        self._starting.revoke()
         loop = asyncio.get_running_loop()
-        self._anew = loop.create_task(self._stop_and_start())
+        self._anew = loop.create_task(self._stop_and_start(self._attempts))
 
-    async def _stop_and_start(self) -> None:
+    async def _stop_and_start(self, attempt: int) -> None:
+        """Unless that one came to nothing."""
         try:
-            await self.stop_app()
+            async with self.moving:
+                if self._attempts != attempt:
+                    return
+                await self._end_app()
             if not self.shutdown_wanted.is_set():
                 await self.start_app()
         except MqdError as error:
@@ -211,7 +234,7 @@ class Lifecycle:
     async def _enrol(self) -> Enrolment:
         from mqd.daemon.enrolment import Enrolment
 
-        return Enrolment(self._site(), await self._admitted())
+        return Enrolment(self._site(), await self._admitted(), self._wait)
 
     async def begin_cluster(self, cluster: ClusterRecord, me: Member) -> Member:
         """This node, which is alone and runs, is going to be the first of a cluster."""
@@ -242,27 +265,22 @@ class Lifecycle:
             self._force_boot_file.exists,
             self._nudge,
             self._wipe_metadata,
-            lambda waits: self._move(AppState.WAITING if waits else AppState.BOOTING),
+            self._wait,
         )
         self._nudge.clear()
-        loop = asyncio.get_running_loop()
-        self._waiting = loop.create_task(admission.admitted())
-        try:
-            return await self._waiting
-        except asyncio.CancelledError:
-            if self._waiting.cancelled() and self._given_up:
-                raise GivenUp(self.blueprint.node) from None
-            self._waiting.cancel()
-            raise
-        finally:
-            self._waiting = None
-            self._given_up = False
+        return await admission.admitted()
+
+    def _wait(self, waits: bool) -> None:
+        """For other members, or no more."""
+        self._move(AppState.WAITING if waits else AppState.BOOTING)
+        if waits and self._given_up:
+            self._starting.revoke()
 
     def _give_up_waiting(self) -> None:
         """Before a move that a start which waits for others would hold up."""
-        if self._waiting is not None and self.app_state is AppState.WAITING:
-            self._given_up = True
-            self._waiting.cancel()
+        self._given_up = True
+        if self.app_state is AppState.WAITING:
+            self._starting.revoke()
 
     async def join(self, target: str, kind: str) -> bool:
         """Become a member of another node's cluster."""
@@ -302,19 +320,6 @@ class Lifecycle:
 
     # -- plugins ------------------------------------------------------------------------------
 
-    async def known_plugins(self) -> Plugins:
-        return await asyncio.to_thread(installed.every, self.blueprint.plugin_folders)
-
-    async def plugin_troubles(self, names: Iterable[str]) -> Mapping[str, str]:
-        def examine() -> dict[str, str]:
-            troubles: dict[str, str] = {}
-            folders = self.blueprint.plugin_folders
-            plugins = installed.every(folders)
-            catalogue.start(names, troubles.__setitem__, plugins, folders)
-            return troubles
-
-        return await asyncio.to_thread(examine)
-
     async def apply_plugins(self) -> tuple[Sequence[str], Sequence[str]]:
         async with self.moving:
             app = self._running_app()
@@ -329,7 +334,7 @@ class Lifecycle:
             listed = (", ".join(started), ", ".join(stopped))
             _log.info("Plugins changed; enabled [%s], disabled [%s]", *listed)
         for name, error in failed.items():
-            _tell_of_broken(name, error.detail)
+            tell_of_broken(name, error.detail)
             raise MqdError(error.code, f"plugin {name} cannot run: {error.detail}")
         return started, stopped
 
@@ -368,7 +373,8 @@ class Lifecycle:
             self._move(AppState.STOPPED)
 
     async def await_running(self) -> None:
-        await self._settled.wait()
+        while self.app_state in (AppState.BOOTING, AppState.WAITING):
+            await self._settled.wait()
 
     def _move(self, state: AppState) -> None:
         self.app_state = state
@@ -462,7 +468,3 @@ class Lifecycle:
     def request_shutdown(self) -> None:
         self._give_up_waiting()
         self.shutdown_wanted.set()
-
-
-def _tell_of_broken(name: str, reason: str) -> None:
-    _log.error("plugin '%s' is not started: %s", name, reason)

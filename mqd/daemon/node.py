@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,14 +28,15 @@ from mqd.config.applications import environment
 from mqd.config.erlang import Plain
 from mqd.config.load import Configuration
 from mqd.config.management import ManagementSettings
-from mqd.daemon import machine
+from mqd.daemon import machine, plugging
 from mqd.daemon.compose import Blueprint
 from mqd.daemon.lifecycle import Lifecycle
 from mqd.daemon.logs import Logging, Outputs
 from mqd.daemon.systemd import Notifier
 from mqd.metadata.store import MetadataStore
 from mqd.names import NodeName
-from mqd.plugins.table import Plugin
+from mqd.plugins import installed
+from mqd.plugins.table import Plugin, Plugins
 
 if TYPE_CHECKING:
     from mqd.admin.members import ClusterView
@@ -168,6 +169,12 @@ class Node(Lifecycle):
     @property
     def plugin_folders(self) -> Sequence[Path]:
         return self.blueprint.plugin_folders
+
+    async def known_plugins(self) -> Plugins:
+        return await asyncio.to_thread(installed.every, self.plugin_folders)
+
+    async def plugin_troubles(self, names: Iterable[str]) -> Mapping[str, str]:
+        return await asyncio.to_thread(plugging.troubles, names, self.plugin_folders)
 
     @property
     def plugins_expand(self) -> Path:

@@ -1,18 +1,17 @@
 """What a disc member is given to take part in elections, and some rules about logs.
 
 Decides how many copies the log of changes has, whose copies count, whether one member alone may
-decide, and what the member that leads it puts right, which is put off for what is more urgent.
-Never starts a server.
+decide, and what the member that leads it puts right. Never starts a server.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from mqd.cluster.identity import Identity
 from mqd.cluster.ledger.engine_orderer import META
@@ -115,30 +114,6 @@ async def _vote_alone(
     _log.warning("the servers of %s vote no more: this node alone does", named)
     await engine.rescue(lost)
     station.forgive(lost)
-
-
-class PutOff:
-    """Work that may take long and can be done at another time, when something cannot wait for it.
-    One at a time."""
-
-    def __init__(self) -> None:
-        self._task: asyncio.Task[None] | None = None
-
-    async def run(self, work: Coroutine[Any, Any, None]) -> None:
-        """Until it is done or put off. Raises what it raises."""
-        task = self._task = asyncio.get_running_loop().create_task(work)
-        try:
-            await asyncio.wait([task])
-        finally:
-            task.cancel()
-            self._task = None
-        if not task.cancelled():
-            task.result()
-
-    def cancel(self) -> None:
-        """What is under way, if anything is, ends now."""
-        if self._task is not None:
-            self._task.cancel()
 
 
 async def goes_on(engine: Engine | None, running: Sequence[str], discs: Sequence[str]) -> bool:

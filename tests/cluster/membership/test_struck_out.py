@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mqd.daemon.station import PutOff
+from mqd.daemon.revocable import Revocable
 from tests.cluster.membership.members import have, members
 from tests.waiting import PATIENCE_S, eventually
 
@@ -40,12 +40,12 @@ def test_who_is_left_goes_on(tmp_path: Path, stops: str, is_killed: bool) -> Non
             eventually(lambda node=node, names=names: node.status()["disk_nodes"] == names)
 
 
-def test_what_is_put_off_ends_and_another_begins() -> None:
+def test_what_is_revoked_ends_and_another_begins() -> None:
     asyncio.run(_what_is_put_off_ends_and_another_begins())
 
 
 async def _what_is_put_off_ends_and_another_begins() -> None:
-    work, ends, done = PutOff(), asyncio.Event(), []
+    work, ends, done = Revocable(), asyncio.Event(), []
 
     async def endless() -> None:
         try:
@@ -59,11 +59,11 @@ async def _what_is_put_off_ends_and_another_begins() -> None:
     async def short() -> None:
         done.append(True)
 
-    work.cancel()  # nothing is under way
+    work.revoke()  # nothing is under way
     waits = asyncio.get_running_loop().create_task(work.run(endless()))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
-    work.cancel()
+    work.revoke()
     await asyncio.wait_for(waits, PATIENCE_S)
     assert ends.is_set()
     with pytest.raises(TimeoutError):
@@ -77,7 +77,7 @@ def test_who_waits_for_it_can_be_ended_with_it() -> None:
 
 
 async def _who_waits_for_it_can_be_ended_with_it() -> None:
-    work, ends = PutOff(), asyncio.Event()
+    work, ends = Revocable(), asyncio.Event()
 
     async def endless() -> None:
         try:

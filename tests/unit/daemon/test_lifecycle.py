@@ -24,7 +24,6 @@ from mqd.daemon.node import Node
 from mqd.embedded import AsyncBroker
 from mqd.errors import MqdError
 from mqd.metadata.commands import PutGlobalParameter
-from mqd.plugins.catalogue import Running
 
 
 @asynccontextmanager
@@ -104,7 +103,7 @@ def test_a_start_that_nobody_asked_for_fails_in_the_log(
     async def scenario() -> None:
         async with running(tmp_path) as (_, node):
             with monkeypatch.context() as patch:
-                patch.setattr(Node, "stop_app", fails)
+                patch.setattr(Node, "_end_app", fails)
                 node.start_anew()
                 assert node._anew is not None
                 await node._anew
@@ -195,7 +194,7 @@ def _raise(*_: object) -> None:
     raise LookupError("why it does not start")
 
 
-async def _opens_and_fails(node: Node, app: App, plugins: Running) -> None:
+async def _opens_and_fails(node: Node, _app: App) -> None:
     node._move(AppState.RUNNING)
     _raise()
 
