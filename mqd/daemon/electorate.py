@@ -33,6 +33,7 @@ from mqd.cluster.membership.record import DISC
 from mqd.cluster.membership.start import majority
 from mqd.cluster.ports import NoMajority, PeerDown
 from mqd.cluster.shards.service import ShardService
+from mqd.daemon.founding import Founding
 from mqd.daemon.revocable import Revocable
 from mqd.daemon.station import (
     Station,
@@ -75,12 +76,12 @@ class Electorate:
         self._stirred = asyncio.Event()
         self._steering: asyncio.Task[None] | None = None
         self._busy = asyncio.Lock()  # held while a change is under way
+        self._founding = Founding(station, store, ledger.barrier.written)
         self._put_off = Revocable()  # what can be done at another time
         self._stopping = False
         self._why = ""
         self._used: tuple[Member, ...] = ()
         self._shards_began = False
-        self._copies = 0  # of META, as told last
         self._end = station.mesh.answer(_SERVICE, self._answer)
 
     # -- what is known ------------------------------------------------------------------------
@@ -126,32 +127,13 @@ class Electorate:
         until = loop.time() + ENGINE_READY_S
         if not await engine.ready(ENGINE_READY_S):
             raise NoMajority("no majority of the disc nodes came together")
-        last = await self._end_of_log(engine, until)
+        last = await self._founding.end(engine, until)
         await self._ledger.hold()
         self._ledger.use_engine(engine)
         while self._store.last_number < last and self._cluster.authority == "":
             if loop.time() >= until:
                 raise NoMajority("the log of changes was not read to its end in time")
             await asyncio.sleep(_AGAIN_S)
-
-    async def _end_of_log(self, engine: NatsEngine, until: float) -> int:
-        while True:
-            try:
-                return (await engine.info(META)).last_seq
-            except NoMajority as error:
-                if is_missing(error):
-                    await self._found_log_again(engine)
-                if asyncio.get_running_loop().time() >= until:
-                    raise
-            await asyncio.sleep(_AGAIN_S)
-
-    async def _found_log_again(self, engine: NatsEngine) -> None:
-        """Whoever was to make it did not get there: the one that has most of the metadata does."""
-        written = self._ledger.barrier.written
-        mine = (self._store.last_number, self._node)
-        others = [(written.get(name, 0), name) for name in self._station.mesh.up]
-        if engine.has_group and all(mine >= each for each in others):
-            await self._create_log(engine, self._store.last_number + 1)
 
     def begin(self, shards: ShardService) -> None:
         """The app runs: from now on the engine follows the members."""
@@ -255,10 +237,9 @@ class Electorate:
 
     async def _put_right(self, engine: NatsEngine) -> None:
         copies = await put_right(self._station, engine, self._discs)
-        if copies != self._copies and copies == copies_for(len(self._discs)):
+        if copies == copies_for(len(self._discs)):
             # not where the change is asked for: that may be put off, and is then under way
-            _log.info("%d copies of the log of changes", copies)
-            self._copies = copies
+            self._founding.tell(copies)
 
     async def _use_members(self, engine: NatsEngine) -> None:
         members = tuple(self._members_of(self._discs))
@@ -285,9 +266,9 @@ class Electorate:
         number = await self._ledger.hold()
         await answered
         self._ledger.use_engine(engine)  # while there is no log, who waits is told so in time
-        await self._create_log(engine, number + 1)
-        _log.info("changes are ordered by a majority of the disc nodes from now on")
-        self._begin_shards(engine)
+        if await self._founding.found(engine, number + 1):
+            _log.info("changes are ordered by a majority of the disc nodes from now on")
+            self._begin_shards(engine)
 
     async def _prepare(self, names: Sequence[str], prepared: list[NatsEngine]) -> None:
         """All vote, and there is no log. `prepared` has the engine then."""
@@ -318,20 +299,6 @@ class Electorate:
                 return not self._stopping
         return False
 
-    async def _create_log(self, engine: NatsEngine, first_seq: int) -> None:
-        """The point of no return is behind: until it is there, or the time of one who stops is up.
-        Nobody else may make it: who is cut off from this member may know less."""
-        copies = copies_for(max(len(engine.voters), 2))
-        while True:
-            try:
-                await engine.create(META, replicas=copies, first_seq=first_seq, tells=True)
-                _log.info("%d copies of the log of changes", copies)
-                self._copies = copies
-                return
-            except (NoMajority, MqdError) as error:
-                _log.info("the log of changes is not made yet: %s", error)
-            await asyncio.sleep(_AGAIN_S)
-
     # -- to one member ------------------------------------------------------------------------
 
     async def hand_over(self, running: Sequence[str]) -> None:
@@ -339,7 +306,12 @@ class Electorate:
         NoMajority, TimeoutError."""
         self._stopping = True
         self._put_off.revoke()
+        while self._busy.locked() and self._engine is not None:
+            self._founding.give_up_in_vain(self._engine)
+            await asyncio.sleep(_AGAIN_S)
         async with self._busy:  # what is under way ends first
+            if self._founding.is_given_up:
+                return
             if self._engine is not None:
                 with contextlib.suppress(MqdError):  # others may have new certificates by now
                     await self._use_members(self._engine)

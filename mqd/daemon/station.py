@@ -63,6 +63,12 @@ def copies_for(voters: int) -> int:
     return min(voters, 3)
 
 
+def linked(station: Station, engine: NatsEngine) -> Sequence[str]:
+    """The voters that may be up, this member included: a copy is made nowhere else."""
+    mesh = station.mesh
+    return [name for name in engine.voters if name == mesh.node or name in mesh.up]
+
+
 async def put_right(station: Station, engine: NatsEngine, discs: Sequence[str]) -> int:
     """What one member does: the one that leads META. Who was struck out votes no more, and META has
     the copies that it should have. discs: all disc members. Left half-way it is done again. Returns
@@ -72,7 +78,7 @@ async def put_right(station: Station, engine: NatsEngine, discs: Sequence[str]) 
         station.forgive([each])
     copies = copies_for(len(discs))
     info = await engine.info(META)
-    if info.replicas != copies and len(engine.voters) >= copies:
+    if info.replicas > copies or info.replicas < copies <= len(linked(station, engine)):
         await engine.set_replicas(META, copies)
         return copies
     return len(info.current)

@@ -11,12 +11,14 @@ import pytest
 
 from mqd.cluster.ledger.engine_orderer import META
 from mqd.cluster.ledger.ledger import Ledger
+from mqd.cluster.ports import NoMajority
 from mqd.daemon.electorate import Electorate
 from mqd.daemon.ports import Reserved
 from mqd.daemon.station import Station
 from mqd.metadata.commands import ClusterRecord, Member, PutCluster, PutMember
 from mqd.metadata.store import MetadataStore
 from mqd.storage.writer import Writer
+from tests.waiting import PATIENCE_S
 
 A, B = Member("a@h", "ia", 1), Member("b@h", "ib", 2)
 
@@ -37,18 +39,24 @@ class Mesh:
 class StuckEngine:
     """It serves, has an old log, and never gets to what is asked at one point."""
 
-    voters = (A.name, B.name)
+    voters: tuple[str, ...] = (A.name, B.name)
     has_group = True
     leads: ClassVar[dict[str, str]] = {}
 
     def __init__(self, stuck_at: str) -> None:
-        self.reached = asyncio.Event()
+        self.reached, self._going_on = asyncio.Event(), asyncio.Event()
+        self.asked: list[int] = []  # copies
+        self.copies_max = 5
         self._stuck_at = stuck_at
+
+    def goes_on(self) -> None:
+        self._stuck_at = ""
+        self._going_on.set()
 
     async def _step(self, name: str) -> None:
         if name == self._stuck_at:
             self.reached.set()
-            await asyncio.get_running_loop().create_future()
+            await self._going_on.wait()
 
     async def ready(self, _within_s: float) -> bool:
         await self._step("ready")
@@ -64,6 +72,12 @@ class StuckEngine:
     async def delete(self, _log: str) -> None:
         await self._step("delete")
 
+    async def create(self, _log: str, *, replicas: int, **_: Any) -> None:
+        self.asked.append(replicas)
+        await self._step("create")
+        if replicas > self.copies_max:
+            raise NoMajority("no suitable peers")
+
 
 async def electorate(engine: StuckEngine, tmp_path: Any) -> tuple[Electorate, MetadataStore]:
     store = MetadataStore.in_memory(Writer(), 1)
@@ -73,7 +87,8 @@ async def electorate(engine: StuckEngine, tmp_path: Any) -> tuple[Electorate, Me
     identity, route = cast("Any", None), cast("Reserved", SimpleNamespace(release=lambda: None))
     station = Station(tmp_path, A, identity, mesh, mesh, "", route, lambda: (), lambda _: None, {})
     barrier = SimpleNamespace(written={})
-    ledger = cast("Ledger", SimpleNamespace(uses_engine=False, barrier=barrier))
+    held: dict[str, Any] = {"uses_engine": False, "barrier": barrier, "use_engine": lambda _: None}
+    ledger = cast("Ledger", SimpleNamespace(**held, hold=store.hold))
     made = Electorate(station, store, ledger)
     made._engine = cast("Any", engine)
     return made, store
@@ -102,6 +117,56 @@ def test_a_member_that_stops_while_it_converts(step: str, tmp_path: Any) -> None
     asyncio.run(asyncio.wait_for(run(), 20))
 
 
+@pytest.mark.parametrize("is_left_alone", [True, False])
+def test_a_member_that_stops_before_there_is_a_log(is_left_alone: bool, tmp_path: Any) -> None:
+    """Nobody else may make it: it is waited for, unless that is in vain."""
+
+    async def run() -> None:
+        engine = StuckEngine("create")
+        made, store = await electorate(engine, tmp_path)
+
+        async def look() -> None:
+            async with made._busy:
+                await made._look()
+
+        loop = asyncio.get_running_loop()
+        looking = loop.create_task(look())
+        await asyncio.wait_for(engine.reached.wait(), PATIENCE_S)
+        stopping = loop.create_task(made.hand_over(()))
+        await asyncio.wait([stopping], timeout=0.5)
+        assert not stopping.done()  # the other one is there, and will have it
+        if is_left_alone:
+            made._station.mesh.up = ()  # type: ignore[misc]
+        else:
+            engine.goes_on()
+        await asyncio.wait_for(stopping, PATIENCE_S)
+        await asyncio.wait_for(looking, PATIENCE_S)
+        assert made._founding.is_given_up is is_left_alone
+        assert store.state.cluster is not None
+        assert store.state.cluster.authority == ""
+        await store.close()
+
+    asyncio.run(run())
+
+
+def test_copies_are_made_where_servers_are(tmp_path: Any) -> None:
+    """Not where they were, nor where a member is linked whose server is down."""
+
+    async def run() -> None:
+        engine = StuckEngine("")
+        engine.voters = (A.name, B.name, "c@h")
+        made, store = await electorate(engine, tmp_path)
+        assert await made._founding.found(cast("Any", engine), 8)
+        assert engine.asked == [2]
+        made._station.mesh.up = (B.name, "c@h")  # type: ignore[misc]
+        engine.asked, engine.copies_max = [], 2
+        assert await made._founding.found(cast("Any", engine), 8)
+        assert engine.asked == [3, 2]
+        await store.close()
+
+    asyncio.run(run())
+
+
 def test_members_that_change_meanwhile_are_looked_at_at_once(tmp_path: Any) -> None:
     async def run() -> None:
         engine = StuckEngine("delete")
@@ -120,7 +185,7 @@ class GrowingLog(StuckEngine):
     """Its log gets the copies that are wanted, one more up to date each time it is asked."""
 
     leads: ClassVar[dict[str, str]] = {META: A.name}
-    voters = (A.name, B.name)
+    voters: tuple[str, ...] = (A.name, B.name)
 
     def __init__(self) -> None:
         super().__init__("set_replicas")
