@@ -148,6 +148,13 @@ class Node:
             self.process.wait()
 
     @property
+    def cpu_s(self) -> float:
+        """What it has used of the processors so far, whatever else they had to do."""
+        assert self.process is not None
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(") ")[2].split()
+        return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")  # proc(5): utime, stime
+
+    @property
     def rss_mb(self) -> float:
         assert self.process is not None
         for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
@@ -162,7 +169,7 @@ class Node:
             env=self.environment,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE_S,
             check=False,
         )
         if done.returncode:

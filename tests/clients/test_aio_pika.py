@@ -11,6 +11,8 @@ from aio_pika.abc import AbstractIncomingMessage
 from aio_pika.exceptions import ChannelNotFoundEntity, DeliveryError, PublishError
 from aio_pika.patterns import RPC, Master
 
+from tests.waiting import PATIENCE_S
+
 pytestmark = pytest.mark.asyncio
 
 
@@ -56,7 +58,7 @@ async def test_exchanges_give_every_subscriber_its_copy(
         for key in ("log.error", "log", "log.error.disc", "other"):
             await exchange.publish(aio_pika.Message(b""), key)
         for queue in queues:
-            got = [await queue.get(no_ack=True, timeout=5) for _ in wanted]
+            got = [await queue.get(no_ack=True, timeout=PATIENCE_S) for _ in wanted]
             assert [message.routing_key for message in got if message is not None] == wanted
             assert await queue.get(fail=False) is None
 
@@ -72,7 +74,7 @@ async def test_headers(url: str) -> None:
         for kind, size in (("a", 5), ("a", 6), ("b", 5)):
             message = aio_pika.Message(kind.encode(), headers={"kind": kind, "size": size})
             await exchange.publish(message, "")
-        got = await queue.get(timeout=5)
+        got = await queue.get(timeout=PATIENCE_S)
         assert got is not None
         assert got.headers == {"kind": "a", "size": 5}
         await got.ack()
@@ -118,7 +120,7 @@ async def test_master_worker_pattern(url: str) -> None:
         worker = await master.create_worker(name, work, auto_delete=True)
         for number in range(10):
             await master.create_task(name, {"number": number})
-        await asyncio.wait_for(enough.wait(), 5)
+        await asyncio.wait_for(enough.wait(), PATIENCE_S)
         assert sorted(done) == list(range(10))
         await worker.close()
 
@@ -140,7 +142,7 @@ async def test_redelivery_after_reject(url: str) -> None:
                 enough.set()
 
         await queue.consume(take)
-        await asyncio.wait_for(enough.wait(), 5)
+        await asyncio.wait_for(enough.wait(), PATIENCE_S)
         assert flags == [False, True]
 
 

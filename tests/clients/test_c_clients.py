@@ -12,12 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import PATIENCE_S
+
 _SOURCE = Path(__file__).with_name("judge.c")
 
 
 def run(*words: str, stdin: bytes = b"", code: int = 0) -> bytes:
     """The output of a command that ends within ten seconds with this exit code."""
-    done = subprocess.run(words, input=stdin, capture_output=True, timeout=10, check=False)
+    done = subprocess.run(words, input=stdin, capture_output=True, timeout=PATIENCE_S, check=False)
     assert done.returncode == code, done.stderr.decode()
     return done.stdout
 

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from tests.waiting import PATIENCE_S
+
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
@@ -35,30 +37,29 @@ def tasks(address: tuple[str, int]) -> Iterator[Any]:
     )
     yield module
     worker.terminate()
-    worker.communicate(timeout=20)
+    worker.communicate(timeout=PATIENCE_S)
 
 
 def test_results_come_back(tasks: Any) -> None:
     pending = [tasks.add.delay(number, number) for number in range(20)]
-    assert [result.get(timeout=20) for result in pending] == [2 * n for n in range(20)]
+    assert [result.get(timeout=PATIENCE_S) for result in pending] == [2 * n for n in range(20)]
 
 
 def test_group_and_chain(tasks: Any) -> None:
     from celery import chain, group
 
-    assert group(tasks.add.s(n, 1) for n in range(5))().get(timeout=20) == [1, 2, 3, 4, 5]
-    assert chain(tasks.add.s(1, 2), tasks.add.s(10))().get(timeout=20) == 13
+    assert group(tasks.add.s(n, 1) for n in range(5))().get(timeout=PATIENCE_S) == [1, 2, 3, 4, 5]
+    assert chain(tasks.add.s(1, 2), tasks.add.s(10))().get(timeout=PATIENCE_S) == 13
 
 
 def test_retries_and_errors(tasks: Any) -> None:
-    assert tasks.flaky.delay(2).get(timeout=20) == 2
+    assert tasks.flaky.delay(2).get(timeout=PATIENCE_S) == 2
     with pytest.raises(ValueError, match="as asked"):
-        tasks.explode.delay().get(timeout=20)
+        tasks.explode.delay().get(timeout=PATIENCE_S)
 
 
 def test_worker_answers_control(tasks: Any) -> None:
     """ping goes through a fanout exchange and comes back on a reply queue."""
-    tasks.add.delay(1, 1).get(timeout=20)
-    assert [next(iter(reply.values())) for reply in tasks.app.control.ping(timeout=3)] == [
-        {"ok": "pong"}
-    ]
+    tasks.add.delay(1, 1).get(timeout=PATIENCE_S)
+    replies = tasks.app.control.ping(timeout=PATIENCE_S, limit=1)
+    assert [next(iter(reply.values())) for reply in replies] == [{"ok": "pong"}]

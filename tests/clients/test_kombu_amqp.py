@@ -12,6 +12,8 @@ import pytest
 from kombu import pools
 from kombu.pools import producers
 
+from tests.waiting import PATIENCE_S
+
 
 def test_kombu_work_queue_and_routing(url: str) -> None:
     exchange = kombu.Exchange(f"k-{uuid.uuid4()}", "direct", auto_delete=True)
@@ -35,7 +37,7 @@ def test_kombu_work_queue_and_routing(url: str) -> None:
 
         with connection.Consumer(queue, callbacks=[take]):
             while len(seen) < 10:
-                connection.drain_events(timeout=5)
+                connection.drain_events(timeout=PATIENCE_S)
     pools.reset()
     assert seen == list(range(10))
 
@@ -57,7 +59,7 @@ def test_kombu_fanout_topic_and_simple_queue(url: str) -> None:
         assert bodies == ["x", "y", "x"]
         simple = connection.SimpleQueue(f"s-{uuid.uuid4()}")
         simple.put({"a": [1, 2]})
-        message = simple.get(timeout=5)
+        message = simple.get(timeout=PATIENCE_S)
         assert message.payload == {"a": [1, 2]}
         message.ack()
         simple.close()
@@ -76,8 +78,12 @@ def test_kombu_confirms(url: str) -> None:
 
 
 @pytest.fixture
-def link(address: tuple[str, int]) -> Any:
-    connection = amqp.Connection(f"{address[0]}:{address[1]}", confirm_publish=True, heartbeat=2)
+def link(address: tuple[str, int], request: pytest.FixtureRequest) -> Any:
+    """parameter: the heartbeat in seconds; none, unless a test asks for it."""
+    heartbeat = getattr(request, "param", 0)
+    connection = amqp.Connection(
+        f"{address[0]}:{address[1]}", confirm_publish=True, heartbeat=heartbeat
+    )
     connection.connect()
     yield connection
     connection.close()
@@ -104,7 +110,7 @@ def test_amqp_every_method_answers(link: Any) -> None:
 
     tag = channel.basic_consume(queue, callback=take)
     while len(seen) < 2:
-        link.drain_events(timeout=5)
+        link.drain_events(timeout=PATIENCE_S)
     channel.basic_cancel(tag)
     assert seen == ["one", "two"]
     channel.queue_unbind(queue, exchange, "k")
@@ -114,6 +120,7 @@ def test_amqp_every_method_answers(link: Any) -> None:
     channel.close()
 
 
+@pytest.mark.parametrize("link", [2], indirect=True)
 def test_amqp_heartbeats(link: Any) -> None:
     """The server beats every second of the two agreed, and keeps a client that beats too."""
     before = link.bytes_recv

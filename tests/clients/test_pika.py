@@ -10,6 +10,8 @@ import pika
 import pika.exceptions
 import pytest
 
+from tests.waiting import PATIENCE_S
+
 Channel = Any  # pika's own name for it is private
 
 
@@ -26,10 +28,10 @@ def channel(connection: pika.BlockingConnection) -> Channel:
     return connection.channel()
 
 
-def drain(channel: Channel, queue: str, count: int, within: float = 5) -> list[bytes]:
+def drain(channel: Channel, queue: str, count: int) -> list[bytes]:
     """The next `count` bodies, acknowledged one by one."""
     bodies = []
-    for method, _, body in channel.consume(queue, inactivity_timeout=within):
+    for method, _, body in channel.consume(queue, inactivity_timeout=PATIENCE_S):
         if method is None:
             break
         channel.basic_ack(method.delivery_tag)
@@ -100,7 +102,8 @@ def test_routing(channel: Channel) -> None:
     for severity in ("info", "warning", "error"):
         channel.queue_bind(everything, exchange, severity)
         channel.basic_publish(exchange, severity, severity.encode())
-    assert drain(channel, errors, 2, within=0.3) == [b"error"]
+    assert drain(channel, errors, 1) == [b"error"]
+    assert channel.basic_get(errors)[0] is None
     assert drain(channel, everything, 3) == [b"info", b"warning", b"error"]
     channel.exchange_delete(exchange)
 
@@ -168,7 +171,8 @@ def test_transaction(channel: Channel) -> None:
     channel.tx_rollback()
     channel.basic_publish("", queue, b"kept")
     channel.tx_commit()
-    assert drain(channel, queue, 2, within=0.3) == [b"kept"]
+    assert drain(channel, queue, 1) == [b"kept"]
+    assert channel.basic_get(queue)[0] is None
 
 
 def test_channel_error_names_the_thing(connection: pika.BlockingConnection) -> None:
@@ -201,5 +205,6 @@ def test_consumer_is_cancelled_with_its_queue(connection: pika.BlockingConnectio
     channel.add_on_cancel_callback(cancelled.append)
     channel.basic_consume(queue, lambda *_: None)
     connection.channel().queue_delete(queue)
-    connection.process_data_events(time_limit=2)
+    while not cancelled:
+        connection.process_data_events(time_limit=1)
     assert len(cancelled) == 1

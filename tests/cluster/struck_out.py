@@ -25,7 +25,7 @@ from typing import Any
 
 from mqd.cluster.identity import Identity
 from tests.cluster.trio import Member, Trio, why_no_cells
-from tests.waiting import eventually
+from tests.waiting import PATIENCE_S, eventually
 
 _WATCHED_S = 12.0  # a server that gets through is a voter again within seconds
 _REFUSED_S = 6.0  # the servers give a handshake five seconds
@@ -74,7 +74,7 @@ def routes(member: Member, other: Member) -> set[str]:
         env=member._environ(),
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=PATIENCE_S,
         check=True,
     ).stdout
     words = [line.split() for line in said.splitlines() if "nats-server" in line]

@@ -17,6 +17,7 @@ from mqd.errors import ErrorCode, MqdError
 from mqd.rpc.v1 import nodes_pb2, vhosts_pb2
 from tests.nodes import Node
 from tests.ports import free_ports
+from tests.waiting import PATIENCE_S
 
 PROBE = "/mqd.rpc.v1.Nodes/Probe"
 pytestmark = pytest.mark.asyncio
@@ -42,7 +43,12 @@ class Caller:
     async def call(
         self, path: str = PROBE, request: Any = None, reply: Any = nodes_pb2.ProbeReply, **more: Any
     ) -> Any:
-        options = {"cookie": self.cookie, "port_default": self.port, "timeout_s": 10, **more}
+        options = {
+            "cookie": self.cookie,
+            "port_default": self.port,
+            "timeout_s": PATIENCE_S,
+            **more,
+        }
         node = options.pop("node", self.node)
         asked = request or nodes_pb2.ProbeRequest()
         return await handshake.call(node, path, asked, reply, environ=self.environ, **options)

@@ -26,7 +26,7 @@ from h2.exceptions import ProtocolError
 
 from mqd.cluster.identity import issue
 from tests.cluster.trio import Member, Trio
-from tests.waiting import eventually
+from tests.waiting import PATIENCE_S, eventually
 
 _GARBAGE = {
     "noise": bytes(range(256)) * 40,
@@ -39,8 +39,6 @@ _GARBAGE = {
     "huge frame": b"\xff" * 64,
 }
 _READ_S = 3.0
-_ENGINES_S = 30.0
-_SILENT_S = 20.0  # our own ports: 5, the engine's: 2
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -63,7 +61,7 @@ def await_engines(trio: Trio) -> None:
     def run() -> bool:
         return all(any("nats" in each[2] for each in listeners(member)) for member in trio)
 
-    eventually(run, _ENGINES_S)
+    eventually(run)
 
 
 def listeners(member: Member) -> set[tuple[str, int, str]]:
@@ -93,7 +91,10 @@ def between_nodes(member: Member) -> list[int]:
 def answer_to(port: int, data: bytes, wrap: ssl.SSLContext | None = None) -> bytes:
     """All that comes back, until the other side closes or has said nothing for a while."""
     said = b""
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 5) as plain:
+    with (
+        contextlib.suppress(OSError),
+        socket.create_connection(("127.0.0.1", port), PATIENCE_S) as plain,
+    ):
         plain.settimeout(_READ_S)
         link = wrap.wrap_socket(plain, server_hostname="localhost") if wrap else plain
         with link:
@@ -140,7 +141,7 @@ def test_garbage_is_not_answered_with_anything_of_ours(trio: Trio, kind: str) ->
         assert b"guest" not in said
         assert b"+OK" not in said, (port, said)
         assert b"PONG" not in said, (port, said)
-    assert len(member.status()["running_nodes"]) == 3
+    eventually(lambda: len(member.status()["running_nodes"]) == 3)
 
 
 def test_without_a_certificate_nothing_is_said_over_tls(trio: Trio) -> None:
@@ -222,7 +223,7 @@ def test_a_recorded_conversation_is_worth_nothing(trio: Trio, tmp_path: Path) ->
             stderr=subprocess.STDOUT,
         )
         _relay(listener, port, heard)
-        said, _ = process.communicate(timeout=30)
+        said, _ = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0, said
     target.ctl("-q", "delete_user", "replayed")
     answer_to(port, heard.read_bytes())
@@ -249,7 +250,7 @@ class Sender:
 
     def __init__(self, port: int, path: str) -> None:
         self.sent = 0
-        self._socket = socket.create_connection(("127.0.0.1", port), 5)
+        self._socket = socket.create_connection(("127.0.0.1", port), PATIENCE_S)
         self._socket.settimeout(_READ_S)
         self._http = H2Connection(H2Configuration())
         self._http.initiate_connection()
@@ -289,15 +290,15 @@ def test_hundreds_that_connect_and_say_nothing(trio: Trio) -> None:
     member = trio.members[2]
     with contextlib.ExitStack() as opened:
         silent = [
-            opened.enter_context(socket.create_connection(("127.0.0.1", port), 5))
+            opened.enter_context(socket.create_connection(("127.0.0.1", port), PATIENCE_S))
             for port in between_nodes(member)
             for _ in range(150)
         ]
-        assert len(member.status()["running_nodes"]) == 3
+        eventually(lambda: len(member.status()["running_nodes"]) == 3)
         with selectors.DefaultSelector() as selector:
             for one in silent:
                 selector.register(one, selectors.EVENT_READ)
-            end = time.monotonic() + _SILENT_S
+            end = time.monotonic() + PATIENCE_S  # our own ports: 5 s, the engine's: 2
             while selector.get_map() and time.monotonic() < end:
                 for key, _ in selector.select(1):
                     assert isinstance(key.fileobj, socket.socket)
@@ -307,7 +308,7 @@ def test_hundreds_that_connect_and_say_nothing(trio: Trio) -> None:
                     selector.unregister(key.fileobj)
             left = [key.fileobj for key in selector.get_map().values()]
         assert left == []
-    assert len(member.status()["running_nodes"]) == 3
+    eventually(lambda: len(member.status()["running_nodes"]) == 3)
 
 
 def _tool() -> list[str]:
@@ -316,14 +317,14 @@ def _tool() -> list[str]:
 
 def _relay(listener: socket.socket, port: int, heard: Path) -> None:
     """One connection, both ways, until either side has closed."""
-    listener.settimeout(20)
+    listener.settimeout(PATIENCE_S)
     near, _ = listener.accept()
-    far = socket.create_connection(("127.0.0.1", port), 5)
+    far = socket.create_connection(("127.0.0.1", port), PATIENCE_S)
     with near, far, heard.open("wb") as file, selectors.DefaultSelector() as selector:
         selector.register(near, selectors.EVENT_READ)
         selector.register(far, selectors.EVENT_READ)
         while True:
-            for key, _ in selector.select(20):
+            for key, _ in selector.select(PATIENCE_S):
                 source = near if key.fileobj is near else far
                 data = source.recv(65536)
                 if not data:

@@ -17,7 +17,7 @@ import pika
 import pytest
 from pika.exceptions import AMQPConnectionError, ConnectionClosed
 
-_CLOSED_WITHIN_S = 5.0
+from tests.waiting import PATIENCE_S
 
 
 class Clients:
@@ -83,7 +83,7 @@ class Clients:
         assert caught.value.reply_text.startswith(options["reason"])
 
     def _listen(self, name: str) -> None:
-        end = time.monotonic() + _CLOSED_WITHIN_S
+        end = time.monotonic() + PATIENCE_S
         while time.monotonic() < end:
             self._connections[name].process_data_events(0.1)
 

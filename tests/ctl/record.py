@@ -19,11 +19,17 @@ import yaml
 
 from tests.ctl.clients import Clients
 from tests.ctl.golden import SCENARIOS, TOOLS, Place, load, take
+from tests.waiting import PATIENCE_S
 
 
 def _run(tool: str, words: list[str], stdin: str) -> tuple[int, str, str]:
     done = subprocess.run(
-        [TOOLS[tool], *words], input=stdin, capture_output=True, text=True, timeout=60, check=False
+        [TOOLS[tool], *words],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
     )
     return done.returncode, done.stdout, done.stderr
 

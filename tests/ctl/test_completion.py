@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.nodes import Node
+from tests.waiting import PATIENCE_S
 
 BIN = Path(sys.executable).parent
 
@@ -35,7 +36,12 @@ def offered(node: Node, shell: str, words: str) -> set[str]:
         "COMP_CWORD": argv[-1] if shell == "fish" else str(len(argv) - 1),
     }
     done = subprocess.run(
-        [BIN / "mqctl"], env=environment, capture_output=True, text=True, timeout=30, check=False
+        [BIN / "mqctl"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
     )
     assert done.stderr == ""
     lines = done.stdout.split("\n")
@@ -90,14 +96,16 @@ def test_installed_files_complete(node: Node, shell: str, tmp_path: Path) -> Non
     root = Path(__file__).resolve().parents[2]
     path = f"{BIN}:{os.environ['PATH']}"
     install = root / "packaging/install.sh"
-    subprocess.run([install], env={"DESTDIR": str(tmp_path), "PATH": path}, timeout=60, check=True)
+    subprocess.run(
+        [install], env={"DESTDIR": str(tmp_path), "PATH": path}, timeout=PATIENCE_S, check=True
+    )
     script = INSTALLED[shell].replace("{share}", str(tmp_path / "usr/share"))
     done = subprocess.run(
         [shell, "-c", script],
         env=node.environment | {"PATH": path},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         check=False,
     )
     assert "ulla" in done.stdout.split(), (done.stdout, done.stderr)

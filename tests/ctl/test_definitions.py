@@ -16,6 +16,7 @@ import pytest
 from tests.ctl.exchanged import OPERATOR, RECORDED, compared, define, ordered
 from tests.nodes import Node
 from tests.suites.brokers import Running, rabbitmq, rabbitmq_folder
+from tests.waiting import PATIENCE_S
 
 _CTL = "from mqctl.main import main; main()"
 
@@ -43,7 +44,7 @@ def call(node: Node, *words: str, **options: int) -> subprocess.CompletedProcess
         stdout=subprocess.PIPE,
         stderr=options.get("stderr", subprocess.PIPE),
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         check=False,
     )
 
@@ -207,7 +208,6 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(400)
 def test_there_and_back(virgin: Node, other: Running, tmp_path: Path) -> None:
     node = virgin
     theirs, ours, back = (tmp_path / name for name in ("theirs", "ours", "back"))

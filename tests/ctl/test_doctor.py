@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.nodes import Node
+from tests.waiting import PATIENCE_S
 
 _CALL = "from mqctl.main import main; raise SystemExit(main())"
 
@@ -21,7 +22,7 @@ def doctor(node: Node, *words: str) -> tuple[int, dict[str, Any]]:
         env=node.environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         check=False,
     )
     assert done.stderr == ""

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mqd.rpc.socket_path import socket_path
 from tests.ctl import golden
 from tests.ctl.clients import Clients
 from tests.nodes import Node
+from tests.waiting import PATIENCE_S
 
-_CONTROL_WITHIN_S = 10.0
 _CALL = "import sys; sys.argv[0] = {!r}; from mqctl.main import main; raise SystemExit(main())"
 
 FILES = sorted(path.stem for path in golden.SCENARIOS.glob("*.yaml"))
@@ -26,20 +24,10 @@ CASES = [(name, scenario) for name in FILES for scenario in golden.load(name)]
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     with Node(tmp_path_factory.mktemp("ctl")) as node:
-        _await_control(node)
+        node.await_control()
         yield node
 
 
-def _await_control(node: Node) -> None:
-    """AMQP is answered before the control socket is there."""
-    path = Path(socket_path(node.name, node.environment))
-    end = time.monotonic() + _CONTROL_WITHIN_S
-    while not path.exists():
-        assert time.monotonic() < end, f"no control socket at {path}"
-        time.sleep(0.01)
-
-
-@pytest.mark.timeout(180)  # up to 50 calls, each a process
 @pytest.mark.parametrize(
     "case", CASES, ids=[f"{name}: {scenario['name']}" for name, scenario in CASES]
 )
@@ -51,7 +39,7 @@ def test_golden(node: Node, case: tuple[str, dict[str, Any]]) -> None:
             input=stdin,
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=PATIENCE_S,
             check=False,
         )
         return done.returncode, done.stdout, done.stderr

@@ -13,6 +13,7 @@ import pytest
 
 from tests.nodes import Node
 from tests.ports import free_ports
+from tests.waiting import PATIENCE_S
 
 _CALL = "from mqctl.main import main; raise SystemExit(main())"
 
@@ -35,7 +36,7 @@ def ctl(node: Node, *words: str, **environ: str) -> tuple[int, str, str]:
         env=node.environment | environ,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=PATIENCE_S,
         check=False,
     )
     return done.returncode, done.stdout, done.stderr
@@ -102,13 +103,13 @@ def test_an_impostor_is_told_nothing(far: Node) -> None:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
         )
-        server.settimeout(20)
+        server.settimeout(PATIENCE_S)
         link, _ = server.accept()
         with link:
-            link.settimeout(20)
+            link.settimeout(PATIENCE_S)
             while chunk := link.recv(65536):
                 heard += chunk
-        _, err = tool.communicate(timeout=30)
+        _, err = tool.communicate(timeout=PATIENCE_S)
     assert tool.returncode == 69
     assert b"no answer to the handshake" in err
     assert b"Peer/Hello" in heard or b"PRI * HTTP/2.0" in heard

@@ -34,7 +34,7 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, walk.
         running.hang_up()
 
 
-@pytest.mark.timeout(600 if FULL else 60)
+@pytest.mark.timeout(600 if FULL else 300)
 @pytest.mark.parametrize(
     ("scope", "verb"), VERBS, ids=[f"{walk.TOOLS[scope]} {verb}" for scope, verb in VERBS]
 )

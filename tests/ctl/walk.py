@@ -49,7 +49,7 @@ _PYTHON = re.compile(
     r"|\b[A-Z]\w*(Error|Exception)\(|\{[a-z_]+\}"
 )
 _NO_ROWS = re.compile(r"UndefinedError|has no \w+ format")
-_END_S = 1.0
+_END_S = 5.0
 _TRIES = 20
 _PIDS = re.compile(r"<[\w@.\-']+\.\d+\.\d+\.\d+>|#PID<[^<>]*>")
 

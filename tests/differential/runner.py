@@ -35,7 +35,7 @@ from tests.protocol.player import Player, mask
 Said = list[list[str]]
 
 _SPARE = 99  # the channel whose answers say that a connection has been served
-_PATIENCE_S = 15.0
+_PATIENCE_S = 60.0
 _TAG = re.compile(r"delivery_tag=\$(\d+)")
 _SETTLES = ("basic.ack", "basic.nack", "basic.reject")
 _PATH = script.Path("program")

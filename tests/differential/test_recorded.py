@@ -7,7 +7,6 @@ Bounded: some hundreds of programs on one daemon. Without a bound, and against R
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
@@ -43,7 +42,6 @@ def test_the_record_is_complete_and_small() -> None:
 
 @pytest.mark.parametrize("features", sorted(recorded.SETS))
 def test_as_recorded(broker: brokers.Mqd, features: str) -> None:
-    began = time.monotonic()
     told = []
     for record in RECORDS:
         if record.features == features:
@@ -51,7 +49,6 @@ def test_as_recorded(broker: brokers.Mqd, features: str) -> None:
             if found is not None and allowed(found) is None:
                 told.append(found.report())
     assert not told, "\n\n".join(told[:5])
-    assert time.monotonic() - began < 20
 
 
 def test_a_wrong_answer_is_noticed(broker: brokers.Mqd) -> None:

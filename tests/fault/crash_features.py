@@ -21,9 +21,9 @@ from tests.fault.crash_actors import Scene
 from tests.fault.crash_link import Confirmed, GoneError, Heard, Link, connect, message
 from tests.fault.crash_streams import Feeder as StreamFeeder
 from tests.fault.crash_streams import Follower, Streams, check_streams, declare_streams
+from tests.waiting import PATIENCE_S
 
 _DEAD = "dead"
-_PATIENCE_S = 20.0
 _DLX: dict[str, Any] = {
     "x-dead-letter-exchange": ("S", "graves"),
     "x-dead-letter-routing-key": ("S", _DEAD),
@@ -144,7 +144,7 @@ async def take_stock(port: int, features: Features, dice: random.Random) -> list
     link = await connect(port)
     await link.open(1)
     found: dict[int, list[str]] = {}
-    deadline = asyncio.get_running_loop().time() + _PATIENCE_S
+    deadline = asyncio.get_running_loop().time() + PATIENCE_S
     while True:
         for queue in (*_SOURCES, _DEAD):
             for number in await _empty(link, queue):

@@ -38,10 +38,10 @@ from tests.fault.crash_link import Heard, Link, connect, play
 from tests.fault.crash_topology import Builder, Look, State, Topology, administer, check
 from tests.fault.crash_witness import Copy, Witness
 from tests.nodes import Node
+from tests.waiting import PATIENCE_S
 
 _WORK_MAX_S = 0.5
-_BEGIN_MAX_S = 3.0
-_PATIENCE_S = 20.0
+_BEGIN_MAX_S = 20.0
 
 
 class Rounds:
@@ -98,7 +98,7 @@ class Rounds:
                 group.create_task(until_gone(asyncio.ensure_future(actor.run())))
             await asyncio.to_thread(self._kill_in_a_while)
         for link in scene.links:
-            await asyncio.wait_for(link.gone, _PATIENCE_S)
+            await asyncio.wait_for(link.gone, PATIENCE_S)
 
     def _kill_in_a_while(self) -> None:
         """On a thread of its own: the moment has nothing to do with what the clients do."""
@@ -149,7 +149,7 @@ class Rounds:
         for queue in queues:
             fence.acking(await self._drain(link, queue))
         fence.set_up()
-        await asyncio.wait_for(fence.wait(), _PATIENCE_S)
+        await asyncio.wait_for(fence.wait(), PATIENCE_S)
         wrong = await check(link, self.node, self.topology)
         self.witness.broken += [f"life {self.witness.life}: {each}" for each in wrong]
         await link.close()
@@ -188,7 +188,7 @@ class Rounds:
         link.unasked[1] = hear
         await link.call(1, "basic.consume", queue=queue, consumer_tag="stock", no_ack=no_ack)
         if count:
-            await asyncio.wait_for(done, _PATIENCE_S)
+            await asyncio.wait_for(done, PATIENCE_S)
         await link.call(1, "basic.cancel", consumer_tag="stock")
         left = await link.call(1, "queue.declare", queue=queue, durable=True)
         assert left.values["message_count"] == 0, f"{queue} counts more than it gives"

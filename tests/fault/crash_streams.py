@@ -19,8 +19,8 @@ from typing import Any
 
 from tests.fault.crash_actors import Scene
 from tests.fault.crash_link import Confirmed, GoneError, Heard, Link, connect, message
+from tests.waiting import PATIENCE_S
 
-_PATIENCE_S = 20.0
 _TYPE: dict[str, Any] = {"x-queue-type": ("S", "stream")}
 _SMALL = _TYPE | {"x-stream-max-segment-size-bytes": ("l", 40_000)}
 _STREAMS: dict[str, dict[str, Any]] = {
@@ -202,5 +202,5 @@ async def _read_on(link: Link, channel: int, stream: Stream, begin: int) -> bool
     await link.call(channel, "basic.qos", prefetch_count=500)
     first = {"x-stream-offset": ("l", begin)}
     await link.call(channel, "basic.consume", queue=stream.name, consumer_tag="s", arguments=first)
-    await asyncio.wait((done,), timeout=_PATIENCE_S)
+    await asyncio.wait((done,), timeout=PATIENCE_S)
     return done.done()

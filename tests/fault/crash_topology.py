@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from tests.fault.crash_actors import Fence, Scene
 from tests.fault.crash_link import Heard, Link, RefusedError, message
 from tests.nodes import Node
+from tests.waiting import PATIENCE_S
 
 _QUEUES = ("t0", "t1", "t2", "t3")
 _EXCHANGES = ("x0", "x1", "x2")
@@ -263,7 +264,7 @@ def _check_administered(node: Node, topology: Topology, kind: str) -> list[str]:
 
 def _listed(node: Node, verb: str) -> str:
     """The control socket answers a moment later than AMQP."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE_S
     while True:
         try:
             return node.ctl("-q", verb, "--no-table-headers")

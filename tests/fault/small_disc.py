@@ -19,10 +19,10 @@ import pytest
 
 from tests.fault.crash_link import Confirmed, Heard, Link, connect, message
 from tests.nodes import Node
+from tests.waiting import PATIENCE_S
 
 QUEUE = "q"
 _DISC_BYTES = 24 << 20
-PATIENCE_S = 20.0
 _WINDOW = 50  # unconfirmed messages of a publisher
 
 

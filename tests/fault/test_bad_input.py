@@ -17,8 +17,9 @@ import pytest
 
 from tests.nodes import Node
 from tests.protocol import wire
+from tests.waiting import PATIENCE_S, eventually
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(90)]
+pytestmark = pytest.mark.slow
 
 _HANDSHAKE_MS = 1000
 _HELLO = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(32)  # TLS: ClientHello
@@ -27,12 +28,19 @@ _HELLO = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(32)  # TLS: Cli
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     """One daemon for all: it has to outlive every one of them."""
-    directory = tmp_path_factory.mktemp("node")
-    with Node(directory, extra_config=f"handshake_timeout = {_HANDSHAKE_MS}\n") as running:
+    with Node(tmp_path_factory.mktemp("node")) as running:
         yield running
         logged = log_of(running)
         assert "Traceback" not in logged
         assert "internal error" not in logged
+
+
+@pytest.fixture
+def hasty(tmp_path: Path) -> Iterator[Node]:
+    """One that waits for no handshake; who has one to get through is not asked to hurry."""
+    with Node(tmp_path, extra_config=f"handshake_timeout = {_HANDSHAKE_MS}\n") as running:
+        yield running
+        assert "Traceback" not in log_of(running)
 
 
 def log_of(node: Node) -> str:
@@ -43,8 +51,8 @@ class Raw:
     """A socket and the methods that come out of it."""
 
     def __init__(self, node: Node, *, running: bool = True, channels: int = 1) -> None:
-        self.socket = socket.create_connection(node.address, 5)
-        self.socket.settimeout(10)
+        self.socket = socket.create_connection(node.address, PATIENCE_S)
+        self.socket.settimeout(PATIENCE_S)
         self._data = b""
         if running:
             self.log_in()
@@ -274,19 +282,19 @@ _HALVES = {
 }
 
 
-def test_half_open_handshakes_are_timed_out(node: Node) -> None:
-    before = log_of(node).count("handshake_timeout")
+def test_half_open_handshakes_are_timed_out(hasty: Node) -> None:
+    count = 20 * len(_HALVES)
     with contextlib.ExitStack() as opened:
-        links = [opened.enter_context(Raw(node, running=False)) for _ in range(20) for _ in _HALVES]
-        for link, half in zip(links, list(_HALVES.values()) * 20, strict=True):
-            link.send(half)
         began = time.monotonic()
+        links = []
+        for half in list(_HALVES.values()) * 20:
+            links.append(link := opened.enter_context(Raw(hasty, running=False)))
+            link.send(half)
         for link in links:
             link.rest()
         took_s = time.monotonic() - began
-    assert 0.5 * _HANDSHAKE_MS / 1000 < took_s < _HANDSHAKE_MS / 1000 + 3
-    logged = log_of(node)
-    assert logged.count("handshake_timeout") - before == len(links)
+    assert took_s > 0.5 * _HANDSHAKE_MS / 1000
+    eventually(lambda: log_of(hasty).count("handshake_timeout") == count)
 
 
 def test_a_wrong_password_is_told_to_a_client_that_can_be_told(node: Node) -> None:
@@ -298,7 +306,8 @@ def test_a_wrong_password_is_told_to_a_client_that_can_be_told(node: Node) -> No
         "ACCESS_REFUSED - Login was refused using authentication mechanism PLAIN. For details see "
         "the broker logfile."
     )
-    assert "PLAIN login refused: user 'guest' - invalid credentials" in log_of(node)
+    words = "PLAIN login refused: user 'guest' - invalid credentials"
+    eventually(lambda: words in log_of(node))
 
 
 def test_a_wrong_password_costs_other_clients_time(node: Node) -> None:
@@ -309,7 +318,7 @@ def test_a_wrong_password_costs_other_clients_time(node: Node) -> None:
         raw.log_in("wrong")
         assert raw.rest() == b""
         took_s = time.monotonic() - began
-    assert 2.5 < took_s < 6
+    assert took_s > 2.5
     after = log_of(node).count("PLAIN login refused: user 'guest' - invalid credentials")
     assert after == before + 1
 
@@ -428,7 +437,7 @@ def test_connections_by_the_thousand(node: Node, tmp_path: Path) -> None:
     """Opened, half greeted and dropped: nothing of them stays."""
     before_mb = node.rss_mb
     for _ in range(10):
-        links = [socket.create_connection(node.address, 5) for _ in range(200)]
+        links = [socket.create_connection(node.address, PATIENCE_S) for _ in range(200)]
         for link in links:
             link.sendall(wire.PROTOCOL_HEADER)
         for link in links:

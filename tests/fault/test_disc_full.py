@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from tests.fault.crash_link import Heard, Link, connect, play
-from tests.fault.small_disc import PATIENCE_S, Disc, Publisher, publisher_of
+from tests.fault.small_disc import Disc, Publisher, publisher_of
 from tests.nodes import Node
+from tests.waiting import PATIENCE_S
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(90)]
+pytestmark = pytest.mark.slow
 
 
 async def _take_all(node: Node, count: int) -> list[int]:

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from tests.fault.crash_link import Heard, Link, connect, play
-from tests.fault.small_disc import PATIENCE_S, QUEUE, Disc, Publisher, publisher_of
+from tests.fault.small_disc import QUEUE, Disc, Publisher, publisher_of
 from tests.nodes import Node
+from tests.waiting import PATIENCE_S
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.slow
 
 _USUAL: dict[str, Any] = {"x-queue-type": ("S", "stream")}
 _SMALL = _USUAL | {"x-stream-max-segment-size-bytes": ("l", 30_000)}

@@ -15,6 +15,7 @@ import pytest
 from mqd.metadata.log import CommandLog
 from mqd.metadata.machine import State, apply
 from tests.nodes import Node
+from tests.waiting import PATIENCE_S
 
 QUEUES = 1500
 ROUNDS = 6
@@ -63,7 +64,6 @@ def found(directory: Path, round_: int) -> tuple[int, int, int, int]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
 def test_all_or_nothing(tmp_path: Path) -> None:
     seed = random.randrange(10**6)  # printed where an assertion fails
     draw = random.Random(seed)
@@ -83,12 +83,12 @@ def test_all_or_nothing(tmp_path: Path) -> None:
             stderr=subprocess.DEVNULL,
         )
         if round_ == 0:  # how long it takes here; the others are killed before or about then
-            assert tool.wait(60) == 0
+            assert tool.wait(PATIENCE_S) == 0
             reach_s = time.monotonic() - began
         else:
             time.sleep(draw.uniform(0.3, 1.1) * reach_s)
         node.kill()
-        tool.wait(60)
+        tool.wait(PATIENCE_S)
         counts = found(node.directory, round_)
         assert counts in ((0, 0, 0, 0), (1, 2, QUEUES, QUEUES)), (seed, round_)
         outcomes.add(counts)

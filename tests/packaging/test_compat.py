@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.nodes import Node
+from tests.waiting import PATIENCE_S
 
 SCRIPT = Path(__file__).parents[2] / "packaging" / "install-compat.sh"
 BIN = Path(sys.executable).parent
@@ -92,7 +93,12 @@ def test_the_names_work(tmp_path: Path) -> None:
 
     def run(*words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            words, env=node.environment, capture_output=True, text=True, timeout=30, check=False
+            words,
+            env=node.environment,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+            check=False,
         )
 
     for tool in TOOLS:

@@ -11,6 +11,7 @@ import pika
 import pytest
 
 from tests.nodes import Node
+from tests.waiting import PATIENCE_S
 
 EXAMPLE = Path(__file__).parents[2] / "packaging" / "example-plugin"
 NAME = "round_robin_exchange"
@@ -39,7 +40,7 @@ def plugins(node: Node, *words: str) -> tuple[int, str, str]:
         env=node.environment,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=PATIENCE_S,
         check=False,
     )
     return done.returncode, done.stdout, done.stderr

@@ -212,7 +212,7 @@ class Peer:
         """Whether the server sent connection.close: the socket may go any time after."""
         return any(event.name == "connection.close" for event in self.events)
 
-    async def next(self, since: int, within: float = 12.0) -> Event | None:
+    async def next(self, since: int, within: float = 30.0) -> Event | None:
         """The event number `since`, or None when it does not come."""
         deadline = time.monotonic() + within
         while len(self.events) <= since:

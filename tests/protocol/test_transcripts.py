@@ -22,6 +22,7 @@ from tests.protocol.player import Player, same
 from tests.protocol.record import SCENARIOS
 from tests.protocol.replay import difference
 from tests.protocol.stage import Stage, stage
+from tests.waiting import PATIENCE_S
 
 FILES = script.load_all(SCENARIOS)
 ALL = [scenario for file in FILES for scenario in file.scenarios]
@@ -63,7 +64,9 @@ def quiet_log() -> Iterator[None]:
 async def play(scenario: script.Scenario, pace: int = 0) -> tuple[str, list[bytes]]:
     """The first difference, and what each connection sent."""
     async with stage() as broker:
-        patience = 0.2 if scenario.pending else 2  # nobody waits long for what will not come
+        patience = (
+            0.2 if scenario.pending else PATIENCE_S
+        )  # nobody waits long for what will not come
         player = Player(
             "127.0.0.1", broker.port, broker.ctl, quiet=0.004, patience=patience, pace=pace
         )
@@ -115,7 +118,7 @@ async def break_off(broker: Stage, beginning: bytes) -> None:
     await peer.open("127.0.0.1", broker.port)
     await peer.send(beginning)
     await peer.disconnect(half=True)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         while not peer.closed:
             changed.clear()
             await changed.wait()

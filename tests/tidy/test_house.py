@@ -23,7 +23,6 @@ POLLING = (
     "tests/clients/celery_scenario_tasks.py",
     "tests/clients/test_celery_scenarios.py",
     "tests/ctl/happenings.py",
-    "tests/ctl/test_golden.py",
     "tests/fault/",
     "tests/ops/hosts.py",
     "tests/perf/loads.py",

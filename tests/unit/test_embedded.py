@@ -14,6 +14,7 @@ import pytest
 from mqd.config.parse import ConfigError
 from mqd.embedded import AsyncBroker, Broker
 from mqd.errors import MqdError
+from tests.waiting import PATIENCE_S
 
 
 def publish_and_get(url: str, body: bytes) -> bytes | None:
@@ -79,7 +80,7 @@ def test_an_asynchronous_broker_on_the_running_loop() -> None:
                 queue = await channel.declare_queue(exclusive=True)
                 message = aio_pika.Message(b"hello")
                 await channel.default_exchange.publish(message, queue.name)
-                got = await queue.get(timeout=5)
+                got = await queue.get(timeout=PATIENCE_S)
                 await got.ack()
                 return got.body
 

@@ -14,6 +14,7 @@ from mqd.cluster.engine.engine import NatsEngine, Start
 from mqd.cluster.identity import Identity, issue
 from mqd.metadata.commands import Member
 from tests.ports import free_ports
+from tests.waiting import PATIENCE_S
 
 FULL = os.environ.get("MQD_ENGINE") == "full"
 full = pytest.mark.skipif(not FULL, reason="takes long: make engine")
@@ -57,7 +58,7 @@ class Nodes:
             for member in self.members
         ]
         for engine in engines:
-            assert await engine.ready(30.0)
+            assert await engine.ready(PATIENCE_S)
         return engines
 
     async def stop(self, name: str) -> None:

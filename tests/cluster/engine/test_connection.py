@@ -9,6 +9,7 @@ import pytest
 
 from mqd.cluster.engine.connection import Connection, Lost
 from mqd.cluster.ports import NoMajority
+from tests.waiting import PATIENCE_S
 
 
 class Failing:
@@ -44,11 +45,11 @@ def test_a_question_that_cannot_be_sent_is_answered_and_holds_up_no_other() -> N
         answer = ask(one, "bad")
         ask(one, "good")
         with pytest.raises(NoMajority, match="not sent"):
-            await asyncio.wait_for(answer, 5)
-        await asyncio.wait_for(below.sent.wait(), 5)
+            await asyncio.wait_for(answer, PATIENCE_S)
+        await asyncio.wait_for(below.sent.wait(), PATIENCE_S)
         await one.close()
 
-    asyncio.run(asyncio.wait_for(run(), 10))
+    asyncio.run(run())
 
 
 def test_a_connection_that_broke_that_way_is_over() -> None:
@@ -56,7 +57,7 @@ def test_a_connection_that_broke_that_way_is_over() -> None:
         one, below = connection()
         below.is_connected = False
         others = ask(one, "bad"), ask(one, "good")
-        await asyncio.wait_for(one.lost, 5)
+        await asyncio.wait_for(one.lost, PATIENCE_S)
         for answer, why in zip(others, ("not sent", "lost"), strict=True):
             with pytest.raises(NoMajority, match=why):
                 await answer
@@ -64,4 +65,4 @@ def test_a_connection_that_broke_that_way_is_over() -> None:
             await ask(one, "good")
         await one.close()
 
-    asyncio.run(asyncio.wait_for(run(), 10))
+    asyncio.run(run())

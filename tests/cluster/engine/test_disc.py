@@ -15,7 +15,7 @@ import pytest
 from mqd.cluster.engine.engine import NatsEngine
 from mqd.cluster.ports import NoMajority
 from tests.cluster.engine.nodes import Nodes, full, nodes
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root"),
@@ -57,7 +57,7 @@ def empty(folder: Path) -> None:
 
 async def write(engine: NatsEngine, count: int) -> None:
     for number in range(count):
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while True:
                 with contextlib.suppress(NoMajority):
                     await engine.append("META", "META.x", b"x" * 20_000, unique=str(number))

@@ -15,7 +15,7 @@ import pytest
 from mqd.cluster.engine.engine import NatsEngine
 from mqd.cluster.ports import NoMajority
 from tests.cluster.engine.nodes import FULL, full, nodes
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 
 ROUNDS = 6 if FULL else 1
 PROJECT = Path(__file__).parents[3]
@@ -84,7 +84,7 @@ def test_no_acknowledged_entry_is_lost_when_the_leader_is_killed(tmp_path: Path)
 
 async def read_all(engine: NatsEngine, last: int) -> list[bytes]:
     """A copy that lags may answer a read."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             entries = await engine.read("META", 1, last + 1)
             if len(entries) == last:

@@ -13,6 +13,7 @@ import pytest
 from mqd.cluster.engine import child
 from mqd.cluster.engine.child import Lock
 from mqd.errors import MqdError
+from tests.waiting import PATIENCE_S
 
 _HANGS = (
     "import fcntl, signal, sys\n"
@@ -47,10 +48,10 @@ def test_one_that_hangs_and_is_called_otherwise_is_ended(tmp_path: Path) -> None
             path.write_text(f"{process.pid:<20d}")
             lock = Lock(path)
             await lock.take()
-            assert process.wait(5) == -9
+            assert process.wait(PATIENCE_S) == -9
             lock.release()
 
-    asyncio.run(asyncio.wait_for(run(), 20))
+    asyncio.run(run())
 
 
 def test_a_process_that_has_only_the_pid_is_let_be(tmp_path: Path) -> None:
@@ -66,7 +67,7 @@ def test_a_process_that_has_only_the_pid_is_let_be(tmp_path: Path) -> None:
             for process in (holder, stranger):
                 process.kill()
 
-    asyncio.run(asyncio.wait_for(run(), 20))
+    asyncio.run(run())
 
 
 def test_it_never_ends_itself(tmp_path: Path) -> None:

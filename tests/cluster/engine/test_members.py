@@ -15,7 +15,7 @@ from mqd.cluster.engine.api import NoLog
 from mqd.cluster.engine.engine import NatsEngine, Start
 from mqd.cluster.ports import NoMajority
 from tests.cluster.engine.nodes import FULL, Nodes, full, nodes
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 
 A, B, C, D = (f"rabbit@{letter}" for letter in "abcd")
 
@@ -52,7 +52,7 @@ async def grow(cluster: Nodes, letter: str, incarnation: str = "00000001") -> Na
         if name != member.name:
             me = next(each for each in cluster.members if each.name == name)
             await engine.use(cluster.members, cluster.identity(me))
-    assert await joined.ready(20.0)
+    assert await joined.ready(PATIENCE_S)
     return joined
 
 
@@ -82,7 +82,7 @@ def test_a_third_joins_and_one_is_removed(tmp_path: Path) -> None:
             for member, engine in zip(cluster.members, (b, c), strict=False):
                 await engine.use(cluster.members, cluster.identity(member, generation=2))
             a = await cluster.start(A, Start.JOIN, generation=2)
-            assert await a.ready(20.0)
+            assert await a.ready(PATIENCE_S)
             await a.set_replicas("META", 3)
             await a.lead("META", A)
             assert await data(a, "META") == numbers(20)
@@ -138,7 +138,7 @@ def test_the_last_of_two_to_stop_is_able_to_go_on_alone(tmp_path: Path) -> None:
             await cluster.stop(B)
 
             b = await cluster.start(B)
-            assert await b.ready(10.0)
+            assert await b.ready(PATIENCE_S)
             heard: list[int] = []
             b.follow("META", lambda entry: heard.append(entry.seq))
             assert not b.has_group
@@ -154,7 +154,7 @@ def test_the_last_of_two_to_stop_is_able_to_go_on_alone(tmp_path: Path) -> None:
                 await b.info("Q0")
 
             a = await cluster.start(A)
-            assert await a.ready(20.0)
+            assert await a.ready(PATIENCE_S)
             await a.set_replicas("META", 2)
             await a.lead("META", A)
             assert await data(a, "META") == numbers(24)
@@ -235,7 +235,7 @@ def test_all_but_one_leave_while_they_run(tmp_path: Path) -> None:
                 assert await a.append(log, f"{log}.x", b"20") == 21
             await cluster.stop(A)
             a = await cluster.start(A)
-            assert await a.ready(10.0)
+            assert await a.ready(PATIENCE_S)
             assert await data(a, "META") == numbers(21)
 
     asyncio.run(run())

@@ -13,7 +13,7 @@ import pytest
 from mqd.cluster.engine.engine import NatsEngine
 from mqd.cluster.ports import NoMajority
 from tests.cluster.engine.nodes import full, nodes
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 
 A, B, C = (f"rabbit@{letter}" for letter in "abc")
 
@@ -51,7 +51,7 @@ def test_three_stop_one_after_the_other_and_come_back(tmp_path: Path) -> None:
             await until(lambda: grown(c, b))
             assert set((await c.info("META")).current) == {B, C}
             a = await cluster.start(A)
-            assert await a.ready(20.0)
+            assert await a.ready(PATIENCE_S)
             await c.set_replicas("META", 3)
             await cluster.crash(C)
             await put(a, 2)

@@ -22,7 +22,7 @@ from mqd.cluster.engine.engine import NatsEngine, Start
 from mqd.cluster.ports import Entry
 from tests.cluster.engine.nodes import Nodes, nodes
 from tests.cluster.engine.test_faults import gone, is_server
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 
 
 async def routes(engine: NatsEngine) -> list[str]:
@@ -44,7 +44,7 @@ def test_changes_that_come_at_once_are_taken_one_after_the_other(tmp_path: Path)
             pid = a.pid
             more = [*cluster.members, *(cluster.member(name) for name in "cde")]
             identity = cluster.identity(cluster.members[0])
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE_S):
                 await asyncio.gather(*(a.use(more[:count], identity) for count in (3, 4, 5)))
             assert a.pid == pid
             assert {url.rpartition(":")[2] for url in await routes(a)} == {
@@ -75,7 +75,7 @@ def test_a_change_that_comes_while_a_server_starts_is_not_lost(tmp_path: Path) -
 
 def await_listening(port: int) -> None:
     """Without giving anybody else a turn."""
-    until_s = time.monotonic() + 20
+    until_s = time.monotonic() + PATIENCE_S
     while True:
         try:
             socket.create_connection(("127.0.0.1", port), 1).close()
@@ -139,7 +139,7 @@ def test_a_stop_that_comes_as_the_server_becomes_ready_is_one(
             monkeypatch.setattr(Child, "_take", taken)
             engine = await cluster.start("rabbit@a", Start.FOUND)
             pid = engine.pid
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE_S):
                 await (await stops.get())
             assert pid is not None
             assert engine.pid is None
@@ -162,7 +162,7 @@ def test_a_folder_that_went_away_ends_nothing_but_the_server(tmp_path: Path) -> 
 
             await until(ails)
             shutil.move(tmp_path / "away", folder)
-            assert await a.ready(20.0)
+            assert await a.ready(PATIENCE_S)
 
     asyncio.run(run())
 

@@ -13,7 +13,7 @@ import pytest
 from tests.cluster.trio import Member
 from tests.ports import free_ports
 from tests.unit.management.api import Api
-from tests.waiting import eventually
+from tests.waiting import PATIENCE_S, eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 MESSAGE = {"properties": {}, "payload": "hello", "payload_encoding": "string"}
@@ -41,21 +41,25 @@ def test_each_knows_both(pair: tuple[list[Member], list[Api]]) -> None:
     names = [member.name for member in members]
     for api, queue in zip(apis, ("here", "there"), strict=True):
         assert api("PUT", f"/queues/%2F/{queue}", {"durable": True}).status == 201
+    placed = [("here", names[0]), ("there", names[1])]
+    running = dict.fromkeys(names, True)
     for api in apis:
-        listed = [(row["name"], row["node"]) for row in api.get("/queues")]
-        assert listed == [("here", names[0]), ("there", names[1])]
-        nodes = {row["name"]: row["running"] for row in api.get("/nodes")}
-        assert nodes == dict.fromkeys(names, True)
+        eventually(lambda api=api: [(q["name"], q["node"]) for q in api.get("/queues")] == placed)
+        eventually(lambda api=api: running_by_name(api) == running)
         for queue in ("here", "there"):
             publish = MESSAGE | {"routing_key": queue}
             assert api("POST", "/exchanges/%2F/amq.default/publish", publish).json == {
                 "routed": True
             }
     first = apis[0]
-    assert [len(first("POST", f"/queues/%2F/{q}/get", GET).json) for q in ("here", "there")] == [
-        2,
-        2,
-    ]
+    for queue in ("here", "there"):
+        got: list[object] = []
+
+        def came(queue: str = queue, got: list[object] = got) -> bool:
+            got += first("POST", f"/queues/%2F/{queue}/get", GET).json
+            return len(got) == 2
+
+        eventually(came)
     parameters = pika.ConnectionParameters("127.0.0.1", members[1].port)
     connection = pika.BlockingConnection(parameters)
     try:
@@ -64,11 +68,11 @@ def test_each_knows_both(pair: tuple[list[Member], list[Api]]) -> None:
         assert [row["node"] for row in rows] == [names[1]]
         assert [row["queue"]["name"] for row in first.get("/consumers")] == ["here"]
         # members tell each other of their clients some moments later
-        eventually(lambda: first.get("/overview")["object_totals"]["connections"] == 1, 10)
+        eventually(lambda: first.get("/overview")["object_totals"]["connections"] == 1)
         path = f"/connections/{quote(rows[0]['name'], safe='')}"
         assert first("DELETE", path, headers={"X-Reason": "because"}).status == 204
         with pytest.raises(pika.exceptions.ConnectionClosedByBroker, match="because"):
-            connection.process_data_events(10)
+            connection.process_data_events(PATIENCE_S)
     finally:
         if connection.is_open:
             connection.close()
@@ -76,5 +80,8 @@ def test_each_knows_both(pair: tuple[list[Member], list[Api]]) -> None:
         assert first("DELETE", f"/queues/%2F/{queue}/contents").status == 204
         assert apis[1]("DELETE", f"/queues/%2F/{queue}").status == 204
     members[1].stop()
-    nodes = {row["name"]: row["running"] for row in first.get("/nodes")}
-    assert nodes == {names[0]: True, names[1]: False}
+    eventually(lambda: running_by_name(first) == {names[0]: True, names[1]: False})
+
+
+def running_by_name(api: Api) -> dict[str, bool]:
+    return {row["name"]: row["running"] for row in api.get("/nodes")}

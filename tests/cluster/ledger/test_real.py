@@ -32,7 +32,7 @@ from tests.cluster.engine.nodes import Nodes, nodes
 from tests.cluster.ledger.stand import contents
 from tests.cluster.linearizability import Op, check
 from tests.cluster.links.nodes import Cluster
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 
 DISC = ("rabbit@a", "rabbit@b", "rabbit@c")
 RAM = "rabbit@r"
@@ -184,7 +184,7 @@ async def test_changes_while_the_leader_is_killed(tmp_path: Path) -> None:
         for key in ("v0", "v1", "v2"):
             cluster.look(leader, key)
         engine = await cluster.engines.start(leader, Start.AGAIN)
-        assert await engine.ready(30.0)
+        assert await engine.ready(PATIENCE_S)
         cluster.ledgers[leader].use_engine(engine)
         await until(lambda: bool(cluster.engines.up[leader].leads.get(META)))
         stop.set()

@@ -21,7 +21,7 @@ from mqd.cluster.links import frames, greeting
 from mqd.cluster.links.greeting import Hello, Refusal
 from tests.cluster.links.nodes import CLUSTER, COOKIE, HOST, Cluster, incarnation, passport
 from tests.cluster.links.proxy import Proxy
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 
 pytestmark = pytest.mark.asyncio
 
@@ -51,11 +51,11 @@ class Target:
             HOST, self.port, ssl=context, server_hostname=identity.name_of("c")
         )
 
-    async def sends_away(self, data: bytes, *, within_s: float = 5.0) -> bytes:
+    async def sends_away(self, data: bytes) -> bytes:
         """Say that under a's certificate; what came back until the end."""
         reader, writer = await self.certified()
         writer.write(data)
-        async with asyncio.timeout(within_s):
+        async with asyncio.timeout(PATIENCE_S):
             answer = await rest(reader)
         await hang_up(writer)
         self.untouched()
@@ -80,7 +80,10 @@ async def hang_up(writer: asyncio.StreamWriter) -> None:
 
 
 @pytest_asyncio.fixture
-async def target(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> AsyncIterator[Target]:
+async def target(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Target]:
+    monkeypatch.setattr(limits, "LINK_GREETING_S", 3600.0)  # refused for what was said, not late
     async with Cluster(tmp_path) as cluster:
         await cluster.start("a")
         await cluster["a"].close()
@@ -101,7 +104,7 @@ async def test_garbage_and_scanners(target: Target, caplog: pytest.LogCaptureFix
         for _ in range(3):
             reader, writer = await target.raw()
             writer.write(data)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE_S):
                 await rest(reader)
             await hang_up(writer)
     for _ in range(3):
@@ -138,7 +141,7 @@ async def test_a_client_without_the_right_certificate(target: Target, kind: str)
         pass
     else:  # TLS 1.3: the client learns with its first read
         writer.write(frames.frame(frames.HELLO, payload=HELLO.encode()))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             assert await rest(reader) == b""
         await hang_up(writer)
     await until(lambda: target.refused)
@@ -198,7 +201,7 @@ async def test_a_recorded_session_is_worth_nothing(tmp_path: Path) -> None:
             for at in range(0, len(recorded), step):
                 writer.write(recorded[at : at + step])
                 await asyncio.sleep(0)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE_S):
                 await rest(reader)
             await hang_up(writer)
         await until(lambda: len(cluster.refused["b"]) == 3)
@@ -210,10 +213,11 @@ async def test_silence_and_trickle_are_cut_off(
     target: Target, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Half-open connections, one that dribbles its first words, and one that stops after TLS."""
+    monkeypatch.setattr(limits, "LINK_GREETING_S", 5.0)  # in which it gets through TLS
+    certified, certified_writer = await target.certified()
     monkeypatch.setattr(limits, "LINK_GREETING_S", 0.4)
     silent, silent_writer = await target.raw()
     slow, slow_writer = await target.raw()
-    certified, certified_writer = await target.certified()
 
     async def dribble() -> None:
         with contextlib.suppress(OSError):
@@ -223,7 +227,7 @@ async def test_silence_and_trickle_are_cut_off(
                 await asyncio.sleep(0.02)
 
     dribbling = asyncio.ensure_future(dribble())
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(PATIENCE_S):
         await rest(silent)
         await rest(slow)
         await rest(certified)
@@ -310,7 +314,7 @@ async def test_a_certificate_of_no_member_is_refused_by_name(target: Target) -> 
     reader, writer = await target.certified(given.client)
     hello = Hello("aa", "00000000", 1, CLUSTER, 1)
     writer.write(frames.frame(frames.HELLO, payload=hello.encode()) + WELCOME + NAMED + SENT)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         await rest(reader)
     await hang_up(writer)
     assert target.refused[0].reason is Refusal.NOT_MEMBER
@@ -338,9 +342,10 @@ async def test_frames_that_end_a_link(target: Target, what: str) -> None:
     writer.write(GREETED + WELCOME + NAMED + frames.frame(frames.SEND, 0, 0, b"fine"))
     await until(lambda: target.heard[-1] == "a:fine")
     writer.write(ON_THE_LINK[what] + SENT)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         await rest(reader)
     await hang_up(writer)
+    await until(lambda: target.heard[-1] == "-a")
     assert target.heard == ["+b", "+a", "a:fine", "-a"]
 
 
@@ -350,7 +355,7 @@ async def test_a_member_that_comes_anew_ends_its_old_link(target: Target) -> Non
     await until(lambda: target.heard[-1] == "+a")
     _, writer = await target.certified()
     writer.write(GREETED + WELCOME + NAMED + SENT)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         await rest(first)
     first_writer.write(SENT)
     await until(lambda: target.heard[-1] == "a:forged")
@@ -382,7 +387,7 @@ async def test_fuzz(target: Target) -> None:
         reader, writer = await target.certified(context)
         writer.write(bytes(data))
         writer.write_eof() if writer.can_write_eof() else writer.close()
-        async with asyncio.timeout(8):
+        async with asyncio.timeout(PATIENCE_S):
             await rest(reader)
         await hang_up(writer)
         assert "b" in target.mesh.up, f"seed {seed}"

@@ -74,7 +74,7 @@ def test_a_survivor_that_was_being_copied_to_goes_on_with_what_it_has(tmp_path: 
         first.start()
         second.launch()
         third.launch()
-        eventually(lambda: _some_of_a_copy(_stores(third) - before), 120)
+        eventually(lambda: _some_of_a_copy(_stores(third) - before))
         for member in trio:
             member.kill()
         third.ctl("force_boot")

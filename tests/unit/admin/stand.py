@@ -60,6 +60,7 @@ from mqd.rpc.v1.membership_pb2 import (
     MemberFacts,
     MetadataCopy,
 )
+from tests.waiting import PATIENCE_S
 
 NODE = NodeName("rabbit@unit")
 
@@ -330,7 +331,7 @@ class Stand:
             peer_port=port,
             frame_max=131_072,
             channel_max=2047,
-            timeout=60,
+            timeout=PATIENCE_S,
             client_properties=properties or {},
             connected_at=1_700_000_000_000,
         )

@@ -37,6 +37,7 @@ from mqd.rpc.v1 import (
     verb_pb2,
 )
 from tests.unit.admin.stand import Stand
+from tests.waiting import PATIENCE_S
 
 
 class Served(Stand):
@@ -317,15 +318,15 @@ async def test_no_call_begins_while_the_server_waits_for_the_last_ones(served: S
     waiting = cluster.AwaitOnlineNodes(request, metadata=served.metadata_sent)
     nodes = nodes_pb2_grpc.NodesStub(served.channel)
     await nodes.Probe(nodes_pb2.ProbeRequest(), metadata=served.metadata_sent)
-    await asyncio.wait_for(_one_runs(served), 10)  # else there is nothing to wait for
-    stopping = asyncio.ensure_future(served.control.stop(30))
+    await asyncio.wait_for(_one_runs(served), PATIENCE_S)  # else there is nothing to wait for
+    stopping = asyncio.ensure_future(served.control.stop(3600))
     await asyncio.sleep(0)
     call = nodes.Probe(nodes_pb2.ProbeRequest(), metadata=served.metadata_sent)
     code, details, name = await failure(call)
     assert (code, name) == (grpc.StatusCode.UNAVAILABLE, "UNAVAILABLE")
     assert details == "node rabbit@unit is stopping"
     waiting.cancel()
-    await asyncio.wait_for(stopping, 10)
+    await asyncio.wait_for(stopping, PATIENCE_S)
 
 
 @pytest.mark.asyncio
@@ -334,8 +335,8 @@ async def test_no_call_is_left_for_the_end_of_the_loop(served: Served) -> None:
     cluster = cluster_pb2_grpc.ClusterStub(served.channel)
     request = cluster_pb2.AwaitOnlineNodesRequest(count=2)
     waiting = cluster.AwaitOnlineNodes(request, metadata=served.metadata_sent)
-    await asyncio.wait_for(_one_runs(served), 10)
-    await asyncio.wait_for(served.control.stop(0), 10)
+    await asyncio.wait_for(_one_runs(served), PATIENCE_S)
+    await asyncio.wait_for(served.control.stop(0), PATIENCE_S)
     left = {getattr(task.get_coro(), "__name__", "") for task in asyncio.all_tasks()}
     assert not left & {"_schedule_rpc_coro", "_handle_exceptions"}
     waiting.cancel()
@@ -346,7 +347,7 @@ async def test_a_client_that_does_not_read_holds_nothing_up(served: Served) -> N
     reader, writer = await asyncio.open_unix_connection(str(served.control.path))
     writer.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0)))
     await reader.readexactly(9)  # the server's settings: the connection is made
-    await asyncio.wait_for(served.control.stop(30), 10)
+    await asyncio.wait_for(served.control.stop(3600), PATIENCE_S)
     writer.close()
 
 

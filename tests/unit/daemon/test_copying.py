@@ -11,6 +11,7 @@ import pytest
 from mqd.cluster.ports import Mesh
 from mqd.daemon import copying
 from mqd.daemon.copying import met
+from tests.waiting import PATIENCE_S
 
 
 @pytest.mark.asyncio
@@ -24,4 +25,4 @@ async def test_a_member_that_is_told_of_a_moment_later_is_waited_for() -> None:
 @pytest.mark.asyncio
 async def test_one_that_is_down_is_not_waited_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(copying, "MET_S", 0.05)
-    await asyncio.wait_for(met(cast("Mesh", SimpleNamespace(up=[])), {"b@h"}), 10)
+    await asyncio.wait_for(met(cast("Mesh", SimpleNamespace(up=[])), {"b@h"}), PATIENCE_S)

@@ -19,6 +19,7 @@ from mqd.metadata.commands import PutGlobalParameter
 from mqd.metadata.log import CommandLog
 from mqd.metadata.machine import State, apply, commands_of
 from tests.nodes import Node
+from tests.waiting import PATIENCE_S
 
 VHOST: dict[str, Any] = {"vhosts": [{"name": "v"}]}
 USER: dict[str, Any] = {
@@ -57,7 +58,7 @@ def refused(directory: Path, config: str) -> tuple[int, str]:
         env=node.environment,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=PATIENCE_S,
         check=False,
     )
     return done.returncode, done.stderr

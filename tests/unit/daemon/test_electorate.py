@@ -105,16 +105,16 @@ def test_a_member_that_stops_while_it_converts(step: str, tmp_path: Any) -> None
                 await made._look()
 
         looking = asyncio.get_running_loop().create_task(look())
-        await asyncio.wait_for(engine.reached.wait(), 5)
+        await asyncio.wait_for(engine.reached.wait(), PATIENCE_S)
         engine._stuck_at = ""
-        await asyncio.wait_for(made.hand_over(()), 5)  # nobody is left to hand over to
-        await asyncio.wait_for(looking, 5)
+        await asyncio.wait_for(made.hand_over(()), PATIENCE_S)  # nobody is left to hand over to
+        await asyncio.wait_for(looking, PATIENCE_S)
         cluster = store.state.cluster
         assert cluster is not None
         assert cluster.authority == A.name  # nothing was begun that cannot be left
         await store.close()
 
-    asyncio.run(asyncio.wait_for(run(), 20))
+    asyncio.run(run())
 
 
 @pytest.mark.parametrize("is_left_alone", [True, False])
@@ -172,13 +172,13 @@ def test_members_that_change_meanwhile_are_looked_at_at_once(tmp_path: Any) -> N
         engine = StuckEngine("delete")
         made, store = await electorate(engine, tmp_path)
         looking = asyncio.get_running_loop().create_task(made._look())
-        await asyncio.wait_for(engine.reached.wait(), 5)
+        await asyncio.wait_for(engine.reached.wait(), PATIENCE_S)
         made.stir()
-        await asyncio.wait_for(looking, 5)
+        await asyncio.wait_for(looking, PATIENCE_S)
         assert made._stirred.is_set()
         await store.close()
 
-    asyncio.run(asyncio.wait_for(run(), 20))
+    asyncio.run(run())
 
 
 class GrowingLog(StuckEngine):

@@ -24,6 +24,7 @@ from mqd.daemon.node import Node
 from mqd.embedded import AsyncBroker
 from mqd.errors import MqdError
 from mqd.metadata.commands import PutGlobalParameter
+from tests.waiting import PATIENCE_S
 
 
 @asynccontextmanager
@@ -108,7 +109,7 @@ def test_a_start_that_nobody_asked_for_fails_in_the_log(
                 assert node._anew is not None
                 await node._anew
 
-    asyncio.run(asyncio.wait_for(scenario(), 20))
+    asyncio.run(scenario())
     assert "why the app does not stop" in caplog.text
 
 
@@ -183,7 +184,7 @@ def test_a_start_that_fails_after_the_boot_leaves_nothing_half_started(
             assert (node.app, node.broker, list(node.listeners())) == (None, None, [])
             with pytest.raises(OSError):
                 await aio_pika.connect(url)
-            await asyncio.wait_for(node.await_running(), 5)
+            await asyncio.wait_for(node.await_running(), PATIENCE_S)
             await node.start_app()
             assert await queue_exists(broker, "kept")
 
@@ -247,7 +248,7 @@ def test_a_reset_whose_caller_leaves_is_done_before_anything_starts(
 
     def slowly(path: Path) -> None:
         begun.set()
-        assert go_on.wait(10)
+        assert go_on.wait(PATIENCE_S)
         remove(path)
 
     async def scenario() -> None:
@@ -257,7 +258,7 @@ def test_a_reset_whose_caller_leaves_is_done_before_anything_starts(
             monkeypatch.setattr(shutil, "rmtree", slowly)
             loop = asyncio.get_running_loop()
             reset = loop.create_task(node.reset(force=True))
-            await asyncio.to_thread(begun.wait, 10)
+            await asyncio.to_thread(begun.wait, PATIENCE_S)
             reset.cancel()
             start = loop.create_task(node.start_app())
             await asyncio.sleep(0)
@@ -270,7 +271,7 @@ def test_a_reset_whose_caller_leaves_is_done_before_anything_starts(
             await declare(broker, "new")
             assert await queue_exists(broker, "new")
 
-    asyncio.run(asyncio.wait_for(scenario(), 30))
+    asyncio.run(scenario())
 
 
 def test_a_join_that_a_crash_interrupts_is_one_at_the_next_start(
@@ -317,7 +318,7 @@ def test_drain_sends_clients_away_and_revive_lets_them_back(tmp_path: Path) -> N
             closed = asyncio.Event()
             connection.close_callbacks.add(lambda *_: closed.set())
             await node.drain()
-            await asyncio.wait_for(closed.wait(), 10)
+            await asyncio.wait_for(closed.wait(), PATIENCE_S)
             assert node.in_maintenance
             await node.revive()
             assert not node.in_maintenance

@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+from tests.waiting import PATIENCE_S
+
 PROGRAM = """
 import resource
 from mqd.daemon import limits
@@ -20,7 +22,7 @@ def applied(wanted: object) -> list[str]:
         [sys.executable, "-c", PROGRAM.format(wanted=repr(wanted))],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=PATIENCE_S,
         check=True,
     )
     return done.stdout.splitlines()

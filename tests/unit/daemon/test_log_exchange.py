@@ -11,6 +11,7 @@ import pika.exceptions
 import pytest
 
 import mqd.embedded
+from tests.waiting import PATIENCE_S
 
 ON = {"log.exchange": "true", "log.exchange.level": "warning"}
 
@@ -23,7 +24,7 @@ def test_lines_are_published_by_level(tmp_path: Path) -> None:
         channel.queue_bind("lines", "amq.rabbitmq.log", "#")
         logging.getLogger("mqd").info("too low")
         logging.getLogger("mqd").error("two\nlines")
-        method, properties, body = next(channel.consume("lines", inactivity_timeout=5))
+        method, properties, body = next(channel.consume("lines", inactivity_timeout=PATIENCE_S))
         assert method is not None, "nothing came"
         assert (method.exchange, method.routing_key) == ("amq.rabbitmq.log", "error")
         assert (properties.content_type, properties.delivery_mode) == ("text/plain", None)

@@ -12,6 +12,7 @@ import pytest
 from mqd.config.settings import LogSettings
 from mqd.daemon.logs import FileHandler, Formatter, JournalHandler, Logging, Outputs, outputs
 from mqd.errors import MqdError
+from tests.waiting import PATIENCE_S
 
 STAMP = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}[+-]\d\d:\d\d"
 
@@ -74,7 +75,7 @@ def test_a_log_file_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
 def test_the_journal_gets_priority_and_text(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journal:
         journal.bind(str(tmp_path / "journal"))
-        journal.settimeout(5)
+        journal.settimeout(PATIENCE_S)
         handler = JournalHandler(str(tmp_path / "journal"))
         handler.emit(record("a\nb", logging.WARNING))
         handler.close()

@@ -16,6 +16,7 @@ import pytest
 
 from tests.nodes import Node, answers_amqp
 from tests.ports import control_port
+from tests.waiting import PATIENCE_S
 
 PROGRAM = [sys.executable, "-c", "from mqd.daemon.main import main; main()"]
 
@@ -38,7 +39,7 @@ def mqd(directory: Path, *arguments: str, **environ: str) -> subprocess.Complete
         env=base | environ,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=PATIENCE_S,
         check=False,
     )
 
@@ -163,7 +164,12 @@ def test_it_boots_and_says_so(node: Node) -> None:
 def test_a_second_instance_is_refused_by_name_of_the_pid(node: Node) -> None:
     assert node.process is not None
     done = subprocess.run(
-        PROGRAM, env=node.environment, capture_output=True, text=True, timeout=30, check=False
+        PROGRAM,
+        env=node.environment,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
     )
     assert done.returncode == 1
     assert f"is in use by another node, process {node.process.pid}" in done.stderr
@@ -224,7 +230,7 @@ def test_detached_returns_when_the_broker_answers(tmp_path: Path) -> None:
         env=node.environment,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=PATIENCE_S,
         check=False,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
@@ -242,7 +248,7 @@ def test_the_service_manager_hears_of_every_step(tmp_path: Path) -> None:
     node = Node(tmp_path)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(tmp_path / "notify"))
-        manager.settimeout(15)
+        manager.settimeout(PATIENCE_S)
         node.environment |= {
             "NOTIFY_SOCKET": str(tmp_path / "notify"),
             "WATCHDOG_USEC": "600000000",
@@ -269,6 +275,10 @@ def test_a_node_alone_loads_nothing_of_clusters_nor_of_plugins() -> None:
         "print(*(name for name in sys.modules if name.startswith(heavy)))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=True,
     )
     assert done.stdout.split() == []

@@ -62,7 +62,7 @@ def play(tmp_path: Path, scenario: Any) -> None:
         finally:
             await metadata.close()
 
-    asyncio.run(asyncio.wait_for(run(), 20))
+    asyncio.run(run())
 
 
 def test_who_asked_may_leave_and_it_is_a_cluster_all_the_same(tmp_path: Path) -> None:

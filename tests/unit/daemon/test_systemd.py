@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 from mqd.daemon.systemd import Notifier
+from tests.waiting import PATIENCE_S
 
 
 @pytest.fixture
 def manager(tmp_path: Path) -> Iterator[socket.socket]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiving:
         receiving.bind(str(tmp_path / "notify"))
-        receiving.settimeout(5)
+        receiving.settimeout(PATIENCE_S)
         yield receiving
 
 
@@ -39,7 +40,7 @@ def test_an_abstract_address() -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiving:
         receiving.bind("")  # autobind picks a free abstract name
         name = receiving.getsockname()
-        receiving.settimeout(5)
+        receiving.settimeout(PATIENCE_S)
         Notifier({"NOTIFY_SOCKET": "@" + name[1:].decode()}).ready("x")
         assert receiving.recv(100) == b"READY=1\nSTATUS=x"
 

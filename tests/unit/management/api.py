@@ -8,6 +8,7 @@ import json
 from typing import Any, NamedTuple
 
 from tests.ports import free_ports
+from tests.waiting import PATIENCE_S
 
 
 class Reply(NamedTuple):
@@ -51,7 +52,7 @@ class Api:
         if body is not None and not isinstance(body, bytes):
             body = json.dumps(body).encode()
             sent.setdefault("Content-Type", "application/json")
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
         try:
             connection.request(method, prefix + path, body, sent)
             response = connection.getresponse()

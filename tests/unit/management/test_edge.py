@@ -12,6 +12,7 @@ import pytest
 import mqd.embedded
 from mqd import limits
 from tests.unit.management.api import Api, settings
+from tests.waiting import PATIENCE_S
 
 NOT_FOUND = {"error": "Object Not Found", "reason": "Not Found"}
 
@@ -96,7 +97,7 @@ def test_connections_are_bounded(api: Api, monkeypatch: pytest.MonkeyPatch) -> N
             held.sendall(b"GET /api/auth HTTP/1.1\r\nhost: x\r\n\r\n")
             assert held.recv(100).startswith(b"HTTP/1.1 200")
         more = opened.enter_context(socket.create_connection(("127.0.0.1", api.port)))
-        more.settimeout(10)
+        more.settimeout(PATIENCE_S)
         assert more.recv(100) == b""
     monkeypatch.undo()
     assert api("GET", "/whoami").status == 200

@@ -28,6 +28,7 @@ from mqd.metadata.store import MetadataStore
 from mqd.storage.database import Format, open_database
 from mqd.storage.engine import StorageEngine
 from tests.stores import message
+from tests.waiting import PATIENCE_S
 
 VHOST = PutVhost(VhostRecord("/"))
 
@@ -160,7 +161,7 @@ async def test_a_snapshot_in_the_middle_of_a_row(tmp_path: Path) -> None:
     store = MetadataStore.open(tmp_path / "m.db")
     await store.propose_async(VHOST)
     gate = threading.Event()  # holds the writer, so that all three end up in one row
-    store._writer.submit(lambda: gate.wait(10), lambda _result, _error: None)
+    store._writer.submit(lambda: gate.wait(PATIENCE_S), lambda _result, _error: None)
     store.propose(PutQueue(queue(1)), lambda _error: None)
     store._scribe.fold()
     store.propose(DeleteQueue("/", "q1"), lambda _error: None)
@@ -219,7 +220,7 @@ async def test_a_failing_disc_delays_but_loses_nothing(
     store.propose(PutQueue(queue(1)), lambda _error: order.append("queue"))
     messages.on_durable = lambda: order.append("message")
     messages.append(1, message())
-    await asyncio.wait_for(asyncio.gather(store.flush(), messages.flush()), 10)
+    await asyncio.wait_for(asyncio.gather(store.flush(), messages.flush()), PATIENCE_S)
     assert order == ["queue", "message"]
     assert told == ["database or disk is full", None]
     await store.close()
@@ -303,7 +304,7 @@ async def test_an_answer_that_fails_keeps_no_other_back(
     other = asyncio.ensure_future(store.propose_async(PutQueue(queue(1))))  # in the same row
     await asyncio.sleep(0)
     goes_on.set()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         await other
         await store.flush()
     assert "of one who waited" in caplog.text

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import PATIENCE_S
+
 ROOT = Path(__file__).resolve().parents[3]
 GENERATED = ROOT / "mqd/rpc/v1"
 
@@ -33,7 +35,7 @@ def test_messages_match_the_proto_files(tmp_path: Path) -> None:
     protos = sorted((ROOT / "proto/mqd/rpc/v1").glob("*.proto"))
     outs = [f"--python_out={tmp_path}", f"--grpc_python_out={tmp_path}"]
     argv = [sys.executable, "-m", "grpc_tools.protoc", f"-I{ROOT}/proto", *outs, *map(str, protos)]
-    subprocess.run(argv, check=True, timeout=50, cwd=ROOT)
+    subprocess.run(argv, check=True, timeout=PATIENCE_S, cwd=ROOT)
     for fresh in sorted((tmp_path / "mqd/rpc/v1").glob("*.py")):
         assert fresh.read_text() == (GENERATED / fresh.name).read_text(), (
             f"{fresh.name}: make proto"

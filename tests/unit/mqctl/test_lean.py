@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.mqctl.fake_node import FakeNode
+from tests.waiting import PATIENCE_S
 
 OF_HTTP2 = {"dataclasses", "h2", "inspect", "logging"}  # paid for by calls that reach a node
 HEAVY = {
@@ -47,7 +48,7 @@ def loaded(*argv: str, tool: str = "mqctl") -> set[str]:
         [sys.executable, "-c", PROGRAM, tool, *argv],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=PATIENCE_S,
         env={**os.environ, **NOTHING_SET},
     )
     assert done.returncode == 0, done.stderr

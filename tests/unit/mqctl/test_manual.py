@@ -10,6 +10,7 @@ import pytest
 
 from mqctl.manual import escape, pages
 from mqd.rpc.v1 import index
+from tests.waiting import PATIENCE_S
 
 MAN = Path(__file__).resolve().parents[3] / "man"
 PAGE = MAN / "mqctl.8"
@@ -30,7 +31,7 @@ def test_man_takes_them_without_a_word(name: str) -> None:
         env={"PATH": "/usr/bin:/bin", "MANWIDTH": "100", "LC_ALL": "C.UTF-8"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")

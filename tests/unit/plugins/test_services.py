@@ -9,6 +9,7 @@ import pika.exceptions
 import pytest
 
 import mqd.embedded
+from tests.waiting import PATIENCE_S
 
 EVENTS = "rabbitmq_event_exchange"
 
@@ -20,7 +21,7 @@ def declared(url: str) -> list[str]:
         channel.queue_declare("heard", durable=True)
         channel.queue_bind("heard", "amq.rabbitmq.event", "queue.*")
         channel.queue_declare("made", exclusive=True)
-        for method, _, _ in channel.consume("heard", inactivity_timeout=5):
+        for method, _, _ in channel.consume("heard", inactivity_timeout=PATIENCE_S):
             assert method is not None, "nothing was heard"
             return [method.exchange, method.routing_key]
     return []

@@ -12,6 +12,7 @@ from mqd.errors import MqdError
 from mqd.storage.engine import StorageEngine
 from mqd.storage.messages import VhostStore
 from tests.stores import message
+from tests.waiting import PATIENCE_S
 
 
 def _files(directory: Path) -> list[str]:
@@ -23,7 +24,7 @@ async def _durable(store: VhostStore, batch: int) -> None:
     store.on_durable = event.set
     while store.durable_batch < batch:
         event.clear()
-        await asyncio.wait_for(event.wait(), 10)
+        await asyncio.wait_for(event.wait(), PATIENCE_S)
 
 
 @pytest.mark.asyncio

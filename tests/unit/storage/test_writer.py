@@ -9,6 +9,7 @@ import pytest
 
 from mqd.limits import RETRY_MAX_S, RETRY_MIN_S
 from mqd.storage.writer import Backoff, Writer
+from tests.waiting import PATIENCE_S
 
 
 @pytest.mark.asyncio
@@ -54,7 +55,7 @@ async def test_a_call_that_is_cancelled_still_runs() -> None:
     done = threading.Event()
 
     def job() -> None:
-        gate.wait(5)
+        gate.wait(PATIENCE_S)
         done.set()
 
     task = asyncio.ensure_future(writer.call(job))

@@ -16,6 +16,7 @@ from mqd.transport.door import Door
 from mqd.transport.listener import Listener
 from tests.harness import Connection, World
 from tests.unit.transport.test_listener import Peer
+from tests.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.asyncio
 
@@ -61,7 +62,7 @@ async def test_nothing_left_to_accept_with_is_a_pause(caplog: pytest.LogCaptureF
         door = Door(cast("socket.socket", Exhausted(listening)), Client)
         door.open()
         _, writer = await asyncio.open_connection(*listening.getsockname())
-        await asyncio.wait_for(came.wait(), 10)
+        await asyncio.wait_for(came.wait(), PATIENCE_S)
         assert "Too many open files; trying again" in caplog.text
         writer.close()
         door.close()

@@ -25,8 +25,9 @@ from tests.harness import (
     World,
     published,
 )
+from tests.waiting import PATIENCE_S
 
-WAIT_S = 10.0
+WAIT_S = PATIENCE_S
 
 
 class Peer:

@@ -11,6 +11,7 @@ import pytest
 
 from mqd.daemon.checkup.gather import gather, running_pid
 from mqd.rpc.v1 import doctor_pb2 as pb
+from tests.waiting import PATIENCE_S
 
 
 @pytest.fixture
@@ -77,6 +78,6 @@ def test_the_program(environ: dict[str, str]) -> None:
         env=environ,
         capture_output=True,
         check=True,
-        timeout=30,
+        timeout=PATIENCE_S,
     )
     assert pb.Facts.FromString(done.stdout).node == "unit@localhost"
