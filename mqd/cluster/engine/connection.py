@@ -194,10 +194,19 @@ class Connection:
         self._end()
         if self._sweep is not None:
             self._sweep.cancel()
-        with contextlib.suppress(NatsError, OSError, AssertionError):
-            await self._client.close()
-        if self._writer is not None:
-            await end([self._writer])
+        try:
+            with contextlib.suppress(NatsError, OSError, AssertionError):
+                await self._client.close()
+            if self._writer is not None:
+                await end([self._writer])
+        finally:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Of the socket: nats-py keeps it when its close is cancelled, or fails on the way."""
+        writer = getattr(getattr(self._client, "_transport", None), "_io_writer", None)
+        if writer is not None:
+            writer.transport.abort()  # nothing, if it was closed
 
     async def _write(self) -> None:
         publish, outgoing = self._client.publish, self._outgoing

@@ -48,8 +48,10 @@ class Leaders:
         self._doubted = doubted
         return changes
 
-    def gone(self, log: str) -> Sequence[Change]:
-        """The log was deleted."""
+    def gone(self, turn: int, log: str) -> Sequence[Change]:
+        """The log was deleted, says who was asked in that turn: it may be there again."""
+        if self._announced.get(log, 0) >= turn:
+            return []
         known = self.known.pop(log, None)
         return [(log, None)] if known is not None else []
 

@@ -97,8 +97,10 @@ class Session:
                 _log.debug("connection to nats-server: %s", error)
             finally:
                 self._close()
-                for connection in (client, system):
-                    await connection.close()
+                try:
+                    await client.close()
+                finally:  # whoever ends this may do so again meanwhile
+                    await system.close()
             await asyncio.sleep(_RECONNECT_S)
 
     def follow(self, log: str, hear: Hear) -> Callable[[], None]:
@@ -171,7 +173,7 @@ class Session:
                 leaders[log] = node_of(name) if name else None
         if self.meta_leader is not None and self.meta_leader != led_before:
             self._elsewhere = (*self._elsewhere, *await self._names(client))
-        changes: list[Change] = []
+        gone: list[str] = []
         elsewhere, self._elsewhere = self._elsewhere, ()
         for log in [*elsewhere, *self._leaders.known]:
             if log not in leaders:
@@ -184,11 +186,12 @@ class Session:
                     leaders[log] = None
                 except api.Refused as refused:
                     if refused.no_log:
-                        changes += self._leaders.gone(log)
+                        gone.append(log)
                     else:
                         leaders[log] = None  # it is asked about again
-        changes += self._leaders.answered(turn, leaders)
-        self._tell_leaders(changes)
+        # All at once: who looks at what is known meanwhile has been told of it.
+        changes = [change for log in gone for change in self._leaders.gone(turn, log)]
+        self._tell_leaders([*changes, *self._leaders.answered(turn, leaders)])
         if self.meta_leader is not None:
             self.on_meta_leader()
 

@@ -66,3 +66,43 @@ def test_a_connection_that_broke_that_way_is_over() -> None:
         await one.close()
 
     asyncio.run(run())
+
+
+async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """As much of a nats-server as a connection asks for."""
+    writer.write(b'INFO {"server_id":"x","max_payload":1048576}\r\n')
+    while line := await reader.readline():
+        if line == b"PING\r\n":
+            writer.write(b"PONG\r\n")
+    writer.close()
+    await writer.wait_closed()
+
+
+@pytest.mark.parametrize("fault", [asyncio.CancelledError, LookupError])
+def test_a_close_that_is_broken_off_leaves_no_socket(fault: type[BaseException]) -> None:
+    async def run() -> None:
+        ended = asyncio.Event()
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await _serve(reader, writer)
+            ended.set()
+
+        async def breaks_off() -> None:
+            raise fault
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        one = Connection()
+        await one.open(server.sockets[0].getsockname()[1], "client", "secret")
+        below = one._client
+        below._flush_pending = breaks_off  # type: ignore[method-assign]
+        with pytest.raises(fault):
+            await one.close()
+        await asyncio.wait_for(ended.wait(), PATIENCE_S)
+        for task in (below._reading_task, below._ping_interval_task, below._flusher_task):
+            assert task is not None
+            task.cancel()
+        one._wake.set()
+        server.close()
+        await server.wait_closed()
+
+    asyncio.run(run())

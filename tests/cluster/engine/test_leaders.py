@@ -38,8 +38,18 @@ def test_an_answer_that_contradicts_counts_the_second_time() -> None:
     assert leaders.answered(leaders.asks(), {"Q0": None}) == [("Q0", None)]
     assert leaders.answered(leaders.asks(), {"Q0": "c"}) == [("Q0", "c")]
     assert not leaders.in_doubt
-    assert leaders.gone("Q0") == [("Q0", None)]
-    assert leaders.gone("Q0") == []
+    assert leaders.gone(leaders.asks(), "Q0") == [("Q0", None)]
+    assert leaders.gone(leaders.asks(), "Q0") == []
+
+
+def test_a_log_that_was_made_anew_is_not_gone() -> None:
+    leaders = Leaders()
+    leaders.announced("Q0", "a")
+    turn = leaders.asks()
+    leaders.announced("Q0", "b")
+    assert leaders.gone(turn, "Q0") == []
+    assert leaders.known == {"Q0": "b"}
+    assert leaders.gone(leaders.asks(), "Q0") == [("Q0", None)]
 
 
 def test_without_a_server_nobody_leads() -> None:
@@ -68,7 +78,8 @@ def test_changes_told_add_up_to_what_is_known_and_two_answers_settle_it(
         elif step == "answered":
             changes = leaders.answered(leaders.asks(), {"Q0": name})
         else:
-            changes = leaders.gone("Q0") if step == "gone" else leaders.nobody()
+            is_gone = step == "gone"
+            changes = leaders.gone(leaders.asks(), "Q0") if is_gone else leaders.nobody()
         for log, leader in changes:
             assert heard.get(log) != leader
             heard[log] = leader

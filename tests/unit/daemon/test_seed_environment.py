@@ -13,6 +13,7 @@ its way the connection was gone after 5.4 s, heartbeats off (E8).
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import socket
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ import pika
 import pytest
 
 from tests.nodes import Node
+from tests.waiting import eventually
 
 FORMS = {"lines": "\n", "one line": " "}
 _PIDFD_GETFD = 438
@@ -56,9 +58,14 @@ def sockets_of(pid: int) -> Iterator[socket.socket]:
     watched = os.pidfd_open(pid)
     try:
         for number in os.listdir(f"/proc/{pid}/fd"):
-            if not os.readlink(f"/proc/{pid}/fd/{number}").startswith("socket:"):
+            try:
+                if not os.readlink(f"/proc/{pid}/fd/{number}").startswith("socket:"):
+                    continue
+            except FileNotFoundError:  # closed meanwhile
                 continue
             copy = libc.syscall(_PIDFD_GETFD, watched, int(number), 0)
+            if copy < 0 and ctypes.get_errno() == errno.EBADF:
+                continue
             if copy < 0:
                 pytest.skip(f"pidfd_getfd: {os.strerror(ctypes.get_errno())}")
             with socket.socket(fileno=copy) as found:
@@ -100,12 +107,13 @@ def test_sockets_have_what_rabbitmq_conf_says(tmp_path: Path) -> None:
     with Node(tmp_path, extra_config=extra) as node:
         assert node.process is not None
         with pika.BlockingConnection(pika.ConnectionParameters("127.0.0.1", node.port)):
-            mine = [
-                each
-                for each in sockets_of(node.process.pid)
-                if each.getsockname()[1] == node.port and _options(each)
-            ]
-            assert len(mine) == 2
+            pid = node.process.pid
+
+            def mine() -> list[bool]:
+                found = (each for each in sockets_of(pid) if each.getsockname()[1] == node.port)
+                return [_options(each) for each in found]
+
+            eventually(lambda: len(mine()) == 2)  # that of the start may still be there
 
 
 def _options(each: socket.socket) -> bool:
