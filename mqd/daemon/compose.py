@@ -299,7 +299,8 @@ async def _metadata(
         return await member.begin(str(path), writer, opened, _closed)
     metadata = MetadataStore.open(path, writer)
     opened.push_async_callback(_closed, "metadata", metadata.close)
-    if len(metadata.state.members) > 1:
+    members = metadata.state.members
+    if len(members) > 1 or blueprint.node in members:
         raise Unremembered(metadata.state, metadata.last_number)
     if blueprint.settings.definitions.path is not None:
         pass  # whoever has definitions gets what they say, and no guest (observed: 3.10.8)

@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from mqd.daemon.enrolment import Enrolment
     from mqd.daemon.membership import Membership
     from mqd.daemon.side import Site
-    from mqd.metadata.commands import ClusterRecord, Member
 
 _log = logging.getLogger(__name__)
 
@@ -110,11 +109,9 @@ class Lifecycle:
             app = await self._starting.run(self._booted())
             if app is None and self._given_up:
                 raise GivenUp(self.blueprint.node)
-        except BaseException as hindrance:
+        except BaseException:
             self._use_metadata(None)
             self._move(AppState.STOPPED)
-            if isinstance(hindrance, Unremembered):
-                self.membership.recall(hindrance.state, hindrance.number)
             raise
         if app is None:
             self._use_metadata(None)
@@ -139,7 +136,13 @@ class Lifecycle:
         member = await self._enrol() if self.is_member else None
         self._move(AppState.BOOTING)
         plugins, room_bytes = self._plugins(), self.alarms.backlog_limit_bytes
-        return await boot(self.blueprint, plugins, self._step, room_bytes, member)
+        try:
+            return await boot(self.blueprint, plugins, self._step, room_bytes, member)
+        except Unremembered as error:
+            self.membership.recall(error.state, error.number)
+            if len(error.state.members) > 1:
+                raise
+            return await self._booted()  # it cannot have missed anything
 
     async def _open(self, app: App) -> None:
         """Everything around the app that was booted."""
@@ -235,23 +238,6 @@ class Lifecycle:
         from mqd.daemon.enrolment import Enrolment
 
         return Enrolment(self._site(), await self._admitted(), self._wait)
-
-    async def begin_cluster(self, cluster: ClusterRecord, me: Member) -> Member:
-        """This node, which is alone and runs, is going to be the first of a cluster."""
-        from mqd.daemon.side import Side
-
-        app = self._running_app()
-        app.side, here = await Side.link(self._site(), app.metadata, cluster, me)
-        return here
-
-    async def cluster_begun(self) -> None:
-        """Its metadata says so."""
-        app = self._running_app()
-        assert app.side is not None
-        app.side.order()
-        app.side.house(app.broker)
-        app.side.attach(app.broker)
-        await app.side.open()
 
     async def _admitted(self) -> Admitted:
         """Wait for the others as long as the configuration says."""

@@ -113,13 +113,15 @@ class Node(Lifecycle):
         return f"{self.name.partition('@')[0]}@{self._fully_qualified}"
 
     def _make_membership(self) -> Membership:
+        from mqd.daemon.first_of_cluster import FirstOfCluster
         from mqd.daemon.membership import Membership
         from mqd.daemon.peers import Peers
 
         port = self._files.control_port
         peers = Peers(self.cookie, port)
         membership = Membership(self.name, self.data_directory, peers, port)
-        membership.begin, membership.begun = self.begin_cluster, self.cluster_begun
+        first = FirstOfCluster(self._running_app, self._site, self.start_anew)
+        membership.begin, membership.begun = first.begin, first.begun
         if self.app is not None:
             membership.use(self.app.metadata)
         return membership

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
 
 from mqd.admin import membership_words as words
@@ -44,8 +45,8 @@ _log = logging.getLogger(__name__)
 class Roll:
     """The part of a node's membership that needs its metadata.
 
-    begin(cluster, this node): when a node alone becomes a cluster, opens what a cluster needs and
-    returns where others reach it; begun(): when the metadata says so, too. moved(member): while
+    begin(cluster, this node): while a node alone becomes a cluster, opens what a cluster needs and
+    tells where others reach it; begun(): when the metadata says so, too. moved(member): while
     this node starts, a member said that it is reached elsewhere. address: of this node, its control
     port included.
     """
@@ -55,7 +56,8 @@ class Roll:
         self.peers = peers
         self.address = address
         self.record: Record | None = None
-        self.begin: Callable[[ClusterRecord, Member], Awaitable[Member]] = _unchanged
+        self.begin: Callable[[ClusterRecord, Member], AbstractAsyncContextManager[Member]]
+        self.begin = lambda _cluster, me: nullcontext(me)
         self.begun: Callable[[], Awaitable[None]] = _nothing
         self.moved: Callable[[Member], None] = lambda _member: None
         self._metadata: MetadataStore | None = None
@@ -71,6 +73,10 @@ class Roll:
 
     def remember(self, record: Record) -> None:
         """This from now on."""
+        raise NotImplementedError
+
+    def note(self, record: Record) -> None:
+        """The same, of what the metadata says too: `keep` tries again what the disc refuses."""
         raise NotImplementedError
 
     async def admit(self, entry: pb.MemberEntry, again: bool, former: str) -> pb.AdmitMemberReply:
@@ -123,18 +129,20 @@ class Roll:
         if metadata.state.cluster is not None:
             return
         cluster = ClusterRecord(secrets.token_hex(_CLUSTER_ID_BYTES), authority=self.node)
-        me = await self.begin(
-            cluster, replace(self.address, incarnation=new_incarnation(), number=1)
+        me = replace(self.address, incarnation=new_incarnation(), number=1)
+        async with self.begin(cluster, me) as here:
+            homes = [
+                PutQueue(replace(queue, node=self.node))
+                for queue in metadata.state.queues.values()
+                if not queue.node
+            ]
+            await metadata.propose_async(Batch((PutCluster(cluster), PutMember(here), *homes)))
+        state, number = metadata.state, metadata.last_number
+        assert state.cluster is not None
+        self.note(
+            Record(self.node, state.cluster, DISC, here.incarnation, dict(state.members), number)
         )
-        here = [
-            PutQueue(replace(queue, node=self.node))
-            for queue in metadata.state.queues.values()
-            if not queue.node
-        ]
-        await metadata.propose_async(Batch((PutCluster(cluster), PutMember(me), *here)))
-        self.remember(
-            Record(self.node, cluster, DISC, me.incarnation, {self.node: me}, metadata.last_number)
-        )
+        self.keep()
         await self.begun()
 
     def _admission(self, metadata: MetadataStore) -> pb.AdmitMemberReply:
@@ -230,10 +238,6 @@ def _renaming(metadata: MetadataStore, former: str, name: str) -> list[Command]:
 
 async def _nothing() -> None:
     pass
-
-
-async def _unchanged(_cluster: ClusterRecord, me: Member) -> Member:
-    return me
 
 
 def new_incarnation() -> str:

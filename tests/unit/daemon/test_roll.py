@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -28,13 +30,14 @@ class First(Roll):
         self.fails = False
         self.begin, self.begun = self._begins, self._has_begun
 
-    async def _begins(self, _cluster: ClusterRecord, me: Member) -> Member:
+    @asynccontextmanager
+    async def _begins(self, _cluster: ClusterRecord, me: Member) -> AsyncIterator[Member]:
         self.calls.append("begin")
         self.reached.set()
         await self.go_on.wait()
         if self.fails:
             raise MqdError(ErrorCode.UNAVAILABLE, "no port is free")
-        return me
+        yield me
 
     async def _has_begun(self) -> None:
         self.calls.append("begun")
@@ -45,8 +48,8 @@ class First(Roll):
     def keep(self) -> None:
         pass
 
-    def remember(self, record: Record) -> None:
-        self.calls.append("remember")
+    def note(self, record: Record) -> None:
+        self.calls.append("note")
         self.record = record
 
 
@@ -77,7 +80,7 @@ def test_who_asked_may_leave_and_it_is_a_cluster_all_the_same(tmp_path: Path) ->
         await asyncio.sleep(0)
         first.go_on.set()
         reply = await other
-        assert first.calls == ["begin", "remember", "begun"]
+        assert first.calls == ["begin", "note", "begun"]
         assert {each.name for each in reply.members} == {"a@h", "c@h"}
         assert metadata.state.cluster is not None
 
@@ -93,7 +96,7 @@ def test_one_that_fails_is_tried_again(tmp_path: Path, caplog: pytest.LogCapture
         assert metadata.state.cluster is None
         first.fails = False
         await first.admit(entry("b@h"), again=False, former="")
-        assert first.calls == ["begin", "begin", "remember", "begun"]
+        assert first.calls == ["begin", "begin", "note", "begun"]
 
     play(tmp_path, scenario)
     assert "did not become a cluster" in caplog.text
