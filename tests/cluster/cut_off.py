@@ -16,7 +16,6 @@ from pathlib import Path
 from tests.cluster.trio import Member, Trio, why_no_cells
 from tests.waiting import eventually
 
-_PAUSED_S = 10.0
 _CONFIG = "cluster_partition_handling = pause_minority\ndisk_free_limit.absolute = 1MB\n"
 
 
@@ -38,10 +37,9 @@ def play(trio: Trio) -> None:
     trio.await_whole()
     for cell in ("con1", "con2"):
         trio.lab.do("cut", cell, "con3")
-    eventually(lambda: not three.answers(), _PAUSED_S)
+    eventually(lambda: not three.answers())
     two.ctl("add_user", "meanwhile", "x")
-    if not (one.answers() and two.answers()):
-        raise Broken("the majority does not go on")
+    eventually(lambda: one.answers() and two.answers())  # the majority goes on
     if partitions(three) or partitions(one):
         raise Broken("nobody can tell that the other side runs")
     trio.lab.do("heal")
@@ -51,10 +49,9 @@ def play(trio: Trio) -> None:
     both = {one.name: [three.name], three.name: [one.name]}
     eventually(lambda: partitions(two) == both)
     words = ("-q", "cluster_status")
-    if f"Node {one.name} cannot communicate with {three.name}" not in one.ctl(*words):
-        raise Broken("the text does not name the partition")
-    if not (one.answers() and three.answers()):
-        raise Broken("both have a majority, and do not serve")
+    told = f"Node {one.name} cannot communicate with {three.name}"
+    eventually(lambda: told in one.ctl(*words))
+    eventually(lambda: one.answers() and three.answers())  # both have a majority
     trio.lab.do("heal")
     trio.await_whole()
     three.kill()

@@ -27,9 +27,9 @@ from mqd.cluster.identity import Identity
 from tests.cluster.trio import Member, Trio, why_no_cells
 from tests.waiting import PATIENCE_S, eventually
 
-_WATCHED_S = 12.0  # a server that gets through is a voter again within seconds
-_REFUSED_S = 6.0  # the servers give a handshake five seconds
-_ANSWER_S = 2.0
+_WATCHED_S = 16.0  # a server that gets through is a voter again within seconds
+_REFUSED_S = 10.0  # the servers give a handshake five seconds
+_ANSWER_S = 20.0
 _CONFIG = "disk_free_limit.absolute = 1MB\n"
 
 
@@ -120,16 +120,14 @@ def play(trio: Trio, folder: Path) -> None:
             raise Broken(f"the forgotten member's certificate is good at port {port}")
         if not is_admitted(new, one.address, port):
             raise Broken(f"not even a member's certificate is good at port {port}")
-    if sorted(one.status()["disk_nodes"]) != sorted((one.name, two.name)):
-        raise Broken(f"{one.status()}")
+    eventually(lambda: set(one.status()["disk_nodes"]) == {one.name, two.name})
     three.resume()
     eventually(lambda: "is no member any more" in three.ctl("explain", "cluster"))
     three.ctl("reset")
     three.ctl("join_cluster", two.name)  # with the name that it had
     three.ctl("start_app")
     trio.await_whole()
-    if "after" not in three.ctl("-q", "list_users"):
-        raise Broken("it joined again, and does not know what came since")
+    eventually(lambda: "after" in three.ctl("-q", "list_users"))
 
 
 def log(member: Member) -> str:

@@ -12,7 +12,7 @@ from tests.cluster.trio import PROJECT, why_no_cells
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("play", ["cut_off", "struck_out"])
 def test_it_goes_as_played(play: str) -> None:
     if why := why_no_cells():
@@ -22,7 +22,7 @@ def test_it_goes_as_played(play: str) -> None:
         cwd=PROJECT,
         capture_output=True,
         text=True,
-        timeout=230,
+        timeout=570,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -19,7 +19,7 @@ _LINKS = "cut,oneway,slow,survivor"
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("cells", [False, True])
 def test_nothing_confirmed_is_lost(cells: bool) -> None:
     full = os.environ.get("MQD_CHAOS", "") == "full"
@@ -41,7 +41,7 @@ def test_nothing_confirmed_is_lost(cells: bool) -> None:
         cwd=PROJECT,
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=570,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -11,7 +11,7 @@ import pytest
 from tests.cluster.membership.members import Member, have, know, members
 from tests.waiting import eventually
 
-pytestmark = [pytest.mark.timeout(300), pytest.mark.slow]
+pytestmark = [pytest.mark.timeout(600), pytest.mark.slow]
 
 
 def forced(node: Member, user: str) -> None:

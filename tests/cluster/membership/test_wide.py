@@ -11,9 +11,9 @@ import pytest
 from tests.cluster.membership.members import Member, know, members, unstarted
 from tests.waiting import eventually
 
-pytestmark = [pytest.mark.timeout(300), pytest.mark.slow]
+pytestmark = [pytest.mark.timeout(600), pytest.mark.slow]
 
-_LONG_S = 120.0
+_LONG_S = 180.0
 _COPIES = " copies of the log of changes"
 
 

@@ -13,11 +13,9 @@ from tests.cluster.chaos.actors import Hardship, Wire, connect
 from tests.cluster.trio import Member, Trio
 from tests.fault.crash_link import FRAME_MAX, Heard
 from tests.protocol import wire
-from tests.waiting import eventually
+from tests.waiting import PATIENCE_S, eventually
 
 QUEUE = "sq"
-_TAKES_OVER_S = 40.0
-_ANSWERS_S = 20.0
 
 
 async def link_to(member: Member) -> Wire:
@@ -41,12 +39,12 @@ async def publish(link: Wire, body: bytes) -> None:
         + wire.frame(wire.FRAME_HEADER, 1, header)
         + wire.body_frames(1, body, FRAME_MAX)
     )
-    async with asyncio.timeout(_TAKES_OVER_S):
+    async with asyncio.timeout(PATIENCE_S):
         assert (await heard.get()).name == "basic.ack"
 
 
 async def ask(link: Wire, name: str, **values: object) -> Heard:
-    async with asyncio.timeout(_ANSWERS_S):
+    async with asyncio.timeout(PATIENCE_S):
         return await link.call(2, name, queue=QUEUE, **values)
 
 
