@@ -15,7 +15,7 @@ from mqd.cluster.shards.records import number_of
 from tests.cluster.engine.nodes import nodes
 from tests.cluster.shards.messages import message
 from tests.cluster.shards.test_nats import LOG, Home, Q
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 
 MESSAGES = 30_000
 BEHIND = 500  # that are not settled
@@ -28,7 +28,7 @@ def test_what_flows_through_does_not_stay(tmp_path: Path) -> None:
             a, b, _ = await three.found()
             await a.create(LOG, replicas=3)
             home = Home(a, "a~1")
-            await asyncio.wait_for(home.began.wait(), 30)
+            await asyncio.wait_for(home.began.wait(), PATIENCE_S)
             upkeep = loop.create_task(home.upkeep.run())
             for at in range(MESSAGES):
                 home.store.enqueue(Q, message(b"%d" % at * 200))
@@ -53,7 +53,7 @@ def test_what_flows_through_does_not_stay(tmp_path: Path) -> None:
             print(f"\n{len(entries)} entries, {size >> 20} MiB of {MESSAGES * 1000 >> 20} written")
             assert size < 14 << 20
             other = Home(b, "b~1")
-            await asyncio.wait_for(other.began.wait(), 30)
+            await asyncio.wait_for(other.began.wait(), PATIENCE_S)
             assert list(map(number_of, other.arrived)) == list(map(number_of, home.arrived))
             assert [one.body for one in other.arrived] == [one.body for one in home.arrived]
             other.log.close()

@@ -22,7 +22,7 @@ from mqd.cluster.shards.upkeep import Upkeep
 from mqd.cluster.shards.writer import Writer
 from tests.cluster.engine.nodes import nodes
 from tests.cluster.shards.messages import message
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 
 LOG = "Q0"
 Q = 1 << 32 | 5
@@ -104,7 +104,7 @@ class Publisher:
             await asyncio.sleep(0)
             if len(self.open) > OPEN_MAX:
                 self.waits = asyncio.get_running_loop().create_future()
-                await asyncio.wait_for(self.waits, 30)
+                await asyncio.wait_for(self.waits, PATIENCE_S)
 
     async def drained(self) -> None:
         async def is_done() -> bool:
@@ -137,7 +137,7 @@ def test_kills_of_the_leader_lose_and_double_nothing(tmp_path: Path) -> None:
                 started = loop.time()
                 home = Home(three.up[leader], f"{leader}~{round_}")
                 homes.append(home)
-                await asyncio.wait_for(home.began.wait(), 30)
+                await asyncio.wait_for(home.began.wait(), PATIENCE_S)
                 took_over = loop.time() - started
                 publisher.move(home)
                 started = loop.time()
@@ -164,7 +164,7 @@ def test_kills_of_the_leader_lose_and_double_nothing(tmp_path: Path) -> None:
                 await until(elsewhere)
                 print(f"another leader after {loop.time() - killed:.2f} s")
                 restarted = await three.start(leader)
-                assert await restarted.ready(30.0, LOG)
+                assert await restarted.ready(PATIENCE_S, LOG)
             end = Replay(LOG)
             for old in homes:
                 old.log.close()

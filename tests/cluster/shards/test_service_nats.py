@@ -87,7 +87,7 @@ async def story(servers: Nodes, three: Cluster) -> None:
     print(f"\nconfirms go on after {loop.time() - started_at:.2f} s")
     await three.until(heard)
     await three.until(
-        lambda: bool(heard() and len({b for b, _ in consumer.got}) >= publisher.published), 30
+        lambda: bool(heard() and len({b for b, _ in consumer.got}) >= publisher.published)
     )
     await crashed
     assert not publisher.nacked

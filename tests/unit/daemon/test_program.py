@@ -149,7 +149,7 @@ def test_a_data_directory_that_cannot_be_used_is_named(tmp_path: Path) -> None:
 
 def test_it_boots_and_says_so(node: Node) -> None:
     assert answers_amqp(node.port)
-    log = (node.directory / "log" / f"{node.name}.log").read_text()
+    log = node.await_log("Server startup complete", 0)
     for words in (
         f" node           : {node.name}",
         "Created user 'guest'",

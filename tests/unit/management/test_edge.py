@@ -12,7 +12,7 @@ import pytest
 import mqd.embedded
 from mqd import limits
 from tests.unit.management.api import Api, settings
-from tests.waiting import PATIENCE_S
+from tests.waiting import PATIENCE_S, eventually
 
 NOT_FOUND = {"error": "Object Not Found", "reason": "Not Found"}
 
@@ -92,10 +92,16 @@ def test_bodies_of_nobody_are_short(api: Api) -> None:
 def test_connections_are_bounded(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "HTTP_CONNECTIONS_MAX", 2)
     with contextlib.ExitStack() as opened:
-        for _ in range(2):
+
+        def holds_one_more() -> bool:  # once those of earlier requests are known to have ended
             held = opened.enter_context(socket.create_connection(("127.0.0.1", api.port)))
-            held.sendall(b"GET /api/auth HTTP/1.1\r\nhost: x\r\n\r\n")
-            assert held.recv(100).startswith(b"HTTP/1.1 200")
+            with contextlib.suppress(ConnectionError):
+                held.sendall(b"GET /api/auth HTTP/1.1\r\nhost: x\r\n\r\n")
+                return held.recv(100).startswith(b"HTTP/1.1 200")
+            return False
+
+        for _ in range(2):
+            eventually(holds_one_more)
         more = opened.enter_context(socket.create_connection(("127.0.0.1", api.port)))
         more.settimeout(PATIENCE_S)
         assert more.recv(100) == b""
