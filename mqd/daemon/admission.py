@@ -26,6 +26,7 @@ from mqd.cluster.membership.start import (
     Take,
     Verdict,
     Wait,
+    can_force,
     decide,
 )
 from mqd.config.settings import ClusterSettings
@@ -121,7 +122,7 @@ class Admission:
         record = self._record  # one of them may have told where it is reached
         found = {name: seen(facts) for name, facts in answers.items()}
         forced = self._is_forced() and not self._is_void
-        if forced and not record.number:
+        if forced and not can_force(record):
             self._is_void, forced = True, False
             _log.warning("%s", words.nothing_to_go_on_with(record.node, record.others))
         return decide(record, found, forced), answers

@@ -138,7 +138,7 @@ def decide(me: Record, seen: Mapping[str, Seen], forced: bool) -> Verdict:
         return Apart(rivals, between=True)
     if running:
         return _under(me, running)
-    if forced and me.kind == DISC and me.number:
+    if forced and can_force(me):
         return Force()
     left = {each.node for each in seen.values() if _has_left(each, me)}
     if others := _other_part(me, seen, left):
@@ -150,11 +150,17 @@ def decide(me: Record, seen: Mapping[str, Seen], forced: bool) -> Verdict:
         and _relation(each, me) not in (Relation.EARLIER, Relation.APART)
         and not (me.kind == DISC and _has_left(each, me))
     ]
-    if strangers and not forced:
+    if strangers:
         return Refuse(min(each.node for each in strangers))
     if me.kind == RAM:
         return Wait(me.disc, enough=1)
     return _among_stopped(me, knowing, left)
+
+
+def can_force(me: Record) -> bool:
+    """Whether force_boot is anything to go by. A generation begins with the metadata of the member
+    that was forced, and one that runs from memory, or whose metadata is gone, has none."""
+    return me.kind == DISC and me.number > 0
 
 
 def majority(count: int) -> int:

@@ -19,6 +19,7 @@ from mqd.cluster.membership.start import (
     Seen,
     Serve,
     Wait,
+    can_force,
     decide,
 )
 from mqd.metadata.commands import ClusterRecord, Member
@@ -67,6 +68,18 @@ def test_nothing_is_forced_whose_metadata_is_gone() -> None:
     me = record(A, A, a=DISC, b=DISC)
     assert decide(me, {}, forced=True) == Force()
     assert decide(replace(me, number=0), {}, forced=True) != Force()
+
+
+@pytest.mark.parametrize("others", ["nobody", "one that left", "one that struck it out"])
+@pytest.mark.parametrize("kind", [DISC, RAM])
+def test_one_that_cannot_be_forced_starts_as_if_nobody_had_asked(kind: str, others: str) -> None:
+    me = record(B, "", a=DISC, b=kind, c=DISC)
+    if kind == DISC:
+        me = replace(me, number=0)
+    left, struck_out = alone(A), alone(A, RUNNING, OURS)
+    seen = {"nobody": {}, "one that left": left, "one that struck it out": struck_out}[others]
+    assert not can_force(me)
+    assert decide(me, seen, forced=True) == decide(me, seen, forced=False)
 
 
 def test_a_ram_member_has_nothing_to_go_on_with() -> None:
