@@ -52,7 +52,7 @@ def test_any_frames_on_a_running_connection(dice: random.Random, count: int) -> 
 @settings(
     max_examples=150,
     deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_any_bytes(pieces: list[bytes], logged_in: bool) -> None:
     Arena(random.Random(0)).run(pieces, logged_in=logged_in)

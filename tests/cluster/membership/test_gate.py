@@ -9,6 +9,7 @@ import pytest
 from mqd.cluster.gate import Gate
 from mqd.cluster.ports import PeerDown
 from tests.cluster.fake_mesh import FakeMeshes
+from tests.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.asyncio
 
@@ -91,6 +92,6 @@ async def test_who_waits_for_members_is_told_when_there_will_be_none() -> None:
     waiting = asyncio.ensure_future(a.reached(1))
     await asyncio.sleep(0)
     a.close()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         await waiting
     assert list(a.up) == []

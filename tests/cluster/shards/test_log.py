@@ -11,6 +11,7 @@ from mqd.cluster.ports import Entry
 from mqd.cluster.shards.log import ShardLog
 from mqd.cluster.shards.writer import WINDOW, Writer
 from tests.cluster.fake_engine import FakeEngines
+from tests.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.asyncio
 
@@ -29,7 +30,7 @@ async def written(engines: FakeEngines, writer: str) -> list[Entry]:
         on_lost=lambda: None,
     )
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             await began.wait()
     finally:
         log.close()

@@ -196,7 +196,9 @@ _PIECES = [
 ]  # fmt: skip
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(st.lists(st.sampled_from(_PIECES), max_size=25).map("".join))
 def test_any_text_is_read_or_refused_by_line(tmp_path: Path, text: str) -> None:
     path = tmp_path / "fuzz.config"

@@ -118,7 +118,9 @@ WORDS = ["A=1", "RABBITMQ_B='x", "ulimit", "-n", "100", ";", "\n", "#", '"', "$(
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(st.lists(st.sampled_from(WORDS), max_size=8).map(" ".join))
 def test_any_script_is_read_or_refused_by_line(tmp_path: Path, text: str) -> None:

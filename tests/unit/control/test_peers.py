@@ -21,6 +21,7 @@ from mqd.rpc import challenge
 from mqd.rpc.v1 import nodes_pb2, peer_pb2, peer_pb2_grpc
 from tests.ports import free_ports
 from tests.unit.admin.stand import Stand
+from tests.waiting import PATIENCE_S
 
 NONCE = bytes(range(32))
 PEER = "ipv4:192.0.2.1:40000"
@@ -291,7 +292,7 @@ async def test_a_strangers_body_is_not_waited_for(channel: grpc.aio.Channel, pat
         await asyncio.Event().wait()
 
     call = channel.stream_unary(path)(never_done())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await call
     assert dict(caught.value.trailing_metadata()).get("mqd-code")

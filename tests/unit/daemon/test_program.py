@@ -187,12 +187,12 @@ def test_term_sends_clients_away_and_keeps_what_is_durable(node: Node) -> None:
     node.process.send_signal(signal.SIGTERM)
     with pytest.raises(pika.exceptions.ConnectionClosedByBroker) as caught:  # noqa: PT012
         while True:
-            connection.process_data_events(time_limit=10)
+            connection.process_data_events(time_limit=PATIENCE_S)
     assert caught.value.reply_code == 320
     assert caught.value.reply_text == (
         "CONNECTION_FORCED - broker forced connection closure with reason 'shutdown'"
     )
-    assert node.process.wait(15) == 0
+    assert node.process.wait(PATIENCE_S) == 0
     assert not (node.directory / "pid").exists()
     node.start()
     with connect(node) as again:
