@@ -92,7 +92,9 @@ def test_nodes_that_dns_names_become_one_cluster(tmp_path: Path) -> None:
         assert names[0] == "rabbit@n1.test"
         for node in nodes:
             eventually(lambda node=node: sorted(node.status()["disk_nodes"]) == names)
-            assert "peer discovery backend: rabbit_peer_discovery_dns" in node.log
+            eventually(
+                lambda node=node: "peer discovery backend: rabbit_peer_discovery_dns" in node.log
+            )
         assert ("mq.test", dns.A) in server.asked
         backwards = ".".join(reversed(nodes[0].at.split(".")))
         assert (f"{backwards}.in-addr.arpa", dns.PTR) in server.asked

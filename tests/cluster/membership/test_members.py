@@ -50,8 +50,8 @@ def test_the_last_one_that_stopped_starts_first(tmp_path: Path) -> None:
         code, _, error = first.call("start_app")
         assert code == 69
         assert "{:rabbit, {{:timeout_waiting_for_tables, [" in error
-        assert "Waiting for Mnesia tables for 400 ms, 2 retries left" in first.log
-        assert f"waiting for {last.name}, which stopped last" in first.log
+        eventually(lambda: "Waiting for Mnesia tables for 400 ms, 2 retries left" in first.log)
+        eventually(lambda: f"waiting for {last.name}, which stopped last" in first.log)
         last.ctl("start_app")
         last.ctl("add_user", "alone", "pw")
         first.ctl("start_app")
@@ -234,7 +234,7 @@ def test_who_is_left_of_two_disc_members_goes_on_alone(tmp_path: Path) -> None:
         b.ctl("start_app")
         eventually(a.runs)
         know("kept", a)
-        assert "left the cluster without a word: this node goes on alone" in a.log
+        eventually(lambda: "left the cluster without a word: this node goes on alone" in a.log)
         a.ctl("add_user", "later", "x")
         a.ctl("forget_cluster_node", b.name)
         b.join(a)
