@@ -11,6 +11,9 @@ from typing import Final
 CHANNEL_MAX: Final = 2047  # RabbitMQ 3.10 default
 FRAME_BYTES_MAX: Final = 131_072  # RabbitMQ 3.10 default, whole frame
 FRAME_BYTES_MIN: Final = 4096  # AMQP 0-9-1 §2.3.5 frame-min-size
+FRAME_SLACK_BYTES: Final = (
+    8  # 3.10.8 forgets the envelope: clients that do so too get along with it
+)
 HEARTBEAT_S: Final = 60
 HANDSHAKE_TIMEOUT_MS: Final = 10_000
 MESSAGE_BYTES_MAX: Final = 134_217_728  # 3.10 default; hard cap 512 MiB
@@ -19,6 +22,7 @@ SHORTSTR_BYTES_MAX: Final = 255
 
 READ_BYTES_MAX: Final = 131_072  # one read of one connection: bounds how long a turn can take
 READ_LARGE_BYTES_MAX: Final = 524_288  # the same while a large body comes in
+KEPT_BYTES_MAX: Final = 262_144  # for channels of one connection that wait: it is read no further
 WRITE_HIGH_WATER_BYTES: Final = 1_048_576  # above it a consumer is offered nothing more
 WRITE_LOW_WATER_BYTES: Final = 262_144
 WRITE_HIGH_WATER_BYTES_MIN: Final = 65_536  # what it is lowered to when too much waits in all

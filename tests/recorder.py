@@ -43,17 +43,24 @@ class Recorder:
             return
         self.calls.append(("method", channel.number, method.name))
         if isinstance(method, commands.Queue.Declare):
-            self.connection.pause()
+            self.connection.waiting.hold(channel.number)
         if isinstance(method, commands.Basic.Recover):
             raise ConnectionError_(ReplyCode.NOT_IMPLEMENTED, "requeue=false")
 
-    def update_secret(self, secret: bytes) -> None: ...
+    def update_secret(self, secret: bytes) -> None:
+        """The answers that are waited for are there."""
+        for channel_id in list(self.connection.waiting.kept):
+            self.calls.append(("answered", channel_id))
+            self.connection.waiting.release(channel_id)
 
     def close_channel(self, channel: Any) -> None:
         self.calls.append(("close", channel.number))
 
     def failed(self, error: AmqpError, channel_id: int) -> None:
         self.calls.append(("failed", channel_id, str(error), error.method))
+
+    def leaving(self) -> None:
+        self.calls.append(("leaving",))
 
     def closed(self, *, by_peer: bool) -> None:
         self.calls.append(("closed by peer" if by_peer else "closed",))

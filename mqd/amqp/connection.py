@@ -6,7 +6,8 @@ is every broker rule. Bytes come in by `receive_data`; what leaves goes to the o
 the peer become close methods here and never reach the caller (AMQP 0-9-1 §2.2.4, §2.3, §4.2).
 
 Calls to the handler and to channel ports happen inside `receive_data`, in the order of the frames.
-A handler that must wait (for a commit) calls `pause`; frames after it stay unread until `resume`.
+A handler that must wait (for a commit, say) calls `waiting.hold`: what is behind it on its channel
+is kept until `waiting.release`. `pause` keeps what is behind it on any, until `resume`.
 """
 
 from __future__ import annotations
@@ -26,13 +27,13 @@ from mqd.amqp.ports import ChannelPort, Handler, PublishTarget
 from mqd.amqp.properties import check
 from mqd.amqp.replies import AmqpError, ChannelError, ConnectionError_, ReplyCode
 from mqd.amqp.states import ANSWERS_TO_CLIENT, HANDSHAKE, Phase
-from mqd.limits import FRAME_BYTES_MIN, ROUTE_CACHE_ENTRIES_MAX
+from mqd.amqp.waiting import Waiting
+from mqd.limits import FRAME_BYTES_MIN, FRAME_SLACK_BYTES, ROUTE_CACHE_ENTRIES_MAX
 
 _ENVELOPE = struct.Struct(">BHI")
 _OPEN_OK = struct.Struct(">BHIIIB")  # pamqp insists on a channel id of "0", 3.10.8 sends none
 _IDS = struct.Struct(">HH")  # of class and method
 CLOSE_OK_FRAME = b"\x01\x00\x00\x00\x00\x00\x04\x00\x0a\x00\x33\xce"
-_FRAME_SLACK_BYTES = 8  # 3.10.8 forgets the envelope: clients that do so too get along with it
 _REMEMBERED_BYTES_MAX, _REMEMBERED_MAX = 128, 512  # of checked property lists
 _CHUNKED_BYTES_MIN = 8192  # below it, joining the rest with the next read is cheaper
 HEARTBEAT_FRAME = b"\x08\x00\x00\x00\x00\x00\x00\xce"
@@ -64,6 +65,7 @@ class Connection:
         "running",
         "stopped",
         "version",
+        "waiting",
     )
 
     def __init__(self, offer: Offer, outlet: Outlet, handler: Handler) -> None:
@@ -78,7 +80,8 @@ class Connection:
         self.outlet = outlet
         self.phase = Phase.HEADER
         self.paused = False
-        self.stopped = False  # paused, or nothing more will be read
+        self.stopped = False  # paused, or a channel waits, or nothing more will be read
+        self.waiting = Waiting(self)
         self.publishes: dict[bytes, PublishTarget] = {}
         self.running: dict[int, ChannelPort] = {}
         self.closing_channels: set[int] = set()
@@ -101,9 +104,11 @@ class Connection:
         """Take what was read. Never raises for anything the peer did."""
         start = 0
         if self.missing:
-            start = self._complete(data)
-            if self.missing:
+            if len(data) < self.missing:
+                self._chunks.append(data)
+                self.missing -= len(data)
                 return
+            data, start = self._complete(data)
         elif self._rest:
             data = self._rest + data
             self._rest = b""
@@ -118,27 +123,29 @@ class Connection:
             return
         taken = start if self.stopped else fastpath.receive(self, data, start)
         if taken < len(data):
-            self._set_aside(data[taken:] if taken else data)
+            if self.waiting.kept:
+                taken = self.waiting.receive(data, taken)
+            if taken < len(data):
+                self._set_aside(data[taken:] if taken else data)
 
-    def _complete(self, data: bytes) -> int:
-        """More of a large frame. Its parts are joined once, when all are there."""
+    def _complete(self, data: bytes) -> tuple[bytes, int]:
+        """The rest of a large frame, whose parts are joined once; what is to be handled from
+        where on."""
         missing = self.missing
-        if len(data) < missing:
-            self._chunks.append(data)
-            self.missing = missing - len(data)
-            return len(data)
         self._chunks.append(data[:missing])
         frame = b"".join(self._chunks)
         self._chunks = []
         self.missing = 0
+        if self.stopped:
+            return frame + data[missing:], 0
         self.frame(frame)
-        return missing
+        return data, missing
 
     def _set_aside(self, rest: bytes) -> None:
         """Keep what cannot be read yet; after the end there is nothing to keep it for."""
         if self.phase in (Phase.CLOSED, Phase.REFUSED) or self._lost_frames:
             return
-        if not self.stopped and len(rest) == 7:  # a size, and nothing behind it
+        if not self.paused and len(rest) == 7:  # a size, and nothing behind it
             self.check_size(rest, 0)
         elif not self.paused and len(rest) >= 8:
             missing = _ENVELOPE.unpack_from(rest)[2] + 8 - len(rest)
@@ -149,26 +156,35 @@ class Connection:
         self._rest = rest
 
     @property
-    def set_aside_bytes(self) -> int:
-        """What was read and not handled."""
-        return len(self._rest)
+    def has_more(self) -> bool:
+        """Whether frames were read that will be handled, but cannot be now."""
+        return self.waiting.has_more or (self.paused and bool(self._rest))
+
+    @property
+    def has_ended(self) -> bool:
+        """Nothing more will be read."""
+        return self.phase in (Phase.CLOSED, Phase.REFUSED)
 
     def pause(self) -> None:
-        """Read no further frame until `resume`: an answer is waiting for the disc."""
+        """Handle no further frame until `resume`."""
         self.paused = True
         self.stopped = True
 
     def resume(self) -> None:
         """Go on with what was read meanwhile."""
         self.paused = False
-        self.stopped = self.phase in (Phase.CLOSED, Phase.REFUSED)
-        if not self.stopped:
+        self.waiting.go_on()
+        if not self.has_ended:
             self.receive_data(b"")
+
+    def look(self) -> None:
+        """See whether there is more to do than the hot path does."""
+        self.stopped = self.paused or bool(self.waiting.kept) or self.has_ended
 
     def check_size(self, data: bytes, pos: int) -> None:
         """Refuse a frame that is announced too large, before its bytes gather."""
         kind, channel_id, size = _ENVELOPE.unpack_from(data, pos)
-        if size > self.payload_bytes_max + _FRAME_SLACK_BYTES:
+        if size > self.payload_bytes_max + FRAME_SLACK_BYTES:
             self._lost_frames = True
             self.fail(channel_id, faults.too_large(kind, size, self.payload_bytes_max), (0, 0))
 
@@ -191,7 +207,7 @@ class Connection:
         """The general path: any complete frame, envelope included."""
         kind, channel_id, size = _ENVELOPE.unpack_from(frame)
         try:
-            if size > self.payload_bytes_max + _FRAME_SLACK_BYTES:
+            if size > self.payload_bytes_max + FRAME_SLACK_BYTES:
                 raise faults.too_large(kind, size, self.payload_bytes_max)
             if frame[-1] != 0xCE:
                 # The octet that stood in its place is shown as RabbitMQ shows it.
@@ -248,9 +264,10 @@ class Connection:
                 raise faults.out_of_turn(self.phase)
             self._handshake(method)
         elif isinstance(method, commands.Connection.Close):
-            self._close_channels()
-            self.send(0, commands.Connection.CloseOk())
-            self._end(by_peer=True)
+            if self.waiting.kept:
+                self.waiting.leave(self._handler)
+            else:
+                self.finish()
         elif isinstance(method, commands.Connection.UpdateSecret):
             secret: Any = method.new_secret  # a longstr: bytes from our codec
             self._handler.update_secret(secret)
@@ -391,6 +408,7 @@ class Connection:
                 commands.Channel.Close(error.code, error.reply_text, class_id, method_id),
             )
             self._handler.failed(error, channel_id)
+            self.waiting.release(channel_id)  # what it may have been asked is asked no more
         elif self.phase in (Phase.RUNNING, Phase.OPEN):
             self._handler.failed(error, channel_id)
             self.close(error, class_id, method_id)
@@ -422,7 +440,14 @@ class Connection:
         self.phase = Phase.CLOSED
         self.stopped = True
 
+    def finish(self) -> None:
+        """Answer the client's close."""
+        self._close_channels()
+        self.send(0, commands.Connection.CloseOk())
+        self._end(by_peer=True)
+
     def _close_channels(self) -> None:
+        self.waiting.clear()
         self.publishes.clear()
         self.assembling.clear()
         running, self.running = self.running, {}

@@ -56,6 +56,9 @@ class Handler(Protocol):
     def failed(self, error: AmqpError, channel_id: int) -> None:
         """For the log: a fault was answered with a close."""
 
+    def leaving(self) -> None:
+        """The client asked for the end, and channels wait. `Connection.finish` waits no more."""
+
     def closed(self, *, by_peer: bool) -> None:
         """The connection is done. by_peer: it asked for the end, and closes the socket when it
         has read our close-ok; else the socket can go. Never raises."""

@@ -22,7 +22,7 @@ from mqd.amqp.outlet import Turn
 from mqd.broker.dead_letter import DeadLetters
 from mqd.broker.entries import ConnectionEntry
 from mqd.broker.ports import MessageStore
-from mqd.transport.gate import FLOW, LINKS, TURN, Gate
+from mqd.transport.gate import FLOW, KEPT, LINKS, TURN, Gate
 
 _SHOWN_MS: Final = 1000  # how long a state that comes and goes is seen (RabbitMQ: credit_flow)
 
@@ -108,7 +108,9 @@ class Intake:
 
     def tick(self, now_ms: int) -> None:
         """Forget, a moment later, that it was slowed."""
-        if not self._entry.slowed or self._gate.is_shut(FLOW | LINKS):
+        if self._gate.is_shut(KEPT):
+            self._slow()
+        if not self._entry.slowed or self._gate.is_shut(FLOW | LINKS | KEPT):
             return
         if not self._slowed_ms:
             self._slowed_ms = now_ms

@@ -1,16 +1,14 @@
 """One client's socket: the asyncio shell around `amqp.Connection`.
 
-Decides when bytes are read and written, who may log in from where, timeouts and heartbeats. Holds
-no rule of the protocol or of the broker: it feeds the one, and joins it to the other. One of the
-three places with a catch-all `except`: a fault of ours becomes 541 for this client and a log
-entry, and the broker goes on.
+Decides when bytes are read and written, what becomes of an answer that was waited for, timeouts and
+heartbeats. Holds no rule of the protocol or of the broker: it feeds the one, and joins it to the
+other; who may log in is `mqd.transport.login`'s. One of the three places with a catch-all `except`:
+a fault of ours becomes 541 for this client and a log entry, and the broker goes on.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
-import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
@@ -24,23 +22,18 @@ from mqd.amqp.outlet import Outlet
 from mqd.amqp.ports import ChannelPort
 from mqd.amqp.replies import AmqpError, ChannelError, ConnectionError_, ReplyCode
 from mqd.amqp.states import Phase
-from mqd.auth import sasl
-from mqd.auth.access import LoginRefused
-from mqd.auth.users import User
 from mqd.broker.channel import Channel
 from mqd.broker.entries import ConnectionEntry
 from mqd.transport.dispatch import dispatch
-from mqd.transport.gate import ALARM, ANSWER, PEER, Gate
+from mqd.transport.gate import ALARM, PEER, Gate
 from mqd.transport.intake import Intake
+from mqd.transport.login import Login
 
 if TYPE_CHECKING:
     from mqd.transport.listener import Listener
 
-log = logging.getLogger("mqd.connection")
-
 _REFUSED_SILENCE_S = 3  # RabbitMQ: ?SILENT_CLOSE_DELAY, so that guessing passwords is slow
-_CLOSE_OK_TIMEOUT_S = 10
-_LINGER_S = 30  # RabbitMQ: ?CLOSING_TIMEOUT, for the peer to close its socket
+_CLOSING_S = 30  # RabbitMQ: ?CLOSING_TIMEOUT
 Start = Callable[[Callable[[Any], None]], None]
 Reply = Callable[[Any], Method | None]
 Ids = tuple[int, int]  # class and method
@@ -61,15 +54,13 @@ class Session(asyncio.Protocol):
         "_last_send_ms",
         "_lingers",
         "_listener",
-        "_mechanism",
-        "_properties",
+        "_login",
         "_reads_large",
         "_recv_cnt",
         "_recv_oct",
         "_send_cnt",
         "_send_oct",
         "_transport",
-        "_user",
         "connection",
         "entry",
         "name",
@@ -84,10 +75,7 @@ class Session(asyncio.Protocol):
         self.entry: ConnectionEntry | None = None
         self.pid = listener.broker.pids.new()
         self.name = ""
-        self._mechanism = ""
-        self._properties: Table = {}
         self._intake: Intake | None = None  # once it is open
-        self._user: User | None = None
         self._recv_oct = self._recv_cnt = self._send_oct = self._send_cnt = 0
         self._answer_bytes = 0  # of large ones, in this turn
         self._asked: Ids = (0, 0)  # that are being carried out
@@ -108,16 +96,10 @@ class Session(asyncio.Protocol):
         self._listener.tune(transport)
         if hasattr(transport, "max_size"):
             transport.max_size = self._listener.broker.settings.read_bytes_max
-        peer, ours = self._peer(), self._ours()
-        self.name = f"{_shown(peer)} -> {_shown(ours)}"
+        self._login = Login(self._listener.broker, self.pid, transport)
+        self.name = self._login.name
         self._listener.came(self)
-        log.info("accepting AMQP connection %s (%s)", self.pid, self.name)
-
-    def _peer(self) -> tuple[str, int]:
-        return _address(self._transport.get_extra_info("peername"))
-
-    def _ours(self) -> tuple[str, int]:
-        return _address(self._transport.get_extra_info("sockname"))
+        self._login.journal.accepted()
 
     def data_received(self, data: bytes) -> None:
         self._recv_oct += len(data)
@@ -132,8 +114,8 @@ class Session(asyncio.Protocol):
             intake.added(len(data), counted)
         if self._reads_large != bool(self.connection.missing):
             self._resize_reads()
-        if self.connection.paused:
-            self._gate.received()
+        if self.connection.stopped:
+            self._gate.look()
         self.outlet.turn.end_soon()
 
     def _resize_reads(self) -> None:
@@ -148,7 +130,7 @@ class Session(asyncio.Protocol):
 
     def _fault(self) -> None:
         """A fault of ours: this client is told, the log has the details."""
-        log.exception("connection %s (%s): internal error", self.pid, self.name)
+        self._login.journal.fault_of_ours()
         error = ConnectionError_(ReplyCode.INTERNAL_ERROR, "", (0, 0))
         self.connection.fail(0, error, (0, 0))
 
@@ -170,31 +152,11 @@ class Session(asyncio.Protocol):
         self.connection.lost()
         if self.entry is not None:
             self._listener.broker.remove_connection(self.entry)
-        elif self._mechanism and (events := self._listener.broker.events).listeners:
-            events.connection_closed(self.pid, self.name, self._properties)
+        elif self._login.mechanism and (events := self._listener.broker.events).listeners:
+            events.connection_closed(self.pid, self.name, self._login.properties)
         self._listener.gone(self)
         self.outlet.turn.end()
-        self._log_end(phase, exc)
-
-    def _log_end(self, phase: Phase, exc: Exception | None) -> None:
-        where = f"{self.pid} ({self.name}{self._who()})"
-        if phase in (Phase.CLOSED, Phase.CLOSING):
-            log.info("closing AMQP connection %s", where)
-        elif phase is Phase.RUNNING:
-            log.warning(
-                "closing AMQP connection %s:\nclient unexpectedly closed TCP connection%s",
-                where,
-                f": {exc}" if exc else "",
-            )
-        elif phase is not Phase.REFUSED:
-            log.warning("closing AMQP connection %s:\nconnection_closed_abruptly", where)
-
-    def _who(self) -> str:
-        if self.entry is None:
-            return ""
-        given = self.entry.user_provided_name
-        name = f" - {given}" if given else ""
-        return f"{name}, vhost: '{self.entry.vhost.name}', user: '{self.entry.user.name}'"
+        self._login.journal.ended(phase, exc)
 
     # -- bytes out ----------------------------------------------------------------------------
 
@@ -249,8 +211,14 @@ class Session(asyncio.Protocol):
             self._gate.open(reason)
         except Exception:  # noqa: BLE001 - see the file's charter
             self._fault()
-        if not self.connection.paused:
+        self._hear()
+
+    def _hear(self) -> None:
+        """Silence counts from now on, if it was not listened to."""
+        if not self._gate.is_shut():
             self._last_recv_ms = self._now_ms()
+
+    # -- answers ------------------------------------------------------------------------------
 
     def await_answer(self, channel: Channel, start: Start, answer: Reply) -> None:
         """See `dispatch.Line`."""
@@ -268,7 +236,7 @@ class Session(asyncio.Protocol):
             self._reply(channel, result[0], answer)
         else:
             waiting = True
-            self._gate.shut(ANSWER)
+            self.connection.waiting.hold(channel.number)
 
     def _reply(self, channel: Channel, value: Any, answer: Reply) -> None:
         if isinstance(value, AmqpError):
@@ -278,87 +246,34 @@ class Session(asyncio.Protocol):
             self.connection.send(channel.number, method)
 
     def _answered(self, channel: Channel, value: Any, answer: Reply, asked: Ids) -> None:
-        """An answer that had to wait is there: send it and read on."""
-        if self.outlet.closed or self.connection.phase is not Phase.RUNNING:
+        """An answer that had to wait is there: send it, and go on with what is behind it. Nobody
+        wants it any more when the channel was closed meanwhile, even if there is another one of
+        that number."""
+        connection = self.connection
+        if self.outlet.closed or connection.running.get(channel.number) is not channel:
             return
         try:
-            if channel.number in self.connection.running:
+            try:
                 self._reply(channel, value, answer)
-        except AmqpError as error:
-            self.connection.fail(channel.number, error, asked)
-        self._read_on(ANSWER)
+                connection.waiting.release(channel.number)
+            except AmqpError as error:
+                connection.fail(channel.number, error, asked)
+        except Exception:  # noqa: BLE001 - see the file's charter
+            self._fault()
+        self._gate.look()
+        self._hear()
         self.outlet.turn.end()
 
     # -- amqp.Handler -------------------------------------------------------------------------
 
     def start_ok(self, mechanism: str, response: bytes, properties: Table) -> None:
-        broker = self._listener.broker
-        self._mechanism = mechanism
-        self._properties = properties
-        if mechanism not in broker.settings.auth_mechanisms:
-            raise ConnectionError_(
-                ReplyCode.COMMAND_INVALID, f"unknown authentication mechanism '{mechanism}'"
-            )
-        who = (mechanism, self.connection.version, self.name, self._peer())
-        try:
-            credentials = sasl.parse(mechanism, response)
-            address = self._peer()[0]
-            self._user = broker.auth.authenticate(credentials, _is_loopback(address), address)
-            broker.events.authentication(self._user.name, None, *who)
-        except LoginRefused as refused:
-            broker.events.authentication(refused.username, refused.detail, *who)
-            log.error(
-                "Error on AMQP connection %s (%s, state: starting):\n%s login refused: %s",
-                self.pid,
-                self.name,
-                mechanism,
-                refused.detail,
-            )
-            text = (
-                f"Login was refused using authentication mechanism {mechanism}. "
-                "For details see the broker logfile."
-            )
-            # Only a client that says it can is told why (RabbitMQ: authentication_failure_close).
-            capable = _can(properties, "authentication_failure_close")
-            code = ReplyCode.ACCESS_REFUSED if capable else ReplyCode.NOT_ALLOWED
-            raise ConnectionError_(code, text, (0, 0)) from refused
+        self._login.start(self.connection.version, mechanism, response, properties)
 
     def open(self, vhost: str) -> None:
-        assert self._user is not None
-        broker = self._listener.broker
-        found = broker.open_vhost(vhost, self._user)
-        (peer_host, peer_port), (host, port) = self._peer(), self._ours()
-        connection = self.connection
-        self.entry = ConnectionEntry(
-            pid=self.pid,
-            name=self.name,
-            outlet=self.outlet,
-            peer=self,
-            user=self._user,
-            vhost=found,
-            host=host,
-            port=port,
-            peer_host=peer_host,
-            peer_port=peer_port,
-            protocol=connection.version,
-            auth_mechanism=self._mechanism,
-            frame_max=connection.frame_bytes_max,
-            channel_max=connection.channel_max,
-            timeout=connection.heartbeat_s,
-            client_properties=self._properties,
-            connected_at=self._listener.clock.wall_ms(),
-        )
-        broker.add_connection(self.entry)
-        self._intake = Intake(self.entry, self._gate, broker.turn, self._read_on)
-        given = self.entry.user_provided_name
-        log.info(
-            "connection %s (%s%s): user '%s' authenticated and granted access to vhost '%s'",
-            self.pid,
-            self.name,
-            f" - {given}" if given else "",
-            self._user.name,
-            vhost,
-        )
+        now_ms = self._listener.clock.wall_ms()
+        self.entry = entry = self._login.open(vhost, self.pid, self.connection, self, now_ms)
+        turn = self._listener.broker.turn
+        self._intake = Intake(entry, self._gate, turn, self._read_on)
 
     def open_channel(self, channel_id: int) -> ChannelPort:
         assert self.entry is not None
@@ -372,52 +287,35 @@ class Session(asyncio.Protocol):
     def update_secret(self, secret: bytes) -> None:
         """Renew the credentials of the session: the internal backend takes any (3.10.8)."""
         del secret
-        log.info("connection %s (%s): user's secret was updated", self.pid, self.name)
+        self._login.journal.renewed()
 
     def close_channel(self, channel: ChannelPort) -> None:
         assert isinstance(channel, Channel)
         channel.close()
 
     def failed(self, error: AmqpError, channel_id: int) -> None:
-        class_id, method_id = error.method or (0, 0)
-        method: Any = commands.INDEX_MAPPING.get(class_id << 16 | method_id)
-        operation = method.name.lower() if method is not None else "none"
-        where = f"{self.pid} ({self.name}{self._who()}"
-        if self.connection.phase in (Phase.REFUSED, Phase.CLOSING):  # in the handshake
+        phase = self.connection.phase
+        self._login.journal.failed(error, channel_id, phase)
+        if phase in (Phase.REFUSED, Phase.CLOSING):  # in the handshake
             self._deadline_ms = self._now_ms() + _REFUSED_SILENCE_S * 1000
-            if error.code is not ReplyCode.ACCESS_REFUSED:
-                log.error("closing AMQP connection %s):\n%s", where, error.text)
-            return
-        if isinstance(error, ChannelError):
-            log.error(
-                "Channel error on connection %s), channel %d:\n"
-                " operation %s caused a channel exception %s: %s",
-                where,
-                channel_id,
-                operation,
-                error.code.name.lower(),
-                error.text,
-            )
-            return
-        self._deadline_ms = self._now_ms() + _CLOSE_OK_TIMEOUT_S * 1000
-        if self.entry is not None:
-            self.entry.told_to_close = True
-        log.error(
-            "Error on AMQP connection %s, state: running), channel %d:\n"
-            " operation %s caused a connection exception %s: %s",
-            where,
-            channel_id,
-            operation,
-            error.code.name.lower(),
-            error.text,
-        )
+        elif not isinstance(error, ChannelError):
+            self._hang_up_later()
+            if self.entry is not None:
+                self.entry.told_to_close = True
+
+    def _hang_up_later(self) -> None:
+        """Give the peer its time to close, or to answer our close (RabbitMQ: close_connection)."""
+        heartbeat_s = self.connection.heartbeat_s
+        wait_s = min(heartbeat_s, _CLOSING_S) if heartbeat_s else _CLOSING_S
+        self._deadline_ms = self._now_ms() + wait_s * 1000
+
+    def leaving(self) -> None:
+        self._hang_up_later()
 
     def closed(self, *, by_peer: bool) -> None:
         """Close the socket, unless the peer is to: what it still had under way would come back to
         it as a reset, which may overtake close-ok (observed: 3.10.8 waits, amqp091-go notices)."""
-        heartbeat_s = self.connection.heartbeat_s
-        wait_s = min(heartbeat_s, _LINGER_S) if by_peer and heartbeat_s else _LINGER_S
-        self._deadline_ms = self._now_ms() + wait_s * 1000
+        self._hang_up_later()
         self._lingers = by_peer
         if by_peer:
             assert self.entry is not None
@@ -430,7 +328,7 @@ class Session(asyncio.Protocol):
     def close(self, error: AmqpError) -> None:
         """Close from our side: for an operator, or because the node stops."""
         if self.connection.phase is Phase.RUNNING:
-            self._deadline_ms = self._now_ms() + _CLOSE_OK_TIMEOUT_S * 1000
+            self._hang_up_later()
             self.connection.close(error)
             self._gate.give_up()
         elif self.connection.phase is not Phase.CLOSING:
@@ -438,23 +336,14 @@ class Session(asyncio.Protocol):
         self.outlet.turn.end()
 
     def time_out(self, channel_id: int, delivery_tag: int) -> None:
-        """Texts observed: 3.10.8."""
-        used = self._listener.broker.settings.consumer_timeout_ms
-        hint = "This timeout value can be configured, see consumers doc guide to learn more"
-        log.warning(
-            "Consumer %d on channel %d has timed out waiting for delivery acknowledgement. "
-            "Timeout used: %d ms. %s",
-            delivery_tag,
-            channel_id,
-            used,
-            hint,
-        )
-        text = (
-            f"delivery acknowledgement on channel {channel_id} timed out. "
-            f"Timeout value used: {used} ms. {hint}"
-        )
+        timeout_ms = self._listener.broker.settings.consumer_timeout_ms
+        text = self._login.journal.overdue(channel_id, delivery_tag, timeout_ms)
         error = ChannelError(ReplyCode.PRECONDITION_FAILED, text, (0, 0))
-        self.connection.fail(channel_id, error, (0, 0))
+        try:
+            self.connection.fail(channel_id, error, (0, 0))
+        except Exception:  # noqa: BLE001 - what was kept for the channel is handled
+            self._fault()
+        self._gate.look()
 
     def abort(self) -> None:
         """Drop the socket without a word."""
@@ -507,14 +396,11 @@ class Session(asyncio.Protocol):
             interval_ms = connection.heartbeat_s * 1000
             if interval_ms:
                 self._heartbeat(now_ms, interval_ms)
+            if connection.waiting.leaving and now_ms >= self._deadline_ms:
+                connection.finish()  # whatever its channels wait for
         elif now_ms >= self._deadline_ms:
             if connection.phase not in (Phase.REFUSED, Phase.CLOSING, Phase.CLOSED):
-                log.error(
-                    "closing AMQP connection %s (%s):\n{handshake_timeout,%s}",
-                    self.pid,
-                    self.name,
-                    connection.phase.name.lower(),
-                )
+                self._login.journal.unfinished(connection.phase)
             self._transport.abort()
         return counts
 
@@ -523,46 +409,6 @@ class Session(asyncio.Protocol):
         if now_ms - self._last_send_ms >= interval_ms // 2:
             self._last_send_ms = now_ms
             self.outlet.write(HEARTBEAT_FRAME)
-        if (
-            now_ms - self._last_recv_ms > 2 * interval_ms
-            and not held
-            and not self.connection.paused
-        ):
-            log.error(
-                "closing AMQP connection %s (%s%s):\nmissed heartbeats from client, timeout: %ds",
-                self.pid,
-                self.name,
-                self._who(),
-                interval_ms // 1000,
-            )
+        if now_ms - self._last_recv_ms > 2 * interval_ms and not held and not self._gate.is_shut():
+            self._login.journal.silent(interval_ms // 1000)
             self._transport.abort()
-
-
-def _address(raw: Any) -> tuple[str, int]:
-    if not raw:
-        return "unknown", 0
-    host: str = raw[0]
-    if host.startswith("::ffff:"):
-        host = host[7:]  # an IPv4 peer on a dual-stack listener
-    return host, raw[1]
-
-
-def _shown(address: tuple[str, int]) -> str:
-    host, port = address
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _can(properties: Table, capability: str) -> bool:
-    declared = properties.get("capabilities")
-    return (
-        declared is not None
-        and declared[0] == "table"
-        and declared[1].get(capability) == ("bool", True)
-    )

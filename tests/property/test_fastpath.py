@@ -1,8 +1,9 @@
 """The hot path does what the general path does, however the bytes are cut.
 
 A stream of frames, right and wrong, is fed at once, in pieces, byte by byte, and through the
-readable version of `fastpath.receive` below, which knows no hot frame. What the broker is asked
-to do and what the client is told must be the same.
+readable versions of `fastpath.receive` and `Waiting.receive` below, of which one knows no hot frame
+and the other no runs of frames. What the broker is asked to do and what the client is told must be
+the same. A declare waits, until the next update-secret: an answer comes at a place in the stream.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from pamqp import commands, frame
 from mqd.amqp import connection as connection_module
 from mqd.amqp import fastpath
 from mqd.amqp.connection import Connection
+from mqd.amqp.states import Phase
+from mqd.amqp.waiting import Waiting
 from tests.recorder import ack_frame, header_frame, output, publish_method, raw_frame, running
 
 
@@ -37,14 +40,71 @@ def slow_receive(connection: Connection, data: bytes, pos: int = 0) -> int:
     return pos
 
 
-def run(pieces: list[bytes]) -> tuple[Any, ...]:
+class SlowWaiting(Waiting):
+    """Frame by frame."""
+
+    __slots__ = ()
+
+    def receive(self, data: bytes, pos: int) -> int:
+        connection = self._connection
+        self._busy = True
+        while len(data) - pos >= 8 and not (self.leaving or connection.has_ended):
+            kind, channel_id, size = struct.unpack_from(">BHI", data, pos)
+            end = pos + 8 + size
+            if end > len(data):
+                connection.check_size(data, pos)
+                break
+            frame, pos = data[pos:end], end
+            is_whole = frame[-1] == 0xCE and size <= connection.payload_bytes_max + 8
+            if channel_id in self.kept and kind in (1, 2, 3) and is_whole:
+                self.kept[channel_id] += frame
+            else:
+                connection.frame(frame)
+            self._serve_all()
+        self._busy = False
+        connection.look()
+        return len(data) if self.leaving or connection.has_ended else pos
+
+    def go_on(self) -> None:
+        if not self._busy:
+            self._busy = True
+            self._serve_all()
+            self._busy = False
+            self._connection.look()
+
+    def _serve_all(self) -> None:
+        connection = self._connection
+        while self._ready:
+            channel_id = next(iter(self._ready))
+            frames = self.kept[channel_id]
+            if not frames:
+                del self._ready[channel_id]
+                del self.kept[channel_id]
+                continue
+            end = 8 + int(struct.unpack_from(">I", frames, 3)[0])
+            first, self.kept[channel_id] = bytes(frames[:end]), frames[end:]
+            rest = self.kept.pop(channel_id)
+            del self._ready[channel_id]
+            connection.frame(first)
+            if connection.phase is not Phase.RUNNING:
+                return
+            if channel_id not in self.kept:
+                self._ready = {channel_id: None, **self._ready}
+            self.kept[channel_id] = rest
+        if self.leaving and not self.kept:
+            connection.finish()
+
+
+def run(pieces: list[bytes], waiting: type[Waiting] = Waiting) -> tuple[Any, ...]:
     """Feed the pieces to a connection with channels 1 and 2; all that can be seen of it."""
     connection, recorder = running()
+    connection.waiting = waiting(connection)
     for piece in pieces:
         connection.receive_data(piece)
-        while connection.paused:
-            recorder.calls.append(("answered",))
-            connection.resume()
+    for _ in range(20):
+        recorder.update_secret(b"")
+    assert not connection.waiting.kept
+    assert connection.waiting.kept_bytes == 0 or waiting is not Waiting
     return (
         recorder.calls,
         output(connection),
@@ -58,6 +118,9 @@ def run(pieces: list[bytes]) -> tuple[Any, ...]:
 def pieces_of(data: bytes, cuts: list[int]) -> list[bytes]:
     ends = sorted({cut % (len(data) + 1) for cut in cuts} | {0, len(data)})
     return [data[a:b] for a, b in pairwise(ends)]
+
+
+ANSWERED = frame.marshal(commands.Connection.UpdateSecret("", ""), 0)
 
 
 # -- streams --------------------------------------------------------------------------------------
@@ -150,6 +213,7 @@ methods = st.builds(
             commands.Basic.Recover(False),
             commands.Queue.Declare(0, "q"),
             commands.Queue.Declare(0, "q2"),
+            commands.Queue.Declare(0, "q3"),
             commands.Channel.Close(200, "", 0, 0),
             commands.Channel.CloseOk(),
             commands.Channel.Open(),
@@ -163,6 +227,8 @@ others = st.one_of(
     st.just(raw_frame(8, 0, b"")),
     st.builds(raw_frame, st.integers(0, 9), channel_ids, st.binary(max_size=16), octet_ends),
     st.just(frame.marshal(commands.Connection.Close(200, "", 0, 0), 0)),
+    st.just(ANSWERED),
+    st.just(ANSWERED),
 )
 frames_of_stream = st.one_of(
     publishes(), publishes(), publishes(), acks, acks, twisted_acks, methods, others
@@ -201,6 +267,18 @@ PLAIN = publish_method(1, "", "q") + header_frame(1, 1) + raw_frame(3, 1, b"m")
 )
 # an ack between a publish and its header was taken
 @example(publish_method(1, "", "q") + ack_frame(1, 1, False) + header_frame(1, 0), [])
+# one channel waits, its close behind it; the other goes on, and waits as well
+@example(
+    frame.marshal(commands.Queue.Declare(0, "q"), 1)
+    + PLAIN
+    + frame.marshal(commands.Channel.Close(200, "", 0, 0), 1)
+    + ack_frame(2, 1, False)
+    + frame.marshal(commands.Queue.Declare(0, "q2"), 2)
+    + ack_frame(2, 99, False)
+    + ANSWERED
+    + ack_frame(2, 2, False),
+    [],
+)
 def test_hot_path_equals_general_path(data: bytes, cuts: list[int]) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(connection_module, "_CHUNKED_BYTES_MIN", 100)
@@ -210,3 +288,4 @@ def test_hot_path_equals_general_path(data: bytes, cuts: list[int]) -> None:
             assert run([bytes((octet,)) for octet in data]) == at_once
         patch.setattr(fastpath, "receive", slow_receive)
         assert run([data]) == at_once
+        assert run([data], SlowWaiting) == at_once

@@ -564,8 +564,9 @@ def test_the_socket_goes() -> None:
 def test_closing_wakes_a_connection_that_waits() -> None:
     connection, recorder = running()
     connection.receive_data(marshal(commands.Queue.Declare(0, "q")) + ack_frame(1, 1, False))
-    assert connection.paused
+    assert connection.waiting.kept
     connection.close(ConnectionError_(ReplyCode.CONNECTION_FORCED, "bye"), 0, 0)
+    assert not connection.waiting.kept
     connection.receive_data(CLOSE_OK_FRAME)
     assert recorder.calls[-1] == ("closed",)
     assert ("ack", 1, 1, False) not in recorder.calls

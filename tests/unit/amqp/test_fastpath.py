@@ -140,15 +140,25 @@ def test_a_fault_of_the_connection_ends_reading() -> None:
     assert [call[0] for call in recorder.calls[2:]] == ["failed", "stop", "stop", "close", "close"]
 
 
-def test_a_pause_leaves_the_frames_behind_it() -> None:
+def test_what_waits_leaves_the_frames_behind_it() -> None:
     connection, recorder = running()
     declare = frame.marshal(commands.Queue.Declare(0, "q"), 1)
     connection.receive_data(declare + PLAIN + ack_frame(1, 1, False))
     assert recorder.calls == [("method", 1, "Queue.Declare")]
     connection.receive_data(ack_frame(1, 2, False))
     assert len(recorder.calls) == 1
-    connection.resume()
+    connection.waiting.release(1)
     assert [call[0] for call in recorder.calls] == ["method", "publish", "ack", "ack"]
+
+
+def test_a_pause_leaves_the_frames_behind_it() -> None:
+    connection, recorder = running()
+    connection.pause()
+    connection.receive_data(PLAIN + ack_frame(1, 1, False))
+    connection.receive_data(ack_frame(2, 2, False))
+    assert recorder.calls == []
+    connection.resume()
+    assert [call[0] for call in recorder.calls] == ["publish", "ack", "ack"]
 
 
 def test_a_closed_channel_forgets_its_publishes() -> None:

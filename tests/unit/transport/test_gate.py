@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mqd import limits
-from mqd.transport.gate import ALARM, ANSWER, PEER, Gate
+from mqd.transport.gate import ALARM, FLOW, PEER, Gate
 from tests.harness import Basic, Client, Queue, World, published
 
 _BODY = b"x" * 100_000
@@ -31,7 +31,7 @@ def test_reasons_end_one_by_one() -> None:
     client = World().connect()
     transport = client.transport
     gate = Gate(client.session.connection, transport)
-    for reason in (ANSWER, ALARM, PEER):
+    for reason in (FLOW, ALARM, PEER):
         gate.shut(reason)
     gate.open(ALARM)
     assert gate.is_shut(PEER)
@@ -39,7 +39,7 @@ def test_reasons_end_one_by_one() -> None:
     gate.open(PEER)
     assert client.session.connection.paused
     assert not transport.reading
-    gate.open(ANSWER)
+    gate.open(FLOW)
     assert not client.session.connection.paused
     assert transport.reading
 
@@ -71,15 +71,16 @@ def test_what_it_sent_before_is_handled_first(waiting: Client) -> None:
     assert waiting.transport.closing
 
 
-def test_no_more_than_a_read_waits_behind_an_answer(waiting: Client) -> None:
-    for _ in range(10):
+def test_only_so_much_waits_behind_an_answer(waiting: Client) -> None:
+    count = limits.KEPT_BYTES_MAX // 20_000 + 2
+    for _ in range(count):
         waiting.feed(published("d", b"x" * 20_000))
     assert not waiting.transport.reading
     assert waiting.unread
     waiting.world.settle_topology()
     waiting.feed(b"")
     assert waiting.transport.reading
-    assert waiting.world.queue("d").ready_count == 10
+    assert waiting.world.queue("d").ready_count == count
 
 
 def test_large_answers_are_sent_before_more_are_asked_for() -> None:

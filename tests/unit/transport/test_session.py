@@ -211,10 +211,17 @@ def test_who_is_held_is_not_expected_to_speak(world: World) -> None:
     assert client.transport.aborted
 
 
-def test_who_never_answers_close(world: World, client: Client) -> None:
-    next(iter(world.broker.connections.values())).close(320, "bye")
-    assert client.said() == ["connection.close CONNECTION_FORCED - bye"]
-    world.tick(9_900)
+@pytest.mark.parametrize(("heartbeat", "seconds"), [(0, 30), (5, 5), (60, 30)])
+@pytest.mark.parametrize("how", ["an operator", "a fault"])
+def test_who_never_answers_close(how: str, heartbeat: int, seconds: int, world: World) -> None:
+    """It has as long as one that closes has for hanging up (observed: 3.10.8)."""
+    client = world.connect(heartbeat=heartbeat)
+    if how == "an operator":
+        next(iter(world.broker.connections.values())).close(320, "bye")
+    else:
+        client.send(Basic.Qos(prefetch_size=1))
+    assert [got.name for got in client.take()] == ["Connection.Close"]
+    world.tick(1000 * seconds - 100)
     assert not client.transport.closing
     world.tick(200)
     assert client.transport.aborted
