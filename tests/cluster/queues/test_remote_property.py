@@ -3,7 +3,7 @@
 Clients on every node publish to, consume from, ask and settle messages of queues of every node.
 What must hold whatever is drawn: a message that was confirmed and not returned is delivered and
 settled, or is still there; a classic queue delivers nothing twice without saying so; every client
-sees what one publisher sent in the order it was sent; a single active consumer is one; what queues
+sees what one channel sent in the order it was sent; a single active consumer is one; what queues
 and channels count is the same; and when the clients are gone nothing of them is left.
 """
 
@@ -141,7 +141,7 @@ class Actor:
 
     def publish(self, queue: str, channel: int, **properties: Any) -> str:
         self.play.serial += 1
-        body = f"{self.number}.{self.play.serial}.{queue}"
+        body = f"{self.number}-{channel}.{self.play.serial}.{queue}"
         self.play.bodies.append(body)
         self.client.feed(
             published(queue, body, mandatory=True, channel=channel, mode=2, **properties)
@@ -153,7 +153,7 @@ class Actor:
         match what:
             case "publish" | "publish for a while":
                 ttl = {"expiration": "1500"} if what != "publish" else {}
-                self.sent.append(f"{self.number}.{self.play.serial + 1}.{value}")
+                self.sent.append(f"{self.number}-2.{self.play.serial + 1}.{value}")
                 if ttl:
                     self.play.settled.add(self.sent[-1])
                 self.publish(value, 2, **ttl)

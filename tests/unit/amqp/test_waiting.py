@@ -127,6 +127,15 @@ def test_answers_may_come_in_any_order(pair: Pair) -> None:
     assert done(recorder) == [("ack", 1)]
 
 
+def test_an_answer_is_acted_upon_where_it_comes(pair: Pair) -> None:
+    """Another channel's frame brings it: what was kept comes before the next frame, not behind all
+    that was read with it."""
+    connection, recorder = pair
+    answered = frame.marshal(commands.Connection.UpdateSecret("", ""), 0)
+    connection.receive_data(ack_frame(1, 1, False) + answered + ack_frame(2, 1, False))
+    assert done(recorder) == [("answered", 1), ("ack", 1), ("ack", 2)]
+
+
 def test_an_answer_while_the_connection_is_paused(pair: Pair) -> None:
     connection, recorder = pair
     connection.receive_data(ack_frame(1, 1, False))
@@ -239,6 +248,23 @@ def test_the_socket_goes_while_it_waits(pair: Pair) -> None:
     connection.waiting.release(1)
     assert [call[0] for call in done(recorder)] == ["stop", "stop", "close", "close"]
     assert not connection.waiting.kept
+
+
+def test_the_end_while_an_answer_waits_to_be_acted_upon(pair: Pair) -> None:
+    connection, recorder = pair
+    connection.receive_data(ack_frame(1, 1, False))
+    connection.pause()
+    connection.waiting.release(1)
+    connection.close(ConnectionError_(ReplyCode.CONNECTION_FORCED, "bye"), 0, 0)
+    done(recorder)
+    connection.receive_data(frame.marshal(commands.Connection.CloseOk(), 0))
+    assert done(recorder) == [("closed",)]
+
+
+def test_a_frame_that_is_too_large_is_refused_before_its_bytes_gather(pair: Pair) -> None:
+    connection, _ = pair
+    connection.receive_data(raw_frame(3, 1, bytes(5000))[:7])
+    assert sent(connection) == [(0, "Connection.Close")]
 
 
 def test_our_close_while_the_client_leaves(pair: Pair) -> None:

@@ -179,6 +179,22 @@ def test_who_closes_and_hangs_up_is_answered_first(world: World, client: Client)
     assert client.transport.closing
 
 
+def test_who_hangs_up_with_two_channels_waiting_is_answered_first(
+    world: World, client: Client
+) -> None:
+    client.send(Queue.Declare(queue="e", durable=True), channel=2)
+    client.feed(published("d", "m") + published("e", "n", channel=2))
+    assert client.session.eof_received()
+    first, *world.topology.waiting = world.topology.waiting
+    first()
+    world.end_turns()
+    assert world.queue("d").ready_count == 1
+    assert not client.transport.closing
+    world.settle_topology()
+    assert world.queue("e").ready_count == 1
+    assert client.transport.closing
+
+
 def test_an_operator_closes_it(world: World, client: Client) -> None:
     client.publish("d", "m")
     (entry,) = world.broker.connections.values()
