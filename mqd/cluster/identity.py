@@ -27,11 +27,9 @@ a refusal is what its first read meets.
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import hmac
 import ipaddress
-import os
 import ssl
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -44,6 +42,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from mqd.storage import durable
 
 _LABEL: Final = b"mqd-cluster-1"
 # SEC 2 §2.4.2: the number of points of P-256.
@@ -112,12 +112,12 @@ def issue(
     names = _names(node, addresses)
     leaf = _certificate(_name("mqd member"), key, subject, authority_key, names)
     pem = serialization.Encoding.PEM
-    write_private(identity.authority, authority.public_bytes(pem))
-    write_private(identity.certificate, leaf.public_bytes(pem))
+    durable.replace(identity.authority, authority.public_bytes(pem))
+    durable.replace(identity.certificate, leaf.public_bytes(pem))
     if is_new:
         plain = serialization.NoEncryption()
         key_pem = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain)
-        write_private(identity.key, key_pem)
+        durable.replace(identity.key, key_pem)
     return identity
 
 
@@ -144,18 +144,6 @@ def node_of(connection: ssl.SSLObject | ssl.SSLSocket) -> str | None:
         if kind == "URI" and value.startswith(_URI):
             return unquote(value.removeprefix(_URI))
     return None
-
-
-def write_private(path: Path, content: bytes) -> None:
-    """Whole or not at all, and never readable by others, not even while it is written."""
-    new = path.with_name(path.name + ".new")
-    with contextlib.suppress(FileNotFoundError):
-        new.unlink()
-    with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)
 
 
 def _key_in(path: Path) -> ec.EllipticCurvePrivateKey | None:

@@ -10,13 +10,13 @@ Decides that. Never decides when a node forgets everything (`lifecycle` and `mem
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 from typing import Final
 
 from mqd.daemon.locks import LOCK_FILE
 from mqd.errors import ErrorCode, MqdError
+from mqd.storage import durable
 
 MARKER: Final = "emptying"
 RECORD_FILE: Final = "cluster.json"  # `mqd.cluster.membership` keeps it
@@ -26,7 +26,7 @@ def empty(directory: Path, record: str = "") -> None:
     """Remove everything but the lock, which the caller holds. record: then the node is a member
     again, and remembers that. Raises MqdError; then it is as it was, or begun."""
     try:
-        _write(directory / MARKER, record)
+        durable.replace(directory / MARKER, record.encode())
     except OSError as error:
         raise _hindered(directory, error) from error
     finish(directory)
@@ -62,27 +62,7 @@ def _remove(directory: Path, record: str) -> None:
         else:
             path.unlink(missing_ok=True)
     if record:
-        _write(directory / RECORD_FILE, record)
-    _sync(directory)
+        durable.replace(directory / RECORD_FILE, record.encode())
+    durable.sync_names(directory)
     (directory / MARKER).unlink()
-    _sync(directory)
-
-
-def _write(path: Path, text: str) -> None:
-    """Permanent on return, and never in part. An empty one needs no room on a full disc."""
-    beside = path.with_name(path.name + ".new")
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
-    _sync(path.parent)
-
-
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    durable.sync_names(directory)

@@ -12,6 +12,7 @@ import os
 from pathlib import Path
 
 from mqd.errors import ErrorCode, MqdError
+from mqd.storage.durable import make_folder
 
 LOCK_FILE = "mqd.lock"
 
@@ -23,7 +24,7 @@ class DataLock:
     def __init__(self, directory: Path) -> None:
         self.path = directory / LOCK_FILE
         try:
-            directory.mkdir(mode=0o750, parents=True, exist_ok=True)
+            make_folder(directory, 0o750)
             self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
         except OSError as error:
             raise MqdError(

@@ -23,12 +23,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from mqd.cluster.identity import write_private
 from mqd.cluster.ports import Engine, NoMajority
 from mqd.cluster.shards.shards import log_of, shard_number
 from mqd.daemon.remembered import LACKS_FILE, remembered
 from mqd.limits import WHOLE_LOOK_S
 from mqd.metadata.store import MetadataStore
+from mqd.storage import durable
 
 _STAMP_LOOKS: Final = 5
 
@@ -122,4 +122,4 @@ class Wholeness:
             _log.info("this node's copies of the logs of quorum queues are whole")
         with contextlib.suppress(OSError):  # a full disc: it is known for as long as this runs
             self._folder.mkdir(mode=0o700, exist_ok=True)
-            write_private(self._folder / LACKS_FILE, " ".join(self._lacks).encode())
+            durable.replace(self._folder / LACKS_FILE, " ".join(self._lacks).encode())

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from pathlib import Path
 
+from mqd.storage.durable import sync_names
 from mqd.storage.segment import ENTRY_BYTES, FILE_HEAD, Index, Segment
 
 
@@ -44,7 +44,7 @@ class Write:
         finally:
             os.close(fd)
         if self.is_new:
-            _sync_names(self.segment.path.parent)
+            sync_names(self.segment.path.parent, above=2)  # of the stream, and of all streams
         if self.entries_to > self.entries_from:
             self._write_index()
 
@@ -61,16 +61,6 @@ def _write_all(fd: int, data: bytes, place: int) -> None:
     done = 0
     while done < len(data):
         done += os.pwrite(fd, memoryview(data)[done:], place + done)
-
-
-def _sync_names(directory: Path) -> None:
-    """The file's name, the folder's and the folder's of all streams are permanent."""
-    for each in (directory, directory.parent, directory.parent.parent):
-        fd = os.open(each, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
 
 
 def make_fit(segment: Segment, index: Index) -> int:

@@ -23,6 +23,7 @@ from pathlib import Path
 
 from mqd.errors import ErrorCode, MqdError
 from mqd.limits import WAL_PAGES_MAX
+from mqd.storage.durable import sync_names
 
 Migration = Callable[[sqlite3.Connection], None]
 
@@ -78,13 +79,8 @@ def _create_private(path: Path) -> None:
     """
     new = not path.exists()
     os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o640))
-    for directory in (path.parent, path.parent.parent) if new else ():
-        with contextlib.suppress(PermissionError):  # a base directory may be another's
-            fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                os.fsync(fd)
-            finally:
-                os.close(fd)
+    if new:
+        sync_names(path.parent, above=1)
 
 
 def unusable(path: Path, form: Format, error: sqlite3.Error) -> MqdError:

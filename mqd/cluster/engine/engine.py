@@ -56,10 +56,11 @@ from mqd.cluster.engine.settings import (
     server_name,
 )
 from mqd.cluster.engine.voters import Voters
-from mqd.cluster.identity import Identity, write_private
+from mqd.cluster.identity import Identity
 from mqd.cluster.ports import Engine, Entry, LogInfo, NoMajority
 from mqd.errors import ErrorCode, MqdError
 from mqd.metadata.commands import Member
+from mqd.storage import durable
 
 _log = logging.getLogger("mqd.cluster.engine")
 
@@ -114,11 +115,11 @@ class NatsEngine:
         """Start the server; it may take a while until it is `ready`. members: the disc members,
         with or without this one. Raises MqdError when there is no server to run."""
         program = await asyncio.to_thread(programs.find, self._binary)
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        durable.make_folder(self._folder, 0o700)
         for old in self._folder.iterdir():
             if old.is_dir() and old != self._store:
                 supervisor.wipe(old)
-        self._store.mkdir(mode=0o700, exist_ok=True)
+        durable.make_folder(self._store, 0o700)
         is_old = (self._store / _JOINED).exists()
         self._joins = not is_old and how is not Start.FOUND
         self._members, self._identity = {each.name: each for each in members}, identity
@@ -309,7 +310,7 @@ class NatsEngine:
         marker = self._store / _JOINED
         if self._settling is None and not marker.exists():
             try:
-                write_private(marker, b"")
+                durable.replace(marker, b"")
             except OSError:
                 return  # the next time it is looked at
             self._settling = asyncio.get_running_loop().create_task(self._settle())

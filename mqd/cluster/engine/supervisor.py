@@ -25,9 +25,9 @@ from typing import Any, Final, Protocol
 from mqd.cluster.engine.anchor import Anchor
 from mqd.cluster.engine.child import Child, Lock, Ports
 from mqd.cluster.engine.connection import end
-from mqd.cluster.identity import write_private
 from mqd.errors import ErrorCode, MqdError
 from mqd.limits import ENGINE_ROOM_BYTES_MIN
+from mqd.storage import durable
 
 _log = logging.getLogger("mqd.cluster.engine")
 BACKOFF_MIN_S: Final = 0.1
@@ -87,7 +87,7 @@ class Supervisor:
             if child is None or child.ended.done():
                 return  # the next one reads it
             try:
-                write_private(self._config, self._config_text)
+                durable.replace(self._config, self._config_text)
             except OSError as error:
                 text = f"nats-server is not told of changes: {error}"
                 raise MqdError(ErrorCode.UNAVAILABLE, text) from error
@@ -134,7 +134,7 @@ class Supervisor:
         try:
             if shutil.disk_usage(self._folder).free < ENGINE_ROOM_BYTES_MIN:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            write_private(self._config, self._config_text)
+            durable.replace(self._config, self._config_text)
             self._child = Child(self._binary, self._config, self._lock.descriptor)
         except OSError as error:
             self._fail(f"nats-server cannot be started: {error}")

@@ -7,11 +7,11 @@ members are reached. Never looks into it (`record` does).
 from __future__ import annotations
 
 import contextlib
-import os
 from pathlib import Path
 
 from mqd.cluster.membership.record import FILE_NAME, Record, decode, encode
 from mqd.errors import ErrorCode, MqdError
+from mqd.storage import durable
 
 
 def read(data: Path) -> Record | None:
@@ -30,15 +30,8 @@ def read(data: Path) -> Record | None:
 def write(data: Path, record: Record) -> None:
     """In place of what was there. Raises MqdError when the disc refuses."""
     path = data / FILE_NAME
-    beside = path.with_suffix(".new")
     try:
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(encode(record))
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-        _sync(data)
+        durable.replace(path, encode(record).encode())
     except OSError as error:
         raise MqdError(
             ErrorCode.UNAVAILABLE, f"{path} cannot be written: {error.strerror}"
@@ -49,12 +42,4 @@ def remove(data: Path) -> None:
     """Harmless when there is none."""
     (data / FILE_NAME).unlink(missing_ok=True)
     with contextlib.suppress(OSError):
-        _sync(data)
-
-
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        durable.sync_names(data)

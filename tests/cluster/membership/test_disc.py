@@ -22,7 +22,7 @@ def test_a_member_that_cannot_write_its_record_goes_on(tmp_path: Path) -> None:
     with members(tmp_path, "a", "b", "c") as (first, ill, new):
         ill.join(first)
         eventually(ill.is_ordered_by_majority)
-        hindrance = ill.data / "cluster.new"
+        hindrance = ill.data / "cluster.json.new"
         hindrance.mkdir()
         new.join(first, "--ram")
         first.ctl("add_user", "later", "pw")
