@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from mqd.admin import copies, values
@@ -26,8 +25,6 @@ from mqd.auth.patterns import InvalidPattern, compile_pattern
 from mqd.broker.message import Message
 from mqd.broker.queues.base import Queue
 from mqd.broker.queues.quorum import QuorumQueue
-from mqd.erlang.formatting import written
-from mqd.erlang.terms import Atom
 from mqd.errors import ErrorCode, MqdError
 from mqd.rpc.v1 import quorum_queues_pb2 as pb
 from mqd.rpc.v1.values_pb2 import Done
@@ -37,6 +34,7 @@ if TYPE_CHECKING:
 
 MACHINE_VERSION: Final = 2  # of the queue's rules, as 3.10.8 counts them
 _TERM: Final = 1
+_NO_APP: Final = "noproc"  # the state of a copy whose node does not say anything of it
 PEEKED_BYTES_MAX: Final = 64
 QUEUE_KINDS: Final = ("all", "classic", "quorum", "stream")
 
@@ -121,7 +119,7 @@ async def status(ctx: AdminContext, request: pb.QuorumStatus) -> AsyncIterator[p
     if logs is not None:
         members = copies_of(ctx, queue).members
         looked = await logs.look(queue.definition)
-        found = await _with_those_down(ctx, [copy for copy in looked if copy.node in members])
+        found = [copy for copy in looked if copy.node in members]
     elif is_here(ctx, queue):
         from mqd.cluster.fanout.copies import Copy  # not at the start of a node alone
 
@@ -133,29 +131,28 @@ async def status(ctx: AdminContext, request: pb.QuorumStatus) -> AsyncIterator[p
         async for batch in rows_of(ctx, queue.home, "QuorumQueues.Status", request):
             yield batch
         return
-    for batch in batches(map(_status_row, found), lambda chunk: pb.QuorumStatusRows(rows=chunk)):
+    down = await _down(ctx, found)
+    rows = (_status_row(copy, copy.node in down) for copy in found)
+    for batch in batches(rows, lambda chunk: pb.QuorumStatusRows(rows=chunk)):
         yield batch
 
 
-async def _with_those_down(ctx: AdminContext, found: Sequence[Copy]) -> Sequence[Copy]:
-    """An app that is stopped is another thing than a process that does not answer."""
-    if all(copy.state != "noproc" for copy in found):
-        return found
-    answers = await ctx.node.membership.survey(ctx.node.app_state)
-    return [
-        replace(copy, state=f"{{nodedown,{written(Atom(copy.node), texts=False)}}}")
-        if copy.state == "noproc" and answers.get(copy.node) is None
-        else copy
-        for copy in found
-    ]
+async def _down(ctx: AdminContext, found: Sequence[Copy]) -> Collection[str]:
+    """Of these, the nodes whose process does not answer: their app may only be stopped."""
+    silent = [copy.node for copy in found if copy.state == _NO_APP]
+    answers = await ctx.node.membership.survey(ctx.node.app_state) if silent else {}
+    return [node for node in silent if answers.get(node) is None]
 
 
-def _status_row(copy: Copy) -> pb.QuorumStatusRow:
-    if copy.state == "noproc" or copy.state.startswith("{nodedown"):
-        return pb.QuorumStatusRow(node=copy.node, raft_state=copy.state)
+def _status_row(copy: Copy, is_down: bool) -> pb.QuorumStatusRow:
+    state = values.atom(copy.state)
+    if is_down:
+        state = values.term_tuple((values.atom("nodedown"), values.atom(copy.node)))
+    if copy.state == _NO_APP:
+        return pb.QuorumStatusRow(node=copy.node, raft_state=state)
     return pb.QuorumStatusRow(
         node=copy.node,
-        raft_state=copy.state,
+        raft_state=state,
         log_index=copy.log_index,
         commit_index=copy.commit_index,
         snapshot_index="undefined",

@@ -64,25 +64,28 @@ class QuorumStatusRow(_message.Message):
     TERM_FIELD_NUMBER: _builtins.int
     MACHINE_VERSION_FIELD_NUMBER: _builtins.int
     node: _builtins.str
-    raft_state: _builtins.str
     log_index: _builtins.int
     commit_index: _builtins.int
     snapshot_index: _builtins.str
     """undefined: there is none"""
     term: _builtins.int
     machine_version: _builtins.int
+    @_builtins.property
+    def raft_state(self) -> _values_pb2.Term:
+        """an atom, or {nodedown, Node}"""
+
     def __init__(
         self,
         *,
         node: _builtins.str = ...,
-        raft_state: _builtins.str = ...,
+        raft_state: _values_pb2.Term | None = ...,
         log_index: _builtins.int | None = ...,
         commit_index: _builtins.int | None = ...,
         snapshot_index: _builtins.str | None = ...,
         term: _builtins.int | None = ...,
         machine_version: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_commit_index", b"_commit_index", "_log_index", b"_log_index", "_machine_version", b"_machine_version", "_snapshot_index", b"_snapshot_index", "_term", b"_term", "commit_index", b"commit_index", "log_index", b"log_index", "machine_version", b"machine_version", "snapshot_index", b"snapshot_index", "term", b"term"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_commit_index", b"_commit_index", "_log_index", b"_log_index", "_machine_version", b"_machine_version", "_snapshot_index", b"_snapshot_index", "_term", b"_term", "commit_index", b"commit_index", "log_index", b"log_index", "machine_version", b"machine_version", "raft_state", b"raft_state", "snapshot_index", b"snapshot_index", "term", b"term"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = _typing.Literal["_commit_index", b"_commit_index", "_log_index", b"_log_index", "_machine_version", b"_machine_version", "_snapshot_index", b"_snapshot_index", "_term", b"_term", "commit_index", b"commit_index", "log_index", b"log_index", "machine_version", b"machine_version", "node", b"node", "raft_state", b"raft_state", "snapshot_index", b"snapshot_index", "term", b"term"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...

@@ -12,6 +12,7 @@ from mqd.metadata.commands import PutParameter
 from mqd.rpc.v1 import mirroring_pb2, queues_pb2, upgrade_pb2
 from mqd.rpc.v1 import quorum_queues_pb2 as pb
 from mqd.rpc.v1.membership_pb2 import MemberFacts
+from mqd.rpc.v1.values_pb2 import Term
 from tests.cluster.fanout.logs import Logs
 from tests.cluster.fanout.stands import A, B, C, Stands
 
@@ -30,7 +31,14 @@ def three() -> tuple[Stands, Logs]:
 async def status(stands: Stands, name: str) -> list[tuple[str, str]]:
     request = pb.QuorumStatus(vhost="/", queue=name)
     rows = await stands.rows(quorum_queues.status(stands[C].ctx, request))
-    return [(row.node, row.raft_state) for row in rows]
+    return [(row.node, written(row.raft_state)) for row in rows]
+
+
+def written(state: Term) -> str:
+    """In the words of Erlang."""
+    if state.WhichOneof("kind") == "atom":
+        return str(state.atom)
+    return f"{{{','.join(map(written, state.tuple.items))}}}"
 
 
 async def changed(stands: Stands, listing: object) -> list[tuple[str, int, str]]:
@@ -104,7 +112,7 @@ async def test_a_queue_of_one_member_is_asked_of_there() -> None:
     stands.queue(A, "one", "quorum")
     request = pb.QuorumStatus(vhost="/", queue="one")
     rows = await stands.rows(quorum_queues.status(stands[B].ctx, request))
-    assert [(row.node, row.raft_state) for row in rows] == [(A, "leader")]
+    assert [(row.node, row.raft_state.atom) for row in rows] == [(A, "leader")]
     stands.stop(A)
     with pytest.raises(MqdError, match="not_found"):
         await stands.rows(quorum_queues.status(stands[B].ctx, request))

@@ -14,6 +14,7 @@ from mqd.rpc.v1 import (
     nodes_pb2,
     permissions_pb2,
     queues_pb2,
+    quorum_queues_pb2,
     users_pb2,
     values_pb2,
 )
@@ -533,3 +534,20 @@ def test_force_boot_marks_the_files_of_a_node_that_is_down(
     (run_dir / "fake@localhost").mkdir()
     assert call("force_boot").code == 0
     assert (run_dir / "fake@localhost" / "force_load").exists()
+
+
+def test_a_state_that_is_a_term_is_one_in_every_format(fake: FakeNode) -> None:
+    nodedown = values_pb2.TermList(
+        items=[values_pb2.Term(atom="nodedown"), values_pb2.Term(atom="b@h-2")]
+    )
+    row = quorum_queues_pb2.QuorumStatusRow(
+        node="b@h-2", raft_state=values_pb2.Term(tuple=nodedown)
+    )
+    rows = quorum_queues_pb2.QuorumStatusRows(rows=[row])
+    asked = quorum_queues_pb2.QuorumStatus
+    fake.answer("QuorumQueues/Status", asked, lambda *_: iter([rows]), stream=True)
+    words = ("-n", fake.name, "-q", "quorum_status", "q", "--formatter")
+    assert "{nodedown,'b@h-2'}" in call(*words, "pretty_table", tool="rabbitmq-queues").out
+    assert '"Raft State":["nodedown","b@h-2"]' in call(*words, "json", tool="rabbitmq-queues").out
+    erlang = call(*words, "erlang", tool="rabbitmq-queues").out
+    assert "{<<\"Raft State\">>,{nodedown,'b@h-2'}}" in erlang
