@@ -13,7 +13,6 @@ HELD_MB_MAX = 40  # for 40,000 messages of 1 KiB that nobody acknowledges, and a
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
 def test_what_is_held_and_what_is_streamed_takes_little_memory(tmp_path: Path) -> None:
     figures = measure(Mqd(tmp_path), SMOKE)
     assert figures["unacknowledged MB"] - figures["backlog MB"] < HELD_MB_MAX, figures

@@ -10,11 +10,10 @@ from tests.perf.scale import SMOKE, Mqd, measure
 
 QUEUE_KB_MAX = 16  # of memory, with a binding: 3.2 were measured over ten thousand
 MESSAGE_BYTES_MAX = 1_500  # of memory, with a body of a hundred: 440 over a million
-LISTING_S_MAX = 10.0
+LISTING_S_MAX = 60.0  # by the clock, so other work of the machine counts as well
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
 def test_many_of_each_are_declared_listed_and_recovered(tmp_path: Path) -> None:
     figures = measure(Mqd(tmp_path), SMOKE)
     declared_kb = (figures["declared MB"] - figures["empty MB"]) * 1024

@@ -47,7 +47,7 @@ def collected(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
         env={**os.environ, "COLLECTED": str(out)},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=280,
         check=False,
     )
     assert done.returncode == 0, done.stdout[-2000:]
