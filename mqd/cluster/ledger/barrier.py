@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -20,6 +21,8 @@ from mqd.cluster.ledger.wire import ACK, pack_ack, unpack_ack
 from mqd.cluster.ports import Mesh
 from mqd.limits import BARRIER_S, WRITTEN_TOLD_S
 from mqd.metadata.store import MetadataStore
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(order=True, slots=True)
@@ -100,14 +103,17 @@ class Barrier:
     def _overdue(self, number: int) -> None:
         for node in self._mesh.up:
             if self._applied.get(node, -1) < number:
+                if node not in self._suspected:
+                    _log.info("changes are answered before node %s has them: it is late", node)
                 self._suspected[node] = max(number, self._suspected.get(node, 0))
         self._check()
 
     def _take(self, node: str, payload: bytes) -> None:
         applied, self.written[node] = unpack_ack(payload)
         self._applied[node] = applied
-        if applied >= self._suspected.get(node, 0):
-            self._suspected.pop(node, None)
+        if node in self._suspected and applied >= self._suspected[node]:
+            del self._suspected[node]
+            _log.info("node %s is waited for again: it has the changes it was late with", node)
         self._check()
 
     def _changed(self, node: str, is_up: bool) -> None:

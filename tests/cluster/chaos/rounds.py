@@ -25,6 +25,7 @@ from tests.cluster.chaos.actors import (
 from tests.cluster.chaos.discs import Disc
 from tests.cluster.chaos.faults import Faults, Trouble
 from tests.cluster.chaos.history import Behind, History
+from tests.cluster.chaos.late import late
 from tests.cluster.chaos.metadata import REGISTER, Clerk, compare
 from tests.cluster.chaos.queue_check import check
 from tests.cluster.chaos.register_check import wrong
@@ -156,7 +157,8 @@ class Chaos:
         for each in check(sampled, drained=True):
             self.witness.fail("history of a quorum queue", each)
         register = self.history.of(REGISTER)
-        for each in await asyncio.to_thread(wrong, register, self.behind):
+        behind = [*self.behind, *late(self.trio.members)]
+        for each in await asyncio.to_thread(wrong, register, behind):
             self.witness.fail("history of metadata", each)
 
     def _asked(self) -> list[bool]:

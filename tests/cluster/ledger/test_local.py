@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -81,7 +82,10 @@ async def test_nothing_is_sent_or_answered_before_it_is_on_disc(stand: Stand) ->
 
 
 @pytest.mark.asyncio
-async def test_the_answer_waits_for_all_that_are_linked_and_not_for_long(stand: Stand) -> None:
+async def test_the_answer_waits_for_all_that_are_linked_and_not_for_long(
+    stand: Stand, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "mqd.cluster.ledger.barrier")
     asked = Asked()
     stand.meshes.hold("a", "s")  # it gets nothing
     first = asked.propose(stand["r"], VHOST)
@@ -96,6 +100,11 @@ async def test_the_answer_waits_for_all_that_are_linked_and_not_for_long(stand: 
     stand.meshes.release("a", "s")
     await stand.settle()
     assert stand.ledger("r").barrier.suspected == frozenset()
+    told = dict.fromkeys(line for line in caplog.messages if "late" in line)
+    assert list(told) == [
+        "changes are answered before node s has them: it is late",
+        "node s is waited for again: it has the changes it was late with",
+    ]
     stand.meshes.hold("a", "s")
     third = asked.propose(stand["a"], value(2))
     fourth = asked.propose(stand["a"], value(3))
