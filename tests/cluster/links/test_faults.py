@@ -20,7 +20,7 @@ from mqd.metadata.commands import Member
 from tests.cluster.links.nodes import HOST, Cluster, incarnation
 from tests.cluster.links.proxy import Proxy
 from tests.ports import free_ports
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 
 pytestmark = pytest.mark.asyncio
 
@@ -292,4 +292,4 @@ async def test_a_killed_process_is_heard_of_at_once_and_comes_back_as_another(
         await child.start(8)
         await until(lambda: mesh.up)
         assert mesh.epoch("b") == 8
-        assert await mesh.request("b", "echo", b"x", 5) == b"x"
+        assert await mesh.request("b", "echo", b"x", PATIENCE_S) == b"x"

@@ -15,9 +15,16 @@ from mqd.cluster.links.mesh import LinkMesh
 from mqd.cluster.ports import Mesh, PeerDown
 from mqd.errors import ErrorCode, MqdError
 from tests.cluster.links.nodes import HOST, Cluster, passport
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 
 pytestmark = pytest.mark.asyncio
+
+
+@pytest.fixture(autouse=True)
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What links do when all is well; how soon they give each other up is in `test_faults`."""
+    for name, value in (("DEAD_MS", 60_000), ("CLOSE_S", 60.0), ("GREETING_S", 60.0)):
+        monkeypatch.setattr(limits, f"LINK_{name}", value)
 
 
 async def echo(_peer: str, data: bytes) -> bytes:
@@ -68,7 +75,7 @@ async def test_payloads_of_every_size_arrive_whole(tmp_path: Path) -> None:
         await until(lambda: len(got) == len(sent))
         assert got == sent
         for payload in sent:
-            assert await cluster["a"].request("b", "echo", payload, 5) == payload
+            assert await cluster["a"].request("b", "echo", payload, PATIENCE_S) == payload
 
 
 async def test_requests_overlap_and_failures_travel(tmp_path: Path) -> None:
@@ -91,8 +98,8 @@ async def test_requests_overlap_and_failures_travel(tmp_path: Path) -> None:
 
         cluster["b"].answer("s", answer)
         ask = cluster["a"].request
-        waiting = asyncio.ensure_future(ask("b", "s", b"wait", 5))
-        assert await ask("b", "s", b"1", 5) == b"a1"
+        waiting = asyncio.ensure_future(ask("b", "s", b"wait", PATIENCE_S))
+        assert await ask("b", "s", b"1", PATIENCE_S) == b"a1"
         expected = {
             b"bad": (ErrorCode.RESOURCE_LOCKED, "locked: ü"),
             b"bug": (ErrorCode.INTERNAL, "node b failed to carry this out; its log says why"),
@@ -101,15 +108,15 @@ async def test_requests_overlap_and_failures_travel(tmp_path: Path) -> None:
         }
         for data, (code, detail) in expected.items():
             with pytest.raises(MqdError) as caught:
-                await ask("b", "s", data, 5)
+                await ask("b", "s", data, PATIENCE_S)
             assert (caught.value.code, caught.value.detail) == (code, detail)
         with pytest.raises(MqdError) as caught:
-            await ask("b", "nobody's", b"", 5)
+            await ask("b", "nobody's", b"", PATIENCE_S)
         assert caught.value.code is ErrorCode.UNAVAILABLE
         with pytest.raises(TimeoutError):
             await ask("b", "s", b"wait", 0.02)
         with pytest.raises(PeerDown):
-            await ask("z", "s", b"", 5)
+            await ask("z", "s", b"", PATIENCE_S)
         first.set()
         assert await waiting == b"await"
 
@@ -148,14 +155,17 @@ async def test_a_node_answers_so_many_requests_at_a_time(
             return data
 
         cluster["b"].answer("s", slow)
-        calls = [asyncio.ensure_future(cluster["a"].request("b", "s", b"x", 9)) for _ in range(3)]
+        calls = [
+            asyncio.ensure_future(cluster["a"].request("b", "s", b"x", PATIENCE_S))
+            for _ in range(3)
+        ]
         await asyncio.sleep(0)
         with pytest.raises(MqdError) as caught:
-            await cluster["a"].request("b", "s", b"", 5)
+            await cluster["a"].request("b", "s", b"", PATIENCE_S)
         assert caught.value.code is ErrorCode.LIMIT_EXCEEDED
         go_on.set()
         assert await asyncio.gather(*calls) == [b"x"] * 3
-        assert await cluster["a"].request("b", "s", b"y", 5) == b"y"
+        assert await cluster["a"].request("b", "s", b"y", PATIENCE_S) == b"y"
 
 
 async def test_a_node_that_stops_says_its_last_words(tmp_path: Path) -> None:
