@@ -83,7 +83,9 @@ async def test_publish_consume_settle_over_a_link(nodes: Nodes) -> None:
     await said.until("declare-ok q 0 0")
     body = "x" * 300_000
     here.feed(published("q", "small") + published("q", body))
-    await said.until("ack 2 multiple")
+    await until(lambda: said.look()[-1:] in (["ack 2 multiple"], ["ack 2"]))
+    assert said.lines in (["ack 2 multiple"], ["ack 1", "ack 2"])  # as they came over the link
+    said.lines = []
     assert nodes.b.queue("q").ready_count == 2
     got = there.get("q")
     assert got is not None
@@ -121,4 +123,4 @@ async def test_a_node_that_is_gone_takes_its_clients_with_it(nodes: Nodes) -> No
     await nodes.links["a"].close()
     queue = nodes.b.queue("q")
     await until(lambda: (queue.ready_count, queue.unacked_count) == (1, 0))
-    assert here.said() == ["cancel c"]
+    await said.until("cancel c")
