@@ -79,7 +79,7 @@ def test_a_host_that_is_none(far: Node, host: str) -> None:
     began = time.monotonic()
     outcome = ctl(far, "-l", "-n", f"rabbit@{host}", "list_users")
     unreachable(outcome, f"rabbit@{host}", "cannot connect to")
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 45  # what a tool gives a node is a minute
 
 
 def test_a_host_where_nobody_listens(far: Node) -> None:
