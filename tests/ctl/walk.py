@@ -129,7 +129,13 @@ class Place:
     def _pid(self) -> str:
         if not self.app or not self.node.name:
             return "<none@localhost.1.1.1>"
-        return self.ctl("list_connections", "pid", "-s").split("\n", 1)[0]
+        for _ in range(_TRIES):  # one that was closed is listed for a moment, or not told yet
+            self._connect()
+            for line in self.ctl("list_connections", "pid", "state", "-s").splitlines():
+                pid, state = line.split("\t")
+                if state == "running":
+                    return pid
+        raise AssertionError(f"{self.node.name} lists no connection that runs")
 
     def restore(self) -> None:
         """The state that cases expect, whatever the last one did."""
