@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -86,6 +87,16 @@ def disk_free_bytes(directory: Path) -> int:
     """What an unprivileged process may still write where the directory lies."""
     found = os.statvfs(directory)
     return found.f_bavail * found.f_frsize
+
+
+def host_name() -> str:
+    """As the resolver spells it out, which is what RabbitMQ puts into the name of a cluster: an
+    address of ours may lead back to another name. Asks the resolver."""
+    name = socket.gethostname()
+    try:
+        return socket.gethostbyname_ex(name)[0]
+    except OSError:
+        return name
 
 
 def open_files() -> int:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -109,7 +108,7 @@ class Node(Lifecycle):
         if given:
             return given
         if not self._fully_qualified:  # asks the resolver: once, and not at boot
-            self._fully_qualified = socket.getfqdn()
+            self._fully_qualified = machine.host_name()
         return f"{self.name.partition('@')[0]}@{self._fully_qualified}"
 
     def _make_membership(self) -> Membership:

@@ -6,6 +6,8 @@ import os
 import resource
 from pathlib import Path
 
+import pytest
+
 from mqd.daemon import machine
 
 
@@ -56,3 +58,18 @@ def test_every_control_group_above_ours_limits_memory(tmp_path: Path) -> None:
     assert machine.memory_total_bytes(mounted, own) == 200_000
     (mounted / "memory" / "x" / "memory.limit_in_bytes").write_text("100000\n")
     assert machine.memory_total_bytes(mounted, own) == 100_000
+
+
+def test_the_host_has_its_canonical_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = {"con1": ("con1.example.org", ["con1"], ["192.0.2.1"])}
+
+    def ask(name: str) -> tuple[str, list[str], list[str]]:
+        if name not in found:
+            raise OSError("unknown")
+        return found[name]
+
+    monkeypatch.setattr(machine.socket, "gethostbyname_ex", ask)
+    monkeypatch.setattr(machine.socket, "gethostname", lambda: "con1")
+    assert machine.host_name() == "con1.example.org"
+    monkeypatch.setattr(machine.socket, "gethostname", lambda: "con9")
+    assert machine.host_name() == "con9"
