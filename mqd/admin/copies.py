@@ -5,8 +5,9 @@ away from it. Never copies a queue (`mqd.cluster.fanout.copies` is the port of t
 
 Theory. Quorum queues share a few replicated logs, so that a copy of one queue can neither be made
 nor dropped alone. What add_member and delete_member change is therefore the queue's own list of
-members: it is what listings show, and what decides whether the queue counts as in danger. The log
-keeps its copies, so nothing is ever on fewer members than the list says.
+members, which begins with those that were there when it was declared: it is what listings show, and
+what decides whether the queue counts as in danger. The log keeps its copies, so nothing is ever on
+fewer members than the list says.
 """
 
 from __future__ import annotations
@@ -42,11 +43,17 @@ def copies_of(ctx: AdminContext, queue: Queue) -> Copies:
         home = queue.home
         online = (home,) if cluster is None or home in cluster.running else ()
         return Copies(home if online else None, (home,), online)
-    found = logs.copies(queue.definition)
+    found = all_copies_of(ctx, queue)
     kept = [node for node in found.members if node in queue.definition.members]
     if not kept:
         return found
     return Copies(found.leader, kept, [node for node in found.online if node in kept])
+
+
+def all_copies_of(ctx: AdminContext, queue: Queue) -> Copies:
+    """Those of its log, which it needs to be served, whatever its list says."""
+    logs = shared_log(ctx, queue)
+    return copies_of(ctx, queue) if logs is None else logs.copies(queue.definition)
 
 
 def mirrors_of(ctx: AdminContext, queue: Queue) -> Sequence[str] | None:
@@ -66,17 +73,20 @@ def mirrors_of(ctx: AdminContext, queue: Queue) -> Sequence[str] | None:
 
 
 def critical(ctx: AdminContext) -> Iterator[Queue]:
-    """Quorum queues that would stop with this node."""
+    """Quorum queues that would stop with this node, as their lists have it, or for their log."""
     for queue in _queues(ctx, "quorum"):
-        if copies_of(ctx, queue).would_lose_quorum(ctx.node.name):
+        if any(
+            found.would_lose_quorum(ctx.node.name)
+            for found in (copies_of(ctx, queue), all_copies_of(ctx, queue))
+        ):
             yield queue
 
 
 def critical_mirrors(ctx: AdminContext) -> Iterator[Queue]:
     """Mirrored queues that run on this node alone."""
     for queue in _queues(ctx, "classic"):
-        alone = list(copies_of(ctx, queue).online) == [ctx.node.name]
-        if alone and mirrors_of(ctx, queue) is not None:
+        leads = copies_of(ctx, queue).leader == ctx.node.name
+        if leads and mirrors_of(ctx, queue) == []:
             yield queue
 
 
@@ -89,17 +99,14 @@ def _queues(ctx: AdminContext, kind: str) -> Iterator[Queue]:
 
 async def add(ctx: AdminContext, queue: Queue, node: str) -> None:
     """Put a running member into the list; nothing when it is there. Raises UNAVAILABLE."""
-    copies, logs = copies_of(ctx, queue), shared_log(ctx, queue)
+    copies = copies_of(ctx, queue)
     if node in copies.members:
         return
-    all_copies = logs.copies(queue.definition).members if logs is not None else copies.members
-    if node not in all_copies:
+    if node not in all_copies_of(ctx, queue).members:
         raise MqdError(
             ErrorCode.UNAVAILABLE, f"{node} has no copy of the log that holds {queue.name}"
         )
-    members = (*copies.members, node)
-    complete = set(members) == set(all_copies)
-    await _put(ctx, queue, () if complete else members)
+    await _put(ctx, queue, (*copies.members, node))
 
 
 async def remove(ctx: AdminContext, queue: Queue, node: str) -> None:

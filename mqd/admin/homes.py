@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from mqd.admin.context import AdminContext
-from mqd.admin.copies import copies_of
+from mqd.admin.copies import all_copies_of
 from mqd.admin.everywhere import ask
 from mqd.broker.definitions import BindingDefinition
 from mqd.broker.queues.base import Queue
@@ -39,7 +39,7 @@ def is_between_homes(ctx: AdminContext, queue: Queue) -> bool:
 
 def state_of(ctx: AdminContext, queue: Queue) -> str:
     """A queue that is about to be led runs; one that cannot be is down."""
-    if is_between_homes(ctx, queue) and not copies_of(ctx, queue).has_quorum:
+    if is_between_homes(ctx, queue) and not all_copies_of(ctx, queue).has_quorum:
         return "down"
     return "running"
 

@@ -89,11 +89,12 @@ async def add_replica(ctx: AdminContext, request: pb.AddStreamReplica) -> values
 
 
 async def delete_replica(ctx: AdminContext, request: pb.DeleteStreamReplica) -> values_pb2.Done:
-    """Where there is none, nothing happens; the last one stays. Raises NOT_FOUND,
-    PRECONDITION_FAILED, UNAVAILABLE."""
+    """Where there is none, nothing happens, unless the stream was to have one only; the last one
+    stays. Raises NOT_FOUND, PRECONDITION_FAILED, UNAVAILABLE."""
     stream = _stream(ctx, request.vhost, request.stream, "Cannot delete replicas from")
     _check_target(ctx, request.target)
-    if request.target != stream.home:
+    wanted = stream.definition.arguments.get("x-initial-cluster-size")
+    if request.target != stream.home and (wanted is None or wanted[1] != 1):
         return values_pb2.Done()
     raise MqdError(ErrorCode.UNAVAILABLE, "Cannot delete the last member of a stream")
 

@@ -71,12 +71,14 @@ async def post_upgrade(
 async def await_replicas(
     ctx: AdminContext, request: pb.AwaitReplicasRequest
 ) -> pb.AwaitReplicasReply:
-    """Return when no quorum queue would lose its quorum without this node; the caller's deadline is
-    the only bound. A node alone has nobody to wait for; mirrors there are none."""
+    """Return when no quorum queue would lose its quorum, or no mirrored queue its last copy,
+    without this node; the caller's deadline is the only bound. A node alone has nobody to wait
+    for."""
     cluster = ctx.node.cluster
     if cluster is None or len(cluster.members) == 1:
         return pb.AwaitReplicasReply(alone=True)
-    while not request.mirrors and any(copies.critical(ctx)):  # noqa: ASYNC110 - logs tell nobody
+    critical = copies.critical_mirrors if request.mirrors else copies.critical
+    while any(critical(ctx)):  # noqa: ASYNC110 - logs tell nobody
         await asyncio.sleep(_POLL_S)
     return pb.AwaitReplicasReply()
 

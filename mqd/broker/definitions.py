@@ -36,8 +36,8 @@ class QueueDefinition:
 
     max_age_s: how long a stream keeps messages, set by an operator; None: arguments and policy say.
     node: the member of the cluster that it lives on; "": this one. shard: the replicated log that
-    holds its messages; None: it has none and is its node's alone. members: the copies of it that
-    an operator left a quorum queue; (): all that its log has.
+    holds its messages; None: it has none and is its node's alone. members: the copies that count of
+    a quorum queue, as declared or as an operator left them; (): all that its log has.
     """
 
     id: int

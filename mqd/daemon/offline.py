@@ -30,7 +30,7 @@ from mqd.daemon.emptying import finish
 from mqd.daemon.locks import DataLock
 from mqd.daemon.paths import METADATA_FILE
 from mqd.daemon.peers import PORT_DEFAULT, Peers
-from mqd.daemon.roll import new_fork
+from mqd.daemon.roll import new_fork, on_renamed
 from mqd.errors import ErrorCode, MqdError
 from mqd.metadata.commands import (
     Batch,
@@ -161,9 +161,8 @@ def _with_names(state: State, names: Mapping[str, str]) -> Iterator[Command]:
         yield DeleteMember(old)
         new = names[old]
         yield PutMember(replace(member, name=new, number=number, host=host_of(new)))
-    for queue in state.queues.values():
-        if queue.node in names:
-            yield PutQueue(replace(queue, node=names[queue.node]))
+    for queue in on_renamed(state.queues.values(), names):
+        yield PutQueue(queue)
     if cluster.authority in names:
         after = replace(cluster, authority=names[cluster.authority], numbers=number)
         yield PutCluster(after)

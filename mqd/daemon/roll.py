@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
 
 from mqd.admin import membership_words as words
 from mqd.admin.context import app_stopped
+from mqd.broker.definitions import QueueDefinition
 from mqd.cluster.handshake import Unreachable
 from mqd.cluster.membership.record import DISC, Record
 from mqd.cluster.membership.start import RUNNING
@@ -216,13 +217,19 @@ class Roll:
         return bool(facts.state == RUNNING and facts.cluster_id == cluster)
 
     async def _strike_out(self, metadata: MetadataStore, name: str, fork: str = "") -> None:
-        """With the queues whose messages nobody else has. fork: in a new generation."""
+        """With the queues whose messages nobody else has. fork: in a new generation, and the
+        queues that stay are not on it any more."""
         lost = [
             DeleteQueue(queue.vhost, queue.name)
             for queue in metadata.state.queues.values()
             if queue.node == name and queue.shard is None
         ]
-        await metadata.propose_async(Batch((*lost, DeleteMember(name, fork))))
+        shrunk = [
+            PutQueue(replace(queue, members=tuple(each for each in queue.members if each != name)))
+            for queue in metadata.state.queues.values()
+            if fork and len(queue.members) > 1 and name in queue.members
+        ]
+        await metadata.propose_async(Batch((*lost, *shrunk, DeleteMember(name, fork))))
         self.keep()
 
     def _running_metadata(self) -> MetadataStore:
@@ -232,8 +239,19 @@ class Roll:
 
 
 def _renaming(metadata: MetadataStore, former: str, name: str) -> list[Command]:
-    queues = [each for each in metadata.state.queues.values() if each.node == former]
-    return [DeleteMember(former), *(PutQueue(replace(each, node=name)) for each in queues)]
+    queues = on_renamed(metadata.state.queues.values(), {former: name})
+    return [DeleteMember(former), *(PutQueue(each) for each in queues)]
+
+
+def on_renamed(
+    queues: Iterable[QueueDefinition], names: Mapping[str, str]
+) -> Iterator[QueueDefinition]:
+    """Those that are on members that have other names now."""
+    for queue in queues:
+        members = tuple(names.get(each, each) for each in queue.members)
+        one = replace(queue, node=names.get(queue.node, queue.node), members=members)
+        if one != queue:
+            yield one
 
 
 async def _nothing() -> None:

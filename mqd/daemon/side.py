@@ -225,7 +225,12 @@ class Side:
         shards = ShardService(self.gate, broker, self._store, site.node.clock, count)
         self._shards = shards
         self._queues = RemoteQueues(
-            broker, self.gate, loop.call_later, shards.home_of, shards.shard_of
+            broker,
+            self.gate,
+            loop.call_later,
+            shards.home_of,
+            shards.shard_of,
+            shards.members_of,
         )
         self._queues.start()
 

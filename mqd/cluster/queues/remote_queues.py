@@ -10,7 +10,8 @@ that is linked or will be; `start`; when the node leaves the cluster `stop`, aft
 lives here again. quorum_home(definition) says which member serves a quorum queue (or any queue that
 is in a shard) now: "" while nobody knows. After it says something else, have the queues that are
 concerned rehomed (`VHost.rehome`), or all (`homes_changed`). shard(definition) says which shard a
-quorum queue that is to be goes into, None where it is its home's alone.
+quorum queue that is to be goes into, None where it is its home's alone; members(definition), which
+members it has at first.
 
 Decides which node a queue lives on. Never decides what is done with that.
 """
@@ -64,6 +65,7 @@ class RemoteQueues:
         later: Later,
         quorum_home: Callable[[QueueDefinition], str],
         shard: Callable[[QueueDefinition], int | None] = lambda _: None,
+        members: Callable[[QueueDefinition], tuple[str, ...]] = lambda _: (),
     ) -> None:
         self._broker = broker
         self._mesh = mesh
@@ -71,6 +73,7 @@ class RemoteQueues:
         self._quorum_home = quorum_home
         self.rests: Callable[[str], bool] = lambda node: False  # it is in maintenance
         self._shard = shard
+        self._members = members
         self._peers: dict[str, Peer] = {}
         self._linked: dict[str, Peer] = {}
         self._transient = Transient(broker, self._node, lambda: list(self._linked.values()), later)
@@ -148,10 +151,11 @@ class RemoteQueues:
         )
         members = members or [self._node]
         node = place(definition, policy, self._node, members, queues, self._broker.random_index)
-        shard = self._shard(definition)
+        shard = self._shard(replace(definition, node=node))
         if shard is None and definition.type == "quorum":
             node = self._quorum_home(definition) or node
-        return replace(definition, node=node, shard=shard)
+        placed = replace(definition, node=node, shard=shard)
+        return replace(placed, members=self._members(placed))
 
     # -- what is transient --------------------------------------------------------------------
 

@@ -137,8 +137,11 @@ class Arrivals:
         for queue in queues:
             shard = chosen(queue, shards, self._count)
             if shard is not None and self._whereabouts.home_of(shard) is not None:
+                members = queue.members
+                if queue.type == "quorum" and queue.node and not members:
+                    members = (queue.node,)  # until somebody grows it
                 with contextlib.suppress(MqdError):  # gone, or another was first
-                    command = PutQueue(replace(queue, shard=shard), Must.EXIST)
+                    command = PutQueue(replace(queue, shard=shard, members=members), Must.EXIST)
                     await self._metadata.propose_async(command)
 
 

@@ -1,10 +1,10 @@
 """The shards of one member: what whoever composes a node starts and stops.
 
 To compose: make one as soon as there are a broker and a mesh, before metadata is applied to the
-broker; give `home_of`, `shard_of` to `RemoteQueues`, `queues` to the `View`. While there is an
-engine (disc members): `begin(engine)` once it is ready, `stop` before it stops in order, `abandon`
-when it is lost. On members without one there is nothing to begin. When one disc member is left:
-`bring_out` there, then `abandon`, then the engine may go.
+broker; give `home_of`, `shard_of`, `members_of` to `RemoteQueues`, `queues` to the `View`. While
+there is an engine (disc members): `begin(engine)` once it is ready, `stop` before it stops in
+order, `abandon` when it is lost. On members without one there is nothing to begin. When one disc
+member is left: `bring_out` there, then `abandon`, then the engine may go.
 
 Queues go into shards by themselves once their homes are known (`arrivals`): new ones when they
 are declared, those of a node that was alone before when it has an engine, classic ones when a
@@ -24,13 +24,13 @@ from mqd.broker.broker import Broker
 from mqd.broker.definitions import QueueDefinition
 from mqd.clock import Clock
 from mqd.cluster.ports import Engine, Mesh
-from mqd.cluster.shards.arrivals import belongs_in_shard
+from mqd.cluster.shards.arrivals import belongs_in_shard, chosen
 from mqd.cluster.shards.facts import ShardQueues
 from mqd.cluster.shards.reconciler import Reconciler
 from mqd.cluster.shards.shards import Shards, log_of
 from mqd.cluster.shards.watch import Watch
-from mqd.cluster.shards.whereabouts import Whereabouts, shard_of
-from mqd.limits import SHARDS
+from mqd.cluster.shards.whereabouts import Whereabouts
+from mqd.limits import SHARD_COPIES_MAX, SHARDS
 from mqd.metadata.commands import Must, PutQueue
 from mqd.metadata.store import MetadataStore
 
@@ -75,12 +75,31 @@ class ShardService:
         return definition.node or authority or self._mesh.node
 
     def shard_of(self, definition: QueueDefinition) -> int | None:
-        """Where a queue that is to be belongs; None: it is its node's alone."""
+        """Where a queue that is to be belongs: in a log that its node writes, if it can be. None:
+        it is its node's alone."""
         cluster = self._metadata.state.cluster
         is_alone = cluster is None or cluster.authority != ""
         if is_alone or definition.type != "quorum" or not belongs_in_shard(definition, None):
             return None
-        return shard_of(definition.vhost, definition.name, self.count)
+        homes = self.whereabouts.homes
+        written = sorted(shard for shard, home in homes.items() if home == definition.node)
+        return chosen(definition, written or range(self.count), self.count)
+
+    def members_of(self, definition: QueueDefinition) -> tuple[str, ...]:
+        """Who a quorum queue is declared on: as many disc members as x-quorum-initial-group-size
+        says, else three, whoever serves it first. (): all that its log has, which are some of them
+        where there are more than that."""
+        if definition.type != "quorum" or not definition.durable:
+            return ()
+        members = self._metadata.state.members.values()
+        discs = sorted(member.name for member in members if member.kind == "disc")
+        if not 0 < len(discs) <= SHARD_COPIES_MAX:
+            return ()
+        given = definition.arguments.get("x-quorum-initial-group-size")
+        size = given[1] if given is not None and isinstance(given[1], int) else SHARD_COPIES_MAX
+        home, running = self.home_of(definition), {self._mesh.node, *self._mesh.up}
+        discs.sort(key=lambda name: (name != home, name not in running))
+        return tuple(discs[: max(size, 1)])
 
     # -- life ---------------------------------------------------------------------------------
 

@@ -234,8 +234,7 @@ class Faults:
         except RuntimeError as error:
             raise Trouble(str(error)) from error
         self._await(member)
-        if self.trio.target == "rabbitmq":  # mqd puts copies where members are by itself
-            self._grow(other, member)
+        self._grow(other, member)
         self.renew()
         return f"{member.name} {'forgotten by' if forgotten else 'reset, beside'} {other.name}"
 

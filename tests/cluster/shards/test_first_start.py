@@ -93,7 +93,10 @@ def ended() -> Iterator[list[Publisher | Consumer]]:
             one.join(WITHIN_S)
 
 
-def is_replicated(member: Member) -> bool:
+def is_replicated(member: Member, *others: Member) -> bool:
+    """As soon as others have copies they can be made members."""
+    for other in others:
+        member.ctl("--script-name", "rabbitmq-queues", "grow", other.name, "all")
     found = member.ctl("-q", "list_queues", "name", "members", "--formatter", "json")
     return found.count("@") > 1
 
@@ -118,7 +121,7 @@ def test_a_queue_in_use_keeps_its_order(tmp_path: Path) -> None:
             second.join(first)
             others = [Publisher(second, line, room) for line in range(4, 6)]
             parties += others
-            eventually(lambda: is_replicated(first))
+            eventually(lambda: is_replicated(first, second))
             count = publishers[0].confirmed
             eventually(lambda: publishers[0].confirmed > count + 50)
             for one in others:

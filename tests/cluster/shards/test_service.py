@@ -60,6 +60,7 @@ class Node:
             asyncio.get_running_loop().call_later,
             self.service.home_of,
             self.service.shard_of,
+            self.service.members_of,
         )
         self.queues.start()
 
@@ -155,10 +156,10 @@ async def begin(three: Cluster) -> None:
     await three.until(three.homes)
 
 
-async def declare(three: Cluster, node: str) -> None:
+async def declare(three: Cluster, node: str, size: int = 3) -> None:
     """A quorum queue q."""
     client = three[node].world.connect()
-    arguments = {"x-queue-type": "quorum"}
+    arguments = {"x-queue-type": "quorum", "x-quorum-initial-group-size": size}
     client.send(Queue.Declare(0, "q", durable=True, arguments=arguments))
     await three.until(lambda: any(isinstance(got.method, Queue.DeclareOk) for got in client.take()))
 
@@ -196,6 +197,19 @@ class Witness:
                     self.got.append((got.body.decode(), again))
                     if ack:
                         self.client.ack(tag)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7])
+async def test_a_queue_is_led_where_its_client_is_and_has_as_many_members_as_asked(
+    size: int,
+) -> None:
+    async with cluster() as three:
+        leaders = sorted(set(three["a"].service.whereabouts.homes.values()))
+        at = leaders[-1]
+        await declare(three, at, size)
+        made = three.state.queues["/", "q"]
+        assert three["a"].service.home_of(made) == at == made.members[0]
+        assert len(made.members) == min(size, 3)
 
 
 async def test_a_queue_declared_anywhere_is_in_a_shard_and_used_from_everywhere() -> None:
