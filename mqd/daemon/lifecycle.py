@@ -404,6 +404,8 @@ class Lifecycle:
     def force_boot(self) -> None:
         self._force_boot_file.touch()
         self._nudge.set()
+        if self.app_state is AppState.WAITING and not self.membership.waits_for:
+            self._starting.revoke()  # it waits for an election: the next attempt is a forced one
 
     @property
     def _force_boot_file(self) -> Path:

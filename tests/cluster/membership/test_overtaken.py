@@ -58,3 +58,16 @@ def test_who_votes_in_vain_waits_again_or_is_stopped(tmp_path: Path) -> None:
         dies.launch()
         votes.ctl("start_app")
         eventually(votes.is_ordered_by_majority)
+
+
+def test_who_votes_in_vain_is_forced(tmp_path: Path) -> None:
+    with members(tmp_path, "a", "b") as (dies, votes):
+        votes.join(dies)
+        eventually(dies.is_ordered_by_majority)
+        in_vain(votes, dies)
+        votes.ctl("force_boot")
+        eventually(votes.runs)
+        assert "looked for again" not in votes.log  # it did not wait for the election
+        votes.ctl("add_user", "forced", "pw")
+        dies.begin()
+        have({"guest", "forced"}, dies)

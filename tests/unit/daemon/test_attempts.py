@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +54,9 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stuck: Stuck, scenario:
     asyncio.run(all_of_it())
 
 
-def test_one_that_is_overtaken_begins_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("why", [Node.start_anew, Node.force_boot])
+def test_one_that_is_overtaken_or_forced_begins_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, why: Callable[[Node], None]
 ) -> None:
     stuck = Stuck(2)
 
@@ -64,13 +66,13 @@ def test_one_that_is_overtaken_begins_again(
         for at, begun in enumerate(stuck.begun):
             await begun.wait()
             assert stuck.ended == at  # what the one before had begun is undone
-            node.start_anew()
+            why(node)
         await starting
         await waiting
         assert node.app_state is AppState.RUNNING
         app = node.app
-        assert node._anew is not None
-        await node._anew  # it was begun again: nothing is left to be done
+        if node._anew is not None:
+            await node._anew  # it was begun again: nothing is left to be done
         assert node.app is app
 
     run(tmp_path, monkeypatch, stuck, scenario)
