@@ -60,7 +60,6 @@ from mqd.rpc.v1.membership_pb2 import (
     MemberFacts,
     MetadataCopy,
 )
-from tests.waiting import PATIENCE_S
 
 NODE = NodeName("rabbit@unit")
 
@@ -331,7 +330,7 @@ class Stand:
             peer_port=port,
             frame_max=131_072,
             channel_max=2047,
-            timeout=PATIENCE_S,
+            timeout=60,
             client_properties=properties or {},
             connected_at=1_700_000_000_000,
         )
