@@ -207,11 +207,22 @@ class Session(asyncio.Protocol):
     def _read_on(self, reason: int) -> None:
         if self.outlet.closed:
             return
+        self._go_on(lambda: self._gate.open(reason))
+        self._hear()
+
+    def _go_on(self, step: Callable[[], None]) -> None:
+        """Handle what was read earlier. What was kept for channels counts as read by now."""
+        intake = self._intake
+        waiting = self.connection.waiting
+        kept_bytes = waiting.kept_bytes
+        counted = intake.count() if intake is not None else (0, 0, 0)
         try:
-            self._gate.open(reason)
+            step()
         except Exception:  # noqa: BLE001 - see the file's charter
             self._fault()
-        self._hear()
+        size = kept_bytes - waiting.kept_bytes
+        if intake is not None and size > 0 and intake.count() != counted:
+            intake.added(size, counted)
 
     def _hear(self) -> None:
         """Silence counts from now on, if it was not listened to."""
@@ -252,14 +263,15 @@ class Session(asyncio.Protocol):
         connection = self.connection
         if self.outlet.closed or connection.running.get(channel.number) is not channel:
             return
-        try:
+
+        def step() -> None:
             try:
                 self._reply(channel, value, answer)
                 connection.waiting.release(channel.number)
             except AmqpError as error:
                 connection.fail(channel.number, error, asked)
-        except Exception:  # noqa: BLE001 - see the file's charter
-            self._fault()
+
+        self._go_on(step)
         self._gate.look()
         self._hear()
         self.outlet.turn.end()
@@ -339,10 +351,7 @@ class Session(asyncio.Protocol):
         timeout_ms = self._listener.broker.settings.consumer_timeout_ms
         text = self._login.journal.overdue(channel_id, delivery_tag, timeout_ms)
         error = ChannelError(ReplyCode.PRECONDITION_FAILED, text, (0, 0))
-        try:
-            self.connection.fail(channel_id, error, (0, 0))
-        except Exception:  # noqa: BLE001 - what was kept for the channel is handled
-            self._fault()
+        self._go_on(lambda: self.connection.fail(channel_id, error, (0, 0)))
         self._gate.look()
 
     def abort(self) -> None:

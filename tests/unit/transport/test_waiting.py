@@ -8,7 +8,17 @@ from pamqp import frame
 from mqd import limits
 from mqd.broker.settings import Settings
 from mqd.broker.snapshots import CONNECTION
-from tests.harness import Basic, Channel, Client, Connection, Queue, Tx, World, published
+from tests.harness import (
+    PERSISTENT,
+    Basic,
+    Channel,
+    Client,
+    Connection,
+    Queue,
+    Tx,
+    World,
+    published,
+)
 
 CLOSE = frame.marshal(Connection.Close(200, "bye", 0, 0), 0)
 HEARTBEAT = b"\x08\0\0\0\0\0\0\xce"
@@ -128,6 +138,22 @@ def test_another_reason_may_outlive_it(world: World, client: Client) -> None:
     world.end_turns()
     client.feed(b"")
     assert world.queue("d").ready_count == world.queue("q").ready_count == 1
+    nothing_waits(client)
+
+
+def test_what_was_kept_counts_for_the_disc() -> None:
+    """As if it were read when it is handled: the disc is slower than who published meanwhile."""
+    world = World(commit_at_once=False)
+    world.store.gathered_max = 3
+    client = world.connect()
+    world.topology.slow = True
+    client.send(Queue.Declare(queue="d", durable=True))
+    client.feed(b"".join(published("d", str(number), mode=PERSISTENT) for number in range(4)))
+    assert client.transport.reading
+    world.settle_topology()
+    assert client.said() == ["declare-ok d 0 0"]
+    assert not client.transport.reading
+    world.commit()
     nothing_waits(client)
 
 
