@@ -71,6 +71,24 @@ def inspect(value: Term) -> str:
     return str(value)
 
 
+def _characters(items: list[Term]) -> str | None:
+    """A list of texts, of characters and of such lists as one text, empty when it is; else None."""
+    found: list[str] = []
+    for item in items:
+        if isinstance(item, list):
+            inner = _characters(item)
+            if inner is None:
+                return None
+            found.append(inner)
+        elif isinstance(item, str) and not isinstance(item, (Atom, Pid, Octets)):
+            found.append(item)
+        elif type(item) is int and 0 <= item < 0xD800:
+            found.append(chr(item))
+        else:
+            return None
+    return "".join(found)
+
+
 def text(value: Term) -> str:
     """to_string/1 where that is defined, else inspect/1: what the string formatter prints."""
     if isinstance(value, Pid):
@@ -79,8 +97,9 @@ def text(value: Term) -> str:
         return inspect(value)
     if isinstance(value, str):
         return str(value)
-    if value == []:  # an empty list is an empty text there
-        return ""
+    if isinstance(value, list):
+        joined = _characters(value)
+        return inspect(value) if joined is None else joined
     if isinstance(value, float):
         from mqctl.output.erlang import float_text
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from mqctl.behaviour import Behaviour
 from mqctl.output.results import Result, Value
-from mqctl.output.terms import Atom, Chars, Term
+from mqctl.output.terms import Atom, Term
 from mqctl.verbs.alarms import alarm_lines, alarm_terms
-from mqctl.verbs.listeners import listener_term
+from mqctl.verbs.listeners import listener_record, listener_term
 from mqctl.verbs.status import sectioned
 
 _CLASSIC_TERMS = 5
@@ -136,12 +136,6 @@ def _atoms(names: Any) -> list[Atom]:
     return [Atom(name) for name in names]
 
 
-def _ip(interface: str) -> Term:
-    from mqctl.output.terms import address
-
-    return address(interface.strip("[]"))
-
-
 def as_proplist(m: Any) -> list[Term]:
     """The shape that scripts written before 3.8 parse, and what was added to it since."""
     nodes = [(Atom("disc"), _atoms(m.disk_nodes))]
@@ -152,12 +146,8 @@ def as_proplist(m: Any) -> list[Term]:
         term = (Atom("resource_limit"), Atom(alarm.resource), Atom(alarm.node))
         alarms.setdefault(alarm.node, []).append(term)
     listeners: dict[str, list[Term]] = {node: [] for node in m.running_nodes}
-    entry: Term
-    for x in m.listeners:
-        host = Chars(x.node.partition("@")[2])
-        protocol = Atom(x.protocol)
-        entry = (Atom("listener"), Atom(x.node), protocol, host, _ip(x.interface), x.port, [])
-        listeners.setdefault(x.node, []).append(entry)
+    for listener in m.listeners:
+        listeners.setdefault(listener.node, []).append(listener_record(listener))
     flags = [
         [
             (Atom("name"), Atom(flag.name)),

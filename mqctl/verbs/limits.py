@@ -22,6 +22,7 @@ _UNITS = {
 }
 _INTEGER = re.compile(r"([+-]?\d+)(.*)", re.DOTALL)
 _FLOAT = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?")
+_MOST = 2**63 - 1  # no machine has more; as far as the request's numbers reach
 
 
 def parse_size(text: str) -> int | None:
@@ -29,7 +30,7 @@ def parse_size(text: str) -> int | None:
     found = _INTEGER.fullmatch(text)
     if not found or found[2] not in _UNITS or int(found[1]) < 0:
         return None
-    return int(found[1]) * _UNITS[found[2]]
+    return min(int(found[1]) * _UNITS[found[2]], _MOST)
 
 
 def parse_fraction(text: str) -> float | None:
@@ -100,7 +101,10 @@ class SetDiskFreeLimit(Behaviour):
             request.memory_fraction = fraction
             return request
         _count(words, 1)
-        size = parse_size(words[0])
+        if re.fullmatch(r"-\d+", words[0]):  # without a unit taken, and never reached
+            size: int | None = max(int(words[0]), -_MOST)
+        else:
+            size = parse_size(words[0])
         if size is None:
             raise bad_argument()
         request.absolute_bytes = size

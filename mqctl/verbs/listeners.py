@@ -8,7 +8,7 @@ from mqctl import exit_codes
 from mqctl.behaviour import Behaviour
 from mqctl.failures import Failure, check_failed, error
 from mqctl.output.results import Result, Rows, Value
-from mqctl.output.terms import Atom, Row
+from mqctl.output.terms import Atom, Chars, Row, Term, address, from_term
 
 _SAME = {
     "amqp": "amqp091 amqp0.9.1 amqp0-9-1 amqp0_9_1 amqp10 amqp1.0 amqp1-0 amqp1_0",
@@ -49,6 +49,19 @@ def listener_term(listener: Any) -> dict[str, Any]:
         "port": listener.port,
         "purpose": listener.purpose,
     }
+
+
+def listener_record(listener: Any) -> Term:
+    """One listener as the node keeps it."""
+    return (
+        Atom("listener"),
+        Atom(listener.node),
+        Atom(listener.protocol),
+        Chars(listener.host),
+        address(listener.interface.strip("[]")),
+        listener.port,
+        from_term(listener.options) or [],
+    )
 
 
 def _row(listener: Any) -> Row:

@@ -35,7 +35,7 @@ class Help(_Local):
 
         name = self.invocation.request.command
         tool, scope = self.invocation.tool, self.invocation.scope
-        if not name:
+        if not name and not self.invocation.arguments:
             if self.invocation.request.list_commands:
                 return Value(texts.commands(scope))
             return Value(texts.tool_usage(scope, tool))
@@ -170,6 +170,16 @@ class ResolverInfo(_Local):
             "configuration..."
         )
 
+    def run(self) -> Result:
+        """A node that does not answer has none."""
+        if not self.invocation.request.offline:
+            from mqd.rpc.v1 import nodes_pb2
+
+            self.client.call(
+                "/mqd.rpc.v1.Nodes/Probe", nodes_pb2.ProbeRequest(), nodes_pb2.ProbeReply
+            ).one()
+        return super().run()
+
     def answer(self) -> Result:
         """In RabbitMQ's shape; there is no inetrc."""
         facts = {
@@ -181,17 +191,16 @@ class ResolverInfo(_Local):
             return Value({"node": self.invocation.node, "resolver": facts, "result": "ok"})
         from mqctl.help import bold
 
-        return Lines(
-            [
-                bold("Runtime Hostname Resolver (inetrc) Settings") + "\n",
-                f"Lookup order: {facts['lookup']}",
-                f"Hosts file: {facts['hosts_file']}",
-                f"Resolver conf file: {facts['resolv_conf']}",
-                "Cache size: \n",
-                bold("inetrc File Host Entries") + "\n",
-                "(none)",
-            ]
-        )
+        lines = [
+            bold("Runtime Hostname Resolver (inetrc) Settings") + "\n",
+            f"Lookup order: {facts['lookup']}",
+            f"Hosts file: {facts['hosts_file']}",
+            f"Resolver conf file: {facts['resolv_conf']}",
+            "Cache size: \n",
+            bold("inetrc File Host Entries") + "\n",
+            "(none)",
+        ]
+        return Value("\n".join(lines))
 
 
 class HashPassword(_Local):

@@ -157,7 +157,7 @@ def check_membership(request: Any) -> None:
 class Rebalance(TitledRows):
     """How many leaders each node has afterwards."""
 
-    KINDS = ("all", "classic", "quorum", "stream")
+    KINDS = ("all", "classic", "quorum")
 
     def validate(self) -> None:
         """An unknown kind is no usage error in 3.10.8."""

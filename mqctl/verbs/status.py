@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from mqctl.behaviour import Behaviour
@@ -10,7 +11,7 @@ from mqctl.help import bold
 from mqctl.output.results import Result, Value
 from mqctl.output.terms import Atom, Chars, Term
 from mqctl.verbs.alarms import alarm_lines, alarm_terms
-from mqctl.verbs.listeners import listener_line, listener_term
+from mqctl.verbs.listeners import listener_line, listener_record, listener_term
 from mqctl.verbs.memory import check_unit, convert, shares
 
 
@@ -128,6 +129,18 @@ def sectioned(sections: list[tuple[str, list[str]]]) -> str:
     return "\n".join(lines)
 
 
+def _counts(m: Any) -> Term:
+    return [
+        (Atom("virtual_host_count"), m.vhost_count),
+        (Atom("connection_count"), m.connection_count),
+        (Atom("queue_count"), m.queue_count),
+    ]
+
+
+def _memory_totals(m: Any) -> Term:
+    return [(Atom(name), m.memory_total_bytes) for name in ("erlang", "rss", "allocated")]
+
+
 def as_object(m: Any) -> Term:
     """The JSON object."""
     if m.memory_watermark_fraction:
@@ -136,7 +149,7 @@ def as_object(m: Any) -> Term:
         watermark = {"absolute": m.memory_watermark_bytes}
     memory: Term = {part.name: part.bytes for part in m.memory}
     memory["strategy"] = m.memory_strategy
-    memory["total"] = dict.fromkeys(("erlang", "rss", "allocated"), m.memory_total_bytes)
+    memory["total"] = _memory_totals(m)
     return {
         "active_plugins": [plugin.name for plugin in m.active_plugins],
         "alarms": alarm_terms(m.alarms),
@@ -167,16 +180,20 @@ def as_object(m: Any) -> Term:
         "raft_data_directory": m.raft_data_directory,
         "release_series_support_status": m.release_series_support,
         "run_queue": m.run_queue,
-        "totals": {
-            "virtual_host_count": m.vhost_count,
-            "connection_count": m.connection_count,
-            "queue_count": m.queue_count,
-        },
+        "totals": _counts(m),
         "uptime": m.uptime_s,
         "vm_memory_calculation_strategy": m.memory_strategy,
         "vm_memory_high_watermark_limit": m.memory_watermark_bytes,
         "vm_memory_high_watermark_setting": watermark,
     }
+
+
+def _crypto(library: str) -> Term:
+    """OpenSSL 3.0.19 27 Jan 2026 -> its name, its number, all of it."""
+    name, _, rest = library.partition(" ")
+    parts = [int(digits) for digits in re.findall(r"\d+", rest.partition(" ")[0])]
+    major, minor, patch = (*parts, 0, 0, 0)[:3]
+    return (name, major << 28 | minor << 20 | patch << 4, library)
 
 
 def as_proplist(m: Any) -> Term:
@@ -186,24 +203,30 @@ def as_proplist(m: Any) -> Term:
         (Atom(p.name), Chars(p.description), Chars(p.version)) for p in m.active_plugins
     ]
     alarms = [(Atom("resource_limit"), Atom(a.resource), Atom(a.node)) for a in m.alarms]
-    memory = [(Atom(part.name), part.bytes) for part in m.memory]
-    memory.append((Atom("total"), m.memory_total_bytes))
+    memory: list[Term] = [(Atom(part.name), part.bytes) for part in m.memory]
+    memory += [(Atom("strategy"), Atom(m.memory_strategy)), (Atom("total"), _memory_totals(m))]
     descriptors = [
         (Atom("total_limit"), m.file_descriptors_limit),
         (Atom("total_used"), m.file_descriptors_used),
         (Atom("sockets_limit"), m.sockets_limit),
         (Atom("sockets_used"), m.sockets_used),
     ]
+    absolute = (Atom("absolute"), m.memory_watermark_bytes)
+    watermark: Term = m.memory_watermark_fraction or absolute
     pairs: list[tuple[str, Term]] = [
         ("pid", m.pid),
         ("running_applications", applications),
         ("os", (Atom("unix"), Atom(m.os.lower()))),
         ("rabbitmq_version", Chars(m.product_version)),
+        ("crypto_lib_info", _crypto(m.crypto_library)),
         ("erlang_version", Chars(m.runtime)),
+        ("release_series_support_status", m.release_series_support),
         ("memory", memory),
         ("alarms", alarms),
+        ("is_under_maintenance", m.under_maintenance),
+        ("listeners", list(map(listener_record, m.listeners))),
         ("vm_memory_calculation_strategy", Atom(m.memory_strategy)),
-        ("vm_memory_high_watermark", m.memory_watermark_fraction),
+        ("vm_memory_high_watermark", watermark),
         ("vm_memory_limit", m.memory_watermark_bytes),
         ("disk_free_limit", m.disk_free_limit_bytes),
         ("disk_free", m.disk_free_bytes),
@@ -212,5 +235,14 @@ def as_proplist(m: Any) -> Term:
         ("run_queue", m.run_queue),
         ("uptime", m.uptime_s),
         ("kernel", (Atom("net_ticktime"), m.net_ticktime_s)),
+        ("active_plugins", [Atom(plugin.name) for plugin in m.active_plugins]),
+        ("enabled_plugin_file", Chars(m.enabled_plugin_file)),
+        ("config_files", list(map(Chars, m.config_files))),
+        ("log_files", list(map(Chars, m.log_files))),
+        ("data_directory", Chars(m.data_directory)),
+        ("raft_data_directory", Chars(m.raft_data_directory)),
+        ("totals", _counts(m)),
+        ("product_base_name", Chars(m.product_name)),
+        ("product_base_version", Chars(m.product_version)),
     ]
     return [(Atom(key), value) for key, value in pairs]

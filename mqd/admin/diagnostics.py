@@ -60,7 +60,7 @@ async def status(ctx: AdminContext, request: pb.StatusRequest) -> pb.StatusReply
         ],
         data_directory=str(node.data_directory),
         raft_data_directory=str(node.data_directory / "quorum" / node.name),
-        config_files=node.config_files,
+        config_files=sorted(node.config_files),  # observed: 3.10.8
         log_files=node.log_files,
         alarms=reports.own_alarms(ctx),
         memory_total_bytes=memory.total_bytes,

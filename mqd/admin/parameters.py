@@ -1,7 +1,7 @@
 """Runtime parameters, of virtual hosts and of the cluster.
 
 Decides which components there are and which of them may be set here: policies have verbs of their
-own and are not set as parameters; operator policies are listed among them, policies are not
+own and are not set as parameters; operator policies are set, cleared and listed among them
 (observed: 3.10.8). Never decides what one does.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
-from mqd.admin import json_text, vhosts
+from mqd.admin import json_text, operator_parameters, vhosts
 from mqd.admin.context import AdminContext
 from mqd.admin.limits import check_vhost_limits
 from mqd.admin.listing import batches
@@ -31,11 +31,16 @@ from mqd.rpc.v1.values_pb2 import Done
 
 Json = Any
 
-# component -> what checks a value of it
-_COMPONENTS: Final[Mapping[str, Callable[[str, object], None]]] = MappingProxyType(
-    {VHOST_LIMITS: check_vhost_limits}
+
+def _limits(name: str, value: Json) -> Json:
+    check_vhost_limits(name, value)
+    return value
+
+
+# component -> what checks a value of it, and makes what is kept
+_COMPONENTS: Final[Mapping[str, Callable[[str, Json], Json]]] = MappingProxyType(
+    {VHOST_LIMITS: _limits, OPERATOR_POLICY: operator_parameters.checked}
 )
-_POLICIES: Final = (POLICY, OPERATOR_POLICY)
 
 
 def _not_this_way(done: str) -> MqdError:
@@ -44,26 +49,28 @@ def _not_this_way(done: str) -> MqdError:
 
 async def set_(ctx: AdminContext, request: pb.SetParameter) -> Done:
     """Set or replace. Raises INVALID_ARGUMENT (JSON, component, value), NO_SUCH_VHOST."""
-    value = json_text.parse(request.value)
-    if request.component in _POLICIES:
+    if request.component == POLICY:
         raise _not_this_way("set")
+    value = json_text.parse(request.value)
     check = _COMPONENTS.get(request.component)
     if check is None:
         raise json_text.invalid([f"component {request.component} not found"])
-    check(request.name, value)
+    kept = check(request.name, value)
     await ctx.metadata.propose_async(
-        PutParameter(request.vhost, request.component, request.name, value)
+        PutParameter(request.vhost, request.component, request.name, kept)
     )
+    ctx.broker.turn.end()
     return Done()
 
 
 async def clear(ctx: AdminContext, request: pb.ClearParameter) -> Done:
     """Forget it. Raises NOT_FOUND."""
-    if request.component in _POLICIES:
+    if request.component == POLICY:
         raise _not_this_way("cleared")
     await ctx.metadata.propose_async(
         DeleteParameter(request.vhost, request.component, request.name)
     )
+    ctx.broker.turn.end()
     return Done()
 
 

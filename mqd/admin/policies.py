@@ -14,8 +14,7 @@ from mqd.admin import json_text, vhosts
 from mqd.admin.context import AdminContext
 from mqd.admin.listing import batches
 from mqd.admin.values import text
-from mqd.amqp.terms import format_string
-from mqd.auth.patterns import InvalidPattern, compile_pattern
+from mqd.definitions.checks import pattern_fault
 from mqd.errors import ErrorCode, MqdError
 from mqd.metadata.commands import DeleteParameter, PutParameter
 from mqd.policies.model import OPERATOR_POLICY, POLICY, REFUSED_BY, Policy, policy_of
@@ -24,6 +23,7 @@ from mqd.rpc.v1 import policies_pb2 as pb
 from mqd.rpc.v1.values_pb2 import Done
 
 _log = logging.getLogger(__name__)
+_NO_KIND = "undefined"  # of one that was set as a parameter and does not say (observed: 3.10.8)
 
 
 async def set_(ctx: AdminContext, request: pb.SetPolicy) -> Done:
@@ -57,18 +57,10 @@ async def _set(
 
 def _checked(request: pb.SetPolicy | pb.SetOperatorPolicy, *, operator: bool) -> Policy:
     definition = json_text.parse_object(request.definition, "definition")
-    found = faults(definition, request.apply_to, _pattern_fault(request.pattern), operator=operator)
+    found = faults(definition, request.apply_to, pattern_fault(request.pattern), operator=operator)
     if found:
         raise json_text.invalid(found)
     return Policy(request.name, request.pattern, definition, request.priority, request.apply_to)
-
-
-def _pattern_fault(pattern: str) -> str | None:
-    try:
-        compile_pattern(pattern)
-    except InvalidPattern as error:
-        return f"{{{format_string(error.reason)},{error.offset}}}"
-    return None
 
 
 async def clear(ctx: AdminContext, request: pb.ClearPolicy) -> Done:
@@ -140,7 +132,7 @@ async def list_matching(
 def _rows(ctx: AdminContext, vhost: str, component: str) -> Iterator[pb.PolicyRow]:
     vhosts.find(ctx, vhost)
     found = [
-        policy_of(name, value)
+        policy_of(name, {"apply-to": _NO_KIND, **value})
         for (place, kind, name), value in ctx.metadata.state.parameters.items()
         if place == vhost and kind == component
     ]

@@ -80,32 +80,35 @@ def _served(queue: Queue) -> QuorumQueue:
 
 
 def matching(
-    ctx: AdminContext, vhost_pattern: str, queue_pattern: str, kinds: tuple[str, ...]
+    ctx: AdminContext,
+    vhost_pattern: str,
+    queue_pattern: str,
+    kinds: tuple[str, ...],
+    counts: Callable[[Queue], bool] = lambda queue: True,
 ) -> Iterator[Queue]:
-    """Queues of these kinds whose names, and whose vhosts' names, match.
+    """Queues of these kinds that count, whose names, and whose vhosts' names, match.
 
-    Raises INVALID_ARGUMENT.
+    Raises INVALID_ARGUMENT where there is one to try a pattern on (observed: 3.10.8).
     """
-    patterns = []
-    for pattern in (vhost_pattern, queue_pattern):
-        try:
-            patterns.append(compile_pattern(pattern))
-        except InvalidPattern as error:
-            raise MqdError(
-                ErrorCode.INVALID_ARGUMENT,
-                f"'{pattern}' is no regular expression: {error.reason} (at {error.offset})",
-            ) from None
-    of_vhosts, of_queues = patterns
     for name in sorted(ctx.broker.vhosts):
-        if of_vhosts.search(_bytes(name)):
-            queues = ctx.broker.vhosts[name].queues
-            for queue in sorted(queues):
-                if queues[queue].definition.type in kinds and of_queues.search(_bytes(queue)):
-                    yield queues[queue]
+        queues = ctx.broker.vhosts[name].queues
+        for key in sorted(queues):
+            queue = queues[key]
+            if queue.definition.type not in kinds or not counts(queue):
+                continue
+            if _matches(vhost_pattern, name) and _matches(queue_pattern, key):
+                yield queue
 
 
-def _bytes(name: str) -> bytes:
-    return name.encode("utf-8", "surrogateescape")
+def _matches(pattern: str, name: str) -> bool:
+    try:
+        compiled = compile_pattern(pattern)
+    except InvalidPattern as error:
+        raise MqdError(
+            ErrorCode.INVALID_ARGUMENT,
+            f"'{pattern}' is no regular expression: {error.reason} (at {error.offset})",
+        ) from None
+    return compiled.search(name.encode("utf-8", "surrogateescape")) is not None
 
 
 async def status(ctx: AdminContext, request: pb.QuorumStatus) -> AsyncIterator[pb.QuorumStatusRows]:
@@ -367,11 +370,12 @@ async def rebalance(ctx: AdminContext, request: pb.RebalanceQueues) -> pb.Rebala
     Streams are no queues whose leaders 3.10.8 would count; of classic queues those with mirrors.
     """
     kinds = {"all": ("quorum", "classic")}.get(request.kind, (request.kind,))
-    queues = [
-        queue
-        for queue in matching(ctx, request.vhost_pattern, request.queue_pattern, kinds)
-        if queue.definition.type == "quorum" or mirrors_of(ctx, queue) is not None
-    ]
+
+    def counts(queue: Queue) -> bool:
+        return queue.definition.type == "quorum" or mirrors_of(ctx, queue) is not None
+
+    patterns = (request.vhost_pattern, request.queue_pattern)
+    queues = list(matching(ctx, *patterns, kinds, counts))
     cluster = ctx.node.cluster
     if queues and cluster is not None and cluster.queues is not None:
         await cluster.queues.rebalance()

@@ -6,11 +6,15 @@ out. Never judges: whether an alarm fails a check is the tool's decision.
 
 from __future__ import annotations
 
+import socket
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 
-from mqd.admin.context import AdminContext, NodeControl
+from mqd.admin import values
+from mqd.admin.context import AdminContext, ListenerInfo, NodeControl
 from mqd.admin.everywhere import others
 from mqd.broker.broker import Broker
+from mqd.config.erlang import Atom, Plain
 from mqd.rpc.v1 import diagnostics_pb2 as pb
 
 if TYPE_CHECKING:
@@ -89,8 +93,30 @@ def listeners(ctx: AdminContext) -> list[pb.Listener]:
             port=listener.port,
             protocol=listener.protocol,
             purpose=listener.purpose,
+            host=_host(ctx, listener),
+            options=values.erlang_term(_options(ctx, listener)),
         )
         for listener in ctx.node.listeners()
+    ]
+
+
+def _host(ctx: AdminContext, listener: ListenerInfo) -> str:
+    """What the address is called; asked of nobody, since an answer may take its time."""
+    address = ip_address(listener.interface.strip("[]"))
+    if address.is_unspecified:
+        return socket.gethostname()
+    return "localhost" if address.is_loopback else ctx.node.name.rpartition("@")[2]
+
+
+def _options(ctx: AdminContext, listener: ListenerInfo) -> Plain:
+    """Of sockets: of AMQP as configured, of HTTP in the words of RabbitMQ's web server."""
+    if listener.protocol == "amqp":
+        return ctx.node.environment.get("rabbit", {}).get("tcp_listen_options", [])
+    if listener.protocol != "http":
+        return []
+    return [
+        (Atom("cowboy_opts"), [(Atom("sendfile"), Atom("false"))]),
+        (Atom("port"), listener.port),
     ]
 
 

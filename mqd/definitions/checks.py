@@ -69,11 +69,12 @@ def policy_faults(value: Json, *, operator: bool) -> list[str]:
         found.append(f"apply-to should be a binary but was {format_json(apply_to)}")
     if found:
         return found
-    fault = _pattern_fault(pattern)
+    fault = pattern_fault(pattern)
     return faults(definition, apply_to, fault, operator=operator, kinds=APPLY_TO)
 
 
-def _pattern_fault(pattern: str) -> str | None:
+def pattern_fault(pattern: str) -> str | None:
+    """What the compiler says of a policy's pattern, {"reason",offset}; None when it is right."""
     try:
         compile_pattern(pattern)
     except InvalidPattern as error:

@@ -120,12 +120,15 @@ def faults(
     if wrong is not None:
         found.append(wrong)
     if apply_to not in kinds:
-        found.append(
-            f"apply-to '{apply_to}' unrecognised; should be 'queues', 'exchanges' or 'all'"
-        )
+        found.append(apply_to_fault(apply_to))
     if pattern_fault is not None:
         found.append(f"pattern should be regular expression but is invalid: {pattern_fault}")
     return found
+
+
+def apply_to_fault(apply_to: str) -> str:
+    """The refusal of one that nobody knows."""
+    return f"apply-to '{apply_to}' unrecognised; should be 'queues', 'exchanges' or 'all'"
 
 
 def definition_fault(definition: Mapping[str, Json], known: frozenset[str]) -> str | None:

@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from mqd.rpc.v1 import values_pb2 as _values_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -111,6 +112,7 @@ class StatusReply(_message.Message):
     sockets_used: _builtins.int
     sockets_limit: _builtins.int
     disk_free_limit_bytes: _builtins.int
+    """negative when somebody set it so"""
     disk_free_bytes: _builtins.int
     connection_count: _builtins.int
     queue_count: _builtins.int
@@ -261,6 +263,8 @@ class Listener(_message.Message):
     PORT_FIELD_NUMBER: _builtins.int
     PROTOCOL_FIELD_NUMBER: _builtins.int
     PURPOSE_FIELD_NUMBER: _builtins.int
+    HOST_FIELD_NUMBER: _builtins.int
+    OPTIONS_FIELD_NUMBER: _builtins.int
     node: _builtins.str
     interface: _builtins.str
     """[::] or 127.0.0.1"""
@@ -269,6 +273,12 @@ class Listener(_message.Message):
     """amqp, amqp/ssl, clustering, http, http/prometheus"""
     purpose: _builtins.str
     """AMQP 0-9-1 and AMQP 1.0; inter-node and CLI tool communication; HTTP API"""
+    host: _builtins.str
+    """name of the address"""
+    @_builtins.property
+    def options(self) -> _values_pb2.Term:
+        """its sockets' options"""
+
     def __init__(
         self,
         *,
@@ -277,10 +287,12 @@ class Listener(_message.Message):
         port: _builtins.int = ...,
         protocol: _builtins.str = ...,
         purpose: _builtins.str = ...,
+        host: _builtins.str = ...,
+        options: _values_pb2.Term | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["options", b"options"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["interface", b"interface", "node", b"node", "port", b"port", "protocol", b"protocol", "purpose", b"purpose"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["host", b"host", "interface", b"interface", "node", b"node", "options", b"options", "port", b"port", "protocol", b"protocol", "purpose", b"purpose"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
