@@ -151,7 +151,7 @@ def decide(me: Record, seen: Mapping[str, Seen], forced: bool) -> Verdict:
         and not (me.kind == DISC and _has_left(each, me))
     ]
     if strangers:
-        return Refuse(min(each.node for each in strangers))
+        return Refuse(max(each.node for each in strangers))  # whom 3.10.8 asks last and names
     if me.kind == RAM:
         return Wait(me.disc, enough=1)
     return _among_stopped(me, knowing, left)

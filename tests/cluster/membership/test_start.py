@@ -91,6 +91,11 @@ def test_a_member_that_was_struck_out_does_not_start() -> None:
     assert decide(record(A, a=DISC, b=DISC), seen, forced=False) == Refuse(B)
 
 
+def test_of_those_that_struck_it_out_the_last_one_is_named() -> None:
+    seen: Mapping[str, Seen] = alone(A, RUNNING, OURS) | alone(B, RUNNING, OURS)
+    assert decide(record(C, a=DISC, b=DISC, c=DISC), seen, forced=False) == Refuse(B)
+
+
 # -- two that were forced, each without the other --------------------------------------------------
 
 
