@@ -217,13 +217,18 @@ async def grow(
 ) -> AsyncIterator[pb.ReplicationRows]:
     """A row for each queue that was to get a replica; none when the target does not run
     (observed: 3.10.8). even: those with an even number of them."""
-    found = matching(ctx, request.vhost_pattern, request.queue_pattern, ("quorum",))
-    rows = []
-    for queue in found if _is_running(ctx, request.target) else ():
+
+    def wanted(queue: Queue) -> bool:
         members = copies_of(ctx, queue).members
-        wanted = request.strategy == "all" or len(members) % 2 == 0
-        if wanted and request.target not in members:
-            rows.append(await _changed(ctx, queue, copies.add, request.target))
+        fits = request.strategy == "all" or len(members) % 2 == 0
+        return fits and request.target not in members
+
+    patterns = (request.vhost_pattern, request.queue_pattern)
+    found = matching(ctx, *patterns, ("quorum",), wanted)
+    rows = [
+        await _changed(ctx, queue, copies.add, request.target)
+        for queue in (found if _is_running(ctx, request.target) else ())
+    ]
     for batch in batches(
         _shown(rows, request.errors_only), lambda chunk: pb.ReplicationRows(rows=chunk)
     ):
