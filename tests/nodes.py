@@ -52,6 +52,11 @@ def await_amqp(port: int, within_s: float) -> None:
         time.sleep(0.01)
 
 
+def _listens(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX) as link:
+        return link.connect_ex(path) == 0
+
+
 class Node:
     """One mqd process. Use as a context manager; the directory outlives it."""
 
@@ -117,12 +122,13 @@ class Node:
         self.boot_s = time.monotonic() - began
 
     def await_control(self) -> None:
-        """Until the control socket is there, which is after AMQP is answered."""
-        path = Path(socket_path(self.name, self.environment))
+        """Until the control socket is there, which is after AMQP is answered. The file may be there
+        before, of another process that had this name and was killed."""
+        path = socket_path(self.name, self.environment)
         end = time.monotonic() + _BOOT_S
-        while not path.exists():
+        while not _listens(path):
             if time.monotonic() > end:
-                raise RuntimeError(f"no control socket at {path}")
+                raise RuntimeError(f"nobody listens at the control socket {path}")
             time.sleep(0.005)
 
     def await_log(self, words: str, after: int) -> str:

@@ -285,6 +285,7 @@ DOWN: dict[str, tuple[int, ...]] = {
     "force_boot": (0,),  # marks the files
     "list_feature_flags": (64,),  # as in 3.10.8
     "rename_cluster_node": (69,),
+    "resolver_info": (69,),
     "wait": (75,),
 }
 MISSING: dict[str, tuple[int, ...]] = {"eval": (65,), "explain": (0,), "set": (0,)}
